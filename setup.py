@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Packaging for pip and colcon; the metadata that both need lives here and nowhere else."""
+
+import glob
+import os
+
+from setuptools import find_packages, setup
+
+NAME = 'vw2_ros'
+NODES = ('camera_node', 'planner_node', 'action_node', 'imagination_node', 'calvin_bridge_node')
+
+
+def share(folder, *patterns):
+    """Map a source folder, with its sub-folders, to data_files entries under share/vw2_ros."""
+    files = sorted(f for p in patterns for f in glob.glob(f'{folder}/**/{p}', recursive=True))
+    return [(f'share/{NAME}/{d}', [f for f in files if os.path.dirname(f) == d])
+            for d in sorted({os.path.dirname(f) for f in files})]
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='VideoWorld 2 as a ROS 2 robot control stack',
+    author='vw2_ros maintainers',
+    maintainer='vw2_ros maintainers',
+    maintainer_email='vw2_ros@example.org',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    # models/ and sim/ lie beside vw2_ros/ in the source and inside it once installed
+    packages=[NAME] + [f'{NAME}.{p}' for p in find_packages(
+        include=['models', 'models.*', 'sim', 'sim.*'])],
+    package_dir={f'{NAME}.models': 'models', f'{NAME}.sim': 'sim'},
+    package_data={f'{NAME}.models': ['weights/*/*'], f'{NAME}.sim': ['data/*']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        *share('launch', '*.py'),
+        *share('config', '*.yaml', '*.xml'),
+    ],
+    zip_safe=False,
+    install_requires=[
+        'numpy>=1.23',
+        'pyyaml>=5.4',
+        'pillow>=9',
+        'typer>=0.12',
+        'rich>=13',
+        # models
+        'torch>=2.4',
+        'transformers>=4.48,<6',
+        'safetensors>=0.4.3',
+        'tensorboard>=2.14',
+        # sim
+        'pybullet>=3.2.6',
+        'gymnasium>=1.0',
+        # cameras and videos
+        'opencv-python-headless>=4.8',
+        'av>=12',
+    ],
+    extras_require={
+        # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).
+        'ros': [
+            'ros-jazzy-rclpy', 'ros-rclpy==7.1.6', 'ros-rmw-fastrtps-cpp==8.4.3',
+            'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
+            'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
+        ],
+        # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
+        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64'],
+    },
+    entry_points={
+        'console_scripts': [f'vw2 = {NAME}.cli:main',
+                            *(f'{n} = {NAME}.{n}:main' for n in NODES)],
+    },
+    # where `ros2 run` and `ros2 launch` look for executables; pip ignores these
+    options={'develop': {'script_dir': f'$base/lib/{NAME}'},
+             'install': {'install_scripts': f'$base/lib/{NAME}'}},
+)

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Settings that must hold before any test module is imported."""
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Workers that run beside each other, and other people's robots, must not hear one another.
+os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+os.environ['ROS_LOCALHOST_ONLY'] = '1'  # the same for Humble
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+# no hub, no telemetry: nothing in the tests needs the network
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+
+if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
+    sys.path.insert(0, str(ROOT))
