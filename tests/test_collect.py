@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Collection writes CALVIN's format, resumes, and does not depend on who does the work."""
+
+import numpy as np
+import pytest
+import yaml
+
+from vw2_ros.sim import dataset_writer as dw
+
+
+def _frame(value, size=8):
+    robot = np.full(15, value, dtype=np.float64)
+    image = np.full((size, size, 3), int(value) % 256, dtype=np.uint8)
+    return dict(rel_action=np.full(7, 0.5), robot_obs=robot, scene_obs=np.zeros(24),
+                images={'rgb_static': image})
+
+
+def _session(split, session, shard):
+    writer = dw.SessionWriter(split, session, shard=shard, scene='D')
+    first = writer.add(**_frame(0))
+    for i in range(1, 5):
+        last = writer.add(**_frame(i))
+    writer.annotate(first, last, 'open_drawer', 'pull the drawer')
+    writer.cut()
+    writer.add(**_frame(9))
+    writer.cut()  # one frame alone is no range
+    for i in range(10, 13):
+        writer.add(**_frame(i))
+    return writer.close()
+
+
+@pytest.mark.parametrize('shard', [False, True])
+def test_files_follow_calvin(tmp_path, shard):
+    split = tmp_path / 'training'
+    _session(split, 0, shard)
+    _session(split, 2, shard)
+    counts = dw.write_index(split, {'scene': 'D'})
+    assert counts == {'sessions': 2, 'frames': 16, 'ranges': 4, 'annotations': 2}
+    start_end = np.load(split / 'ep_start_end_ids.npy')
+    assert start_end.tolist() == [[0, 4], [5, 7], [20000, 20004], [20005, 20007]]
+    assert np.load(split / 'ep_lens.npy').tolist() == [5, 3, 5, 3]
+    language = np.load(split / 'lang_annotations' / 'auto_lang_ann.npy', allow_pickle=True).item()
+    assert language['language']['task'] == ['open_drawer'] * 2
+    assert language['info']['indx'] == [(0, 4), (20000, 20004)]
+    statistics = yaml.safe_load((split / 'statistics.yaml').read_text())
+    assert len(statistics['robot_obs'][0]['mean']) == 15
+    assert yaml.safe_load((split / '.hydra' / 'merged_config.yaml').read_text()) == {'scene': 'D'}
+    if shard:
+        data = np.load(split / 'shards' / 'shard_00002.npz')
+        assert data['frame_ids'].tolist() == list(range(20000, 20008))
+        a, b = data['offsets'][5:7]
+        image = dw.decode_png(data['rgb_static'][a:b].tobytes())
+        assert image.shape == (8, 8, 3) and (image == 10).all()
+        actions, robot = data['actions'], data['robot_obs']
+    else:
+        frames = [np.load(split / f'episode_{i:07d}.npz') for i in range(8)]
+        assert (frames[5]['rgb_static'] == 10).all()
+        actions = np.stack([f['actions'] for f in frames])
+        robot = np.stack([f['robot_obs'] for f in frames])
+    # actions[t] is the pose at t + 1, and never reaches over a cut
+    assert np.allclose(actions[[0, 4, 5], :6], robot[[1, 4, 6], :6])
+
+
+def test_nothing_half_written_is_seen(tmp_path):
+    writer = dw.SessionWriter(tmp_path, 1, shard=True, scene='D')
+    writer.add(**_frame(1))
+    writer.add(**_frame(2))
+    assert not dw.is_finished(tmp_path, 1) and not list(tmp_path.rglob('*'))
+    writer.close()
+    assert dw.is_finished(tmp_path, 1) and not list(tmp_path.rglob('*.part'))
+
+
+def test_wrong_sizes_are_named(tmp_path):
+    writer = dw.SessionWriter(tmp_path, 0, shard=True, scene='D')
+    frame = _frame(0)
+    frame['robot_obs'] = np.zeros(14)
+    with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\), got \(14,\)'):
+        writer.add(**frame)
