@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""dLDM: VideoWorld 2's dynamics-enhanced latent dynamics model, section 3 and Algorithm 1.
+
+A clip of 1 + T frames becomes K = 1 + T/4 latent frames; N learnable queries read f_0..f_k for
+each k >= 1 and give N codes of 1000; the decoder rebuilds the clip from f_0 and the codes alone.
+
+Where Algorithm 1 is silent: the queries' attention has a learned bias over the distance k - j (the
+same queries serve every k, so they need to tell the newest frame); code group k belongs to frames
+4k-3..4k; spatial reduction is 8x, since our images are small.
+Switches away from it: `residual` (the decoder adds to the first frame), `motion_weight` (changed
+pixels weigh more in the MSE), `detach_first_frame`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fsq import FSQ
+
+
+@dataclass(frozen=True)
+class DLDMConfig:
+    """Sizes of the dLDM.
+
+    image_size: side of the square frames [px], a multiple of 8. clip_frames: 1 + T, T a multiple
+    of 4 (the paper: 93). channels: encoder at 1/2, 1/4, 1/8 (time /2), 1/8 (time /4) of the size.
+    decoder_channels: decoder at 1/8, 1/4, 1/2. query_width, query_heads: of the queries. levels:
+    FSQ. queries: N, codes per latent step. residual: decode the change from the first frame
+    instead of the picture. motion_weight: extra weight of pixels that differ from the first frame
+    (0: plain MSE, as in Algorithm 1). detach_first_frame: no gradient through f_0.
+    """
+
+    image_size: int = 64
+    clip_frames: int = 17
+    channels: tuple[int, ...] = (16, 32, 64, 96)
+    decoder_channels: tuple[int, ...] = (96, 48, 16)
+    query_width: int = 128
+    query_heads: int = 4
+    levels: tuple[int, ...] = (8, 5, 5, 5)
+    queries: int = 4
+    residual: bool = False
+    motion_weight: float = 0.0
+    detach_first_frame: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'channels', tuple(self.channels))
+        object.__setattr__(self, 'decoder_channels', tuple(self.decoder_channels))
+        object.__setattr__(self, 'levels', tuple(self.levels))
+        if self.image_size < 16 or self.image_size % 8:
+            raise ValueError('image_size must be a multiple of 8, at least 16. '
+                             f'Got {self.image_size}.')
+        if self.clip_frames < 5 or self.clip_frames % 4 != 1:
+            raise ValueError('clip_frames must be 1 + a multiple of 4, at least 5. '
+                             f'Got {self.clip_frames}.')
+        if len(self.channels) != 4 or len(self.decoder_channels) != 3:
+            raise ValueError('channels must hold four sizes and decoder_channels three. '
+                             f'Got {self.channels} and {self.decoder_channels}.')
+        if min(*self.channels, *self.decoder_channels, self.queries) < 1:
+            raise ValueError(f'channels and queries must be at least 1. Got {self}.')
+        if self.query_width % self.query_heads:
+            raise ValueError('query_width must be a multiple of query_heads. '
+                             f'Got {self.query_width} and {self.query_heads}.')
+        if self.motion_weight < 0:
+            raise ValueError(f'motion_weight must be at least 0. Got {self.motion_weight}.')
+
+    @property
+    def latent_frames(self) -> int:
+        """K."""
+        return 1 + (self.clip_frames - 1) // 4
+
+    @property
+    def steps(self) -> int:
+        """K - 1, latent steps of a clip."""
+        return self.latent_frames - 1
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different codes."""
+        return FSQ(self.levels).codebook_size
+
+
+class CausalConv3d(nn.Module):
+    """3D convolution over (B, C, F, H, W) whose output frame t sees input frames <= t only.
+
+    The frames before the first are copies of the first: a still start looks still.
+    """
+
+    def __init__(self, inputs: int, outputs: int, time: int = 3, space: int = 3,
+                 time_stride: int = 1, space_stride: int = 1) -> None:
+        super().__init__()
+        self.time = time
+        self.conv = nn.Conv3d(inputs, outputs, (time, space, space),
+                              (time_stride, space_stride, space_stride),
+                              (0, (space - 1) // 2, (space - 1) // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.time > 1:
+            x = torch.cat([x[:, :, :1].expand(-1, -1, self.time - 1, -1, -1), x], dim=2)
+        return self.conv(x)
+
+
+class FrameNorm(nn.Module):
+    """Norm over the channels of each place of each frame: nothing crosses time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # (B, C, F, H, W) -> channels last (free in channels_last_3d) -> back
+        return self.norm(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+
+
+class Block(nn.Module):
+    """x + causal convolutions: one in space, one in time."""
+
+    def __init__(self, channels: int, time: int = 3) -> None:
+        super().__init__()
+        self.norm = FrameNorm(channels)
+        self.space = CausalConv3d(channels, channels, time=1)
+        self.time = CausalConv3d(channels, channels, time=time, space=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.time(F.gelu(self.space(self.norm(x))))
+
+
+class Queries(nn.Module):
+    """Algorithm 1, `ldm.qformer`: N learnable queries read f_0..f_k, then an MLP."""
+
+    def __init__(self, config: DLDMConfig) -> None:
+        super().__init__()
+        c = config
+        W, places = c.query_width, (c.image_size // 8) ** 2
+        self.heads, self.K, self.places = c.query_heads, c.latent_frames, places
+        self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
+        self.norm = nn.LayerNorm(c.channels[3])
+        self.key = nn.Linear(c.channels[3], W)
+        self.value = nn.Linear(c.channels[3], W)
+        self.place = nn.Parameter(torch.randn(places, W) * 0.5)
+        self.where = nn.Parameter(torch.randn(places, W) * 0.1)
+        # bias[h, n, k - j]; the newest frame starts a little ahead.
+        bias = -0.5 * torch.arange(c.latent_frames).float()
+        self.bias = nn.Parameter(bias.expand(c.query_heads, c.queries, -1).clone())
+        self.mlp = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, 2 * W), nn.GELU(),
+                                 nn.Linear(2 * W, W))
+        # A norm before the last projection keeps FSQ's tanh out of saturation.
+        self.out = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, len(c.levels)))
+
+    def forward(self, f: Tensor) -> Tensor:
+        """f (B, K, D, h, w) -> z (B, K-1, N, C) before quantisation."""
+        B, K, D, h, w = f.shape
+        H, N, W = self.heads, self.q.shape[0], self.q.shape[1]
+        x = self.norm(f.flatten(3).transpose(2, 3))                     # (B, K, P, D)
+        # (B, K, P, W) -> (B, H, K, P, W/H)
+        key = (self.key(x) + self.place).view(B, K, -1, H, W // H).permute(0, 3, 1, 2, 4)
+        value = (self.value(x) + self.where).view(B, K, -1, H, W // H).permute(0, 3, 1, 2, 4)
+        q = self.q.view(N, H, W // H)
+        # Scores do not depend on k but for the bias: compute them once, (B, H, N, K, P).
+        score = torch.einsum('nhd,bhkpd->bhnkp', q, key) * (W // H) ** -0.5
+        distance = torch.arange(1, K)[:, None] - torch.arange(K)        # (K-1, K): k - j
+        distance = distance.to(f.device)
+        bias = self.bias[:, :, distance.clamp(min=0)]                   # (H, N, K-1, K)
+        bias = bias.masked_fill(distance < 0, float('-inf'))            # never the future
+        # (B, H, N, 1, K, P) + (H, N, K-1, K, 1) -> softmax over the K * P places of f_0..f_k
+        weight = (score.unsqueeze(3) + bias.unsqueeze(-1)).flatten(4).softmax(dim=-1)
+        z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))
+        z = z.reshape(B, K - 1, N, W) + self.q
+        return self.out(z + self.mlp(z))
+
+
+class CodeAttention(nn.Module):
+    """Frames of latent step k look at the N codes of step k, and at nothing else."""
+
+    def __init__(self, channels: int, code: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, channels, bias=False)
+        self.key = nn.Linear(code, channels, bias=False)
+        self.value = nn.Linear(code, channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """x (B, C, 1 + r(K-1), h, w), z (B, K-1, N, E) -> x with the codes' message added."""
+        B, C, frames, h, w = x.shape
+        steps = z.shape[1]
+        x = x.permute(0, 2, 3, 4, 1)                                    # (B, F, h, w, C)
+        # Frames r(k-1)+1 .. rk belong to step k: (B, K-1, r*h*w, C)
+        later = x[:, 1:].reshape(B, steps, -1, C)
+        key, value = self.key(z), self.value(z)                         # (B, K-1, N, C)
+        score = self.query(self.norm(later)) @ key.transpose(2, 3) * C ** -0.5
+        later = later + self.out(score.softmax(dim=-1) @ value)
+        x = torch.cat([x[:, :1], later.view(B, frames - 1, h, w, C)], dim=1)
+        return x.permute(0, 4, 1, 2, 3)
+
+
+class Up(nn.Module):
+    """Twice the size in space, and in time (frame 0 stays one frame) where asked."""
+
+    def __init__(self, inputs: int, outputs: int, time: bool) -> None:
+        super().__init__()
+        self.time = time
+        self.project = nn.Linear(inputs, outputs * 4 * (2 if time else 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, _, frames, h, w = x.shape
+        r = 2 if self.time else 1
+        x = self.project(x.permute(0, 2, 3, 4, 1))                      # (B, F, h, w, r*2*2*C)
+        C = x.shape[-1] // (4 * r)
+        x = x.view(B, frames, h, w, r, 2, 2, C).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        x = x.reshape(B, frames * r, h * 2, w * 2, C)
+        # Frame 0 would become two: its second is its picture, the first is dropped.
+        return x[:, r - 1:].permute(0, 4, 1, 2, 3)
+
+
+class DLDM(nn.Module):
+    """Encoder, queries, FSQ, decoder: the codes of a clip, and the clip of the codes."""
+
+    def __init__(self, config: DLDMConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        a, b, d, e = c.channels
+        self.encoder = nn.Sequential(
+            CausalConv3d(3, a, time=1, space=4, space_stride=2), nn.GELU(),
+            CausalConv3d(a, b, time=1, space=4, space_stride=2), nn.GELU(), FrameNorm(b),
+            CausalConv3d(b, d, time=3, space=3, time_stride=2, space_stride=2), nn.GELU(),
+            FrameNorm(d), CausalConv3d(d, e, time=3, space=3, time_stride=2),
+            Block(e), Block(e))
+        self.qformer = Queries(c)
+        self.fsq = FSQ(c.levels)
+        p, q, r = c.decoder_channels
+        code = 64
+        self.code_embedding = nn.Sequential(nn.Linear(len(c.levels), code), nn.GELU(),
+                                            nn.Linear(code, code))
+        self.code_query = nn.Parameter(torch.randn(c.queries, code) * 0.5)
+        self.from_first = nn.Conv2d(e, p, 1)
+        self.decoder = nn.ModuleList([
+            nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, time=True)]),
+            nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, time=True)]),
+            nn.ModuleList([Block(r, time=1), CodeAttention(r, code), Up(r, 3, time=False)])])
+        self.encoder.to(memory_format=torch.channels_last_3d)
+        self.decoder.to(memory_format=torch.channels_last_3d)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Algorithm 1, l. 1-6: clip -> latent frames.
+
+        Args:
+            video: float (B, F, 3, H, W) in [0, 1], F = 1 + a multiple of 4, at most clip_frames
+                (F = 1 gives f_0 alone).
+        Returns:
+            f, float (B, K, D, H/8, W/8), K = 1 + (F-1)/4; f_k sees frames <= 4k only.
+        Raises:
+            ValueError: on another shape or dtype.
+        """
+        c = self.config
+        if (not video.is_floating_point() or video.dim() != 5
+                or video.shape[2:] != (3, c.image_size, c.image_size)
+                or video.shape[1] % 4 != 1 or video.shape[1] > c.clip_frames):
+            raise ValueError(f'video must be float (B, 1 + 4n <= {c.clip_frames}, 3, '
+                             f'{c.image_size}, {c.image_size}). '
+                             f'Got {video.dtype} {tuple(video.shape)}.')
+        # (B, F, 3, H, W) -> (B, 3, F, H, W)
+        x = video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d) * 2 - 1
+        return self.encoder(x).transpose(1, 2)                          # (B, K, D, h, w)
+
+    def query(self, f: Tensor) -> Tensor:
+        """Algorithm 1, l. 7-15: f (B, K, D, h, w) -> z continuous (B, K-1, N, C)."""
+        return self.qformer(f)
+
+    def quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Algorithm 1, l. 26: z -> codes on the grid (B, K-1, N, C), indices int64 (B, K-1, N)."""
+        return self.fsq(z)
+
+    def codes_to_embedding(self, indices: Tensor) -> Tensor:
+        """Indices int64 (B, K-1, N) -> the codes `decode` takes, float (B, K-1, N, C)."""
+        return self.fsq.indices_to_codes(indices)
+
+    @torch.no_grad()
+    def tokenize(self, video: Tensor) -> Tensor:
+        """Clip float (B, F, 3, H, W) -> code indices int64 (B, K-1, N)."""
+        return self.quantize(self.query(self.encode(video)))[1]
+
+    def decode(self, codes: Tensor, f0: Tensor, first_frame: Tensor | None = None) -> Tensor:
+        """Algorithm 1, l. 16-23: codes and f_0 -> the low-fidelity clip.
+
+        Args:
+            codes: float (B, K-1, N, C) on the FSQ grid. f0: float (B, D, h, w), `encode(..)[:, 0]`.
+            first_frame: float (B, 3, H, W) in [0, 1]; needed where the config says `residual`.
+        Returns:
+            float (B, F, 3, H, W), about [0, 1], not clamped; frame t sees codes of steps
+            <= ceil(t / 4) only.
+        Raises:
+            ValueError: if first_frame is missing or a shape is another.
+        """
+        c = self.config
+        B, steps = codes.shape[:2]
+        if codes.shape[2:] != (c.queries, len(c.levels)):
+            raise ValueError(f'codes must be (B, K-1, {c.queries}, {len(c.levels)}). '
+                             f'Got {tuple(codes.shape)}.')
+        x = self.change(codes, f0)
+        if not c.residual:
+            return x + 0.5
+        if first_frame is None:
+            raise ValueError('this dLDM decodes the change from the first frame: give first_frame '
+                             f'float (B, 3, {c.image_size}, {c.image_size}).')
+        return first_frame.unsqueeze(1) + x
+
+    def change(self, codes: Tensor, f0: Tensor) -> Tensor:
+        """The decoder's own output (B, F, 3, H, W), before a first frame or grey is added."""
+        B, steps = codes.shape[:2]
+        # Repeat f_0 for K frames.                                           Alg. 1 l. 17
+        x = self.from_first(f0).unsqueeze(2).expand(-1, -1, steps + 1, -1, -1)
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        z = self.code_embedding(codes) + self.code_query
+        for block, attend, up in self.decoder:                             # Alg. 1 l. 18
+            x = block(x)                                                   # Alg. 1 l. 19
+            x = attend(x, z)                                               # Alg. 1 l. 20-21
+            x = up(x)                                                      # Alg. 1 l. 22
+        return x.transpose(1, 2)                                           # (B, F, 3, H, W)
+
+    def reconstruction_loss(self, decoded: Tensor, video: Tensor) -> Tensor:
+        """MSE, with `motion_weight` on what differs from the first frame."""
+        error = (decoded - video).square()
+        if self.config.motion_weight:
+            moved = (video - video[:, :1]).abs().amax(dim=2, keepdim=True)
+            error = error * (1 + self.config.motion_weight * moved)
+        return error.mean()
+
+    def loss(self, video: Tensor,
+             denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+             ) -> dict[str, Tensor]:
+        """Algorithm 1, main function.
+
+        Args:
+            video: float (B, clip_frames, 3, H, W) in [0, 1].
+            denoising: the video diffusion model's loss, called as denoising(video, z, rec) with
+                z the quantised codes with gradient and rec the detached reconstruction. None is
+                the warm-up stage: the reconstruction trains the codes.
+        Returns:
+            loss, reconstruction_loss, mse (plain, detached), indices (B, K-1, N),
+            reconstruction (B, F, 3, H, W) detached; and denoising_loss where there is one.
+        """
+        f = self.encode(video)                                             # Alg. 1 l. 25
+        z = self.query(f)
+        f0 = f[:, 0].detach() if self.config.detach_first_frame else f[:, 0]
+        codes, indices = self.quantize(z)                                  # Alg. 1 l. 26
+        given = codes if denoising is None else codes.detach()             # sg(z)
+        decoded = self.decode(given, f0, video[:, 0])                      # Alg. 1 l. 28
+        loss = rec_loss = self.reconstruction_loss(decoded, video)         # Alg. 1 l. 29
+        out = {'reconstruction_loss': rec_loss.detach(), 'indices': indices,
+               'mse': (decoded - video).square().mean().detach(),
+               'reconstruction': decoded.detach()}
+        if denoising is not None:
+            denoised = denoising(video, codes, decoded.detach())           # Alg. 1 l. 30
+            loss = rec_loss + denoised                                     # Alg. 1 l. 31
+            out['denoising_loss'] = denoised.detach()
+        out['loss'] = loss
+        return out
+
+
+class CodeUsage:
+    """Counts of the codes seen, per query: how much of the codebook is alive.
+
+    Args:
+        codebook_size: number of codes. queries: N.
+        floor: perplexity below which `warn_on_collapse` warns.
+    """
+
+    def __init__(self, codebook_size: int, queries: int, floor: float = 20.0) -> None:
+        self.counts = torch.zeros(queries, codebook_size, dtype=torch.int64)
+        self.floor = floor
+
+    def update(self, indices: Tensor) -> None:
+        """Add int64 (..., N)."""
+        queries, size = self.counts.shape
+        flat = indices.detach().cpu().reshape(-1, queries)
+        for n in range(queries):
+            self.counts[n] += torch.bincount(flat[:, n], minlength=size)
+
+    def usage(self) -> float:
+        """Fraction of the codebook seen at least once, by any query, 0 to 1."""
+        return float((self.counts.sum(dim=0) > 0).float().mean())
+
+    def perplexity(self) -> list[float]:
+        """exp(entropy) of each query's codes: 1 is collapse, codebook_size is uniform."""
+        p = self.counts.double() / self.counts.sum(dim=1, keepdim=True).clamp(min=1)
+        entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1)
+        return entropy.exp().tolist()
+
+    def warn_on_collapse(self) -> bool:
+        """Warn if a query's perplexity is below the floor; True if so."""
+        low = [f'query {n}: {p:.1f}' for n, p in enumerate(self.perplexity()) if p < self.floor]
+        if low:
+            warnings.warn(f'codes collapse: perplexity below {self.floor:g} of '
+                          f'{self.counts.shape[1]} ({", ".join(low)}). Train longer, lower the '
+                          'learning rate, or look at the data: does anything move?', stacklevel=2)
+        return bool(low)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Finite scalar quantisation (Mentzer et al. 2023, sections 3.1-3.2), the quantiser of VideoWorld 2.
+
+Each of `len(levels)` numbers is squashed into a range with `L` integer points and rounded there;
+the gradient passes straight through the rounding. There is no codebook to learn or to collapse:
+[8, 5, 5, 5] gives 8 * 5 * 5 * 5 = 1000 codes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class FSQ(nn.Module):
+    """Round each channel to its own small grid.
+
+    Args:
+        levels: points per channel, each at least 2, e.g. (8, 5, 5, 5).
+    Raises:
+        ValueError: if a level is below 2 or no level is given.
+    """
+
+    def __init__(self, levels: tuple[int, ...] = (8, 5, 5, 5)) -> None:
+        super().__init__()
+        levels = tuple(int(n) for n in levels)
+        if not levels or min(levels) < 2:
+            raise ValueError(f'levels must be integers of at least 2. Got {levels}.')
+        self.levels = levels
+        self.dim = len(levels)
+        self.codebook_size = math.prod(levels)
+        grid = torch.tensor(levels)
+        # Mixed radix: the first channel is the fastest digit of the index.
+        radix = torch.cumprod(torch.tensor((1, *levels[:-1])), dim=0)
+        # An even grid has no middle point: its range is moved by half a step.
+        offset = torch.where(grid % 2 == 0, 0.5, 0.0)
+        reach = (grid - 1) * (1 + 1e-3) / 2
+        self.register_buffer('_grid', grid, persistent=False)
+        self.register_buffer('_radix', radix, persistent=False)
+        self.register_buffer('_offset', offset, persistent=False)
+        self.register_buffer('_reach', reach, persistent=False)
+        self.register_buffer('_shift', torch.atanh(offset / reach), persistent=False)
+
+    def bound(self, z: Tensor) -> Tensor:
+        """Squash (..., C) into the range whose integer points are the grid."""
+        return torch.tanh(z + self._shift) * self._reach - self._offset
+
+    def quantize(self, z: Tensor) -> Tensor:
+        """Round (..., C) to the grid; values in [-1, 1]; straight-through gradient."""
+        bounded = self.bound(z.float())
+        rounded = bounded + (torch.round(bounded) - bounded).detach()
+        return rounded / (self._grid // 2)
+
+    def codes_to_indices(self, codes: Tensor) -> Tensor:
+        """Grid values (..., C) in [-1, 1] -> int64 (...) in [0, codebook_size)."""
+        half = self._grid // 2
+        digits = torch.round(codes * half).long() + half
+        return (digits * self._radix).sum(dim=-1)
+
+    def indices_to_codes(self, indices: Tensor) -> Tensor:
+        """Inverse of `codes_to_indices`: int64 (...) -> float32 (..., C).
+
+        Raises:
+            ValueError: if an index lies outside [0, codebook_size).
+        """
+        if indices.numel() and (int(indices.min()) < 0
+                                or int(indices.max()) >= self.codebook_size):
+            raise ValueError(f'indices must lie in [0, {self.codebook_size}). '
+                             f'Got {int(indices.min())} to {int(indices.max())}.')
+        half = self._grid // 2
+        digits = (indices.unsqueeze(-1) // self._radix) % self._grid
+        return (digits - half).float() / half
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(..., C) -> grid values (..., C) with gradient, and int64 indices (...)."""
+        if z.shape[-1] != self.dim:
+            raise ValueError(f'last dimension must be {self.dim}. Got shape {tuple(z.shape)}.')
+        codes = self.quantize(z)
+        return codes, self.codes_to_indices(codes.detach())

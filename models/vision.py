@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Image tokens from keypoints: six small convolutions, a fine map, a spatial softmax per channel.
+
+VideoWorld 2 feeds the first image through its language model's own vision tower. Ours is trained
+from scratch on a CPU, so it takes what locates small objects cheaply: keypoints (Levine et al.
+2016) of a map at a quarter of the image's size, each with the feature found at its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Sizes of the keypoint encoder.
+
+    image_size: side of the square rgb image [px], a multiple of 4.
+    stem: channels at half the image's size. channels: channels at a quarter.
+    keypoints: spatial softmax maps. per_token: keypoints that share one image token.
+    """
+
+    image_size: int = 96
+    stem: int = 16
+    channels: int = 32
+    keypoints: int = 32
+    per_token: int = 1
+
+    def __post_init__(self) -> None:
+        if self.image_size < 16 or self.image_size % 4:
+            raise ValueError(f'image_size must be a multiple of 4, at least 16. '
+                             f'Got {self.image_size}.')
+        if min(self.stem, self.channels, self.keypoints, self.per_token) < 1:
+            raise ValueError(f'stem, channels, keypoints and per_token must be at least 1. '
+                             f'Got {self}.')
+        if self.keypoints % self.per_token:
+            raise ValueError(f'keypoints must be a multiple of per_token. '
+                             f'Got {self.keypoints} and {self.per_token}.')
+
+    @property
+    def tokens(self) -> int:
+        """Image tokens per image."""
+        return self.keypoints // self.per_token
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    # Norm over the channels of one place is fast in channels_last and knows no batch.
+    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
+                         nn.GroupNorm(1, outputs), nn.ReLU(inplace=True))
+
+
+class KeypointEncoder(nn.Module):
+    """uint8 image -> one token per keypoint group."""
+
+    def __init__(self, config: VisionConfig, width: int) -> None:
+        super().__init__()
+        self.config = c = config
+        self.convs = nn.Sequential(
+            _conv(3, c.stem, 5, 2), _conv(c.stem, c.stem, 3), _conv(c.stem, c.channels, 3, 2),
+            _conv(c.channels, c.channels, 3), _conv(c.channels, c.channels, 3),
+            nn.Conv2d(c.channels, c.channels, 3, padding=1)).to(
+                memory_format=torch.channels_last)
+        self.heat = nn.Conv2d(c.channels, c.keypoints, 1)
+        self.log_sharpness = nn.Parameter(torch.zeros(c.keypoints))
+        side = c.image_size // 4
+        axis = (torch.arange(side) + 0.5) / side * 2 - 1
+        y, x = torch.meshgrid(axis, axis, indexing='ij')
+        # (side * side, 2): x to the right, y down, both in [-1, 1].
+        self.register_buffer('grid', torch.stack([x, y], dim=-1).reshape(-1, 2), persistent=False)
+        # Sines of (x, y) let one linear layer tell places a few millimetres apart.
+        self.register_buffer('bands', torch.pi * 2.0 ** torch.arange(4), persistent=False)
+        place = 2 + 2 * 2 * 4
+        # Each keypoint has its own projection: (keypoints, place + channels, width).
+        self.project = nn.Parameter(
+            torch.randn(c.keypoints, place + c.channels, width) * (place + c.channels) ** -0.5)
+        self.bias = nn.Parameter(torch.randn(c.tokens, width) * 0.1)
+
+    def keypoints(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 (B, 3, S, S) -> places (B, P, 2) in [-1, 1] and features there (B, P, C).
+
+        Raises:
+            ValueError: if dtype or shape is another.
+        """
+        size = self.config.image_size
+        if rgb.dtype != torch.uint8 or rgb.dim() != 4 or rgb.shape[1:] != (3, size, size):
+            raise ValueError(f'rgb must be uint8 (B, 3, {size}, {size}). '
+                             f'Got {rgb.dtype} {tuple(rgb.shape)}.')
+        x = rgb.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
+        feature = self.convs(x)                                         # (B, C, h, w)
+        heat = self.heat(F.relu(feature)) * self.log_sharpness.exp().view(1, -1, 1, 1)
+        weight = heat.flatten(2).softmax(dim=-1)                        # (B, P, h*w)
+        place = weight @ self.grid                                      # (B, P, 2)
+        local = weight @ feature.flatten(2).transpose(1, 2)             # (B, P, C)
+        return place, local
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """uint8 (B, 3, S, S) -> float (B, tokens, width)."""
+        place, local = self.keypoints(rgb)
+        angle = (place.unsqueeze(-1) * self.bands).flatten(2)           # (B, P, 2*4)
+        x = torch.cat([place, angle.sin(), angle.cos(), local], dim=-1)
+        x = torch.einsum('bpi,piw->bpw', x, self.project)
+        B, P, W = x.shape
+        # (B, P, W) -> (B, tokens, per_token, W) -> sum of the group
+        return x.view(B, self.config.tokens, self.config.per_token, W).sum(dim=2) + self.bias
