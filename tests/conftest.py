@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Workers that run beside each other, and other people's robots, must not hear one another.
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_LOCALHOST_ONLY'] = '1'  # the same for Humble
+if os.environ.get('ROS_DISTRO') == 'humble':
+    os.environ['ROS_LOCALHOST_ONLY'] = '1'
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # no hub, no telemetry: nothing in the tests needs the network
 os.environ.setdefault('HF_HUB_OFFLINE', '1')

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2`: the one console program. Each command imports what it needs when it runs.
+
+Exit status: 0 done; 1 it ran and failed (or something is missing); 2 it was asked for wrongly;
+130 interrupted by Ctrl-C. Set VW2_DEBUG=1 to see the traceback of an error told in one line.
+"""
+
+import difflib
+import json
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+try:
+    import typer
+except ModuleNotFoundError:  # `vw2 doctor` must still run and say so
+    typer = None  # type: ignore[assignment]
+
+
+class UsageError(ValueError):
+    """The command was asked for something that does not exist; exit status 2."""
+
+
+def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence that says that a name is unknown, with near ones and all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f' Did you mean {" or ".join(near)}?' if near else ''
+    return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"
+
+
+def check_scenes(letters: str) -> str:
+    """Return the scenes, e.g. 'ABCD', in upper case; UsageError where one does not exist."""
+    from vw2_ros.sim.scenes import SCENES
+
+    letters = letters.replace(',', '').upper()
+    if not letters:
+        raise UsageError(f'no scene given; known: {", ".join(SCENES)}')
+    for letter in letters:
+        if letter not in SCENES:
+            raise UsageError(close_matches('scene', letter, SCENES))
+    return letters
+
+
+def check_tasks(names: str) -> list[str]:
+    """Return the tasks named by 'all' or 'a,b'; UsageError where one does not exist."""
+    from vw2_ros.sim.tasks import TASKS
+
+    if names.strip() == 'all':
+        return list(TASKS)
+    chosen = [n.strip() for n in names.split(',') if n.strip()]
+    if not chosen:
+        raise UsageError("no task given; say --tasks all or --tasks NAME,NAME")
+    for name in chosen:
+        if name not in TASKS:
+            raise UsageError(close_matches('task', name, TASKS))
+    return chosen
+
+
+def check_policy(name: str) -> str:
+    """Return a policy: 'expert', 'random', the name of shipped weights or an existing folder."""
+    from vw2_ros import paths
+
+    folder = paths.weights_dir()
+    shipped = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._') \
+        if folder.is_dir() else []
+    if name in ('expert', 'random', *shipped) or os.path.isdir(name):
+        return name
+    raise UsageError(close_matches('policy', name, ['expert', 'random', *shipped])
+                     + '; or give the folder of a checkpoint')
+
+
+def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
+    """Return the path; UsageError where it is given and is not a file."""
+    if path is not None and not path.is_file():
+        raise UsageError(f'{what} {path} is not a file')
+    return path
+
+
+def check_config(name: str) -> pathlib.Path:
+    """Return a training config: a YAML file, or the name of one of config/train/."""
+    from vw2_ros import paths
+
+    if os.path.isfile(name):
+        return pathlib.Path(name)
+    folder = paths.share_dir() / 'config' / 'train'
+    known = sorted(f.stem for f in folder.glob('*.yaml'))
+    if name in known:
+        return folder / f'{name}.yaml'
+    raise UsageError(close_matches('config', name, known) + '; or give a YAML file')
+
+
+def write_json(path: pathlib.Path | None, result: dict) -> None:
+    """Write a result beside its place and rename it, so that a reader never sees half of it."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + '.part')
+    part.write_text(json.dumps(result, indent=2) + '\n')
+    os.replace(part, path)
+
+
+def show(result: dict) -> None:
+    """Print the figures of a benchmark, one per line."""
+    width = max(len(k) for k in result)
+    for key, value in result.items():
+        text = f'{value:.2f}' if isinstance(value, float) else str(value)
+        print(f'{key:<{width}}  {text}')
+
+
+def _example(text: str) -> str:
+    return f'Example: {text}'
+
+
+def build() -> 'typer.Typer':
+    """Return the command-line application (its own function, as typer may be missing)."""
+    settings = {'no_args_is_help': True, 'add_completion': False,
+                'context_settings': {'help_option_names': ['-h', '--help']},
+                'pretty_exceptions_enable': False, 'rich_markup_mode': 'rich'}
+    app = typer.Typer(help='VideoWorld 2 on ROS 2: an instruction and a camera move the arm.',
+                      epilog=_example('vw2 demo'), **settings)
+    train = typer.Typer(help='Train a part of the model.', **settings,
+                        epilog=_example('vw2 train dldm --config tiny --data data/play --out runs/a'))
+    bench = typer.Typer(help='Measure speed.', **settings,
+                        epilog=_example('vw2 bench loop --json out/loop.json'))
+    app.add_typer(train, name='train')
+    app.add_typer(bench, name='bench')
+    option, argument = typer.Option, typer.Argument
+    path_type = pathlib.Path
+
+    @app.command(epilog=_example('vw2 demo --out out/demo'))
+    def demo(
+        out: Annotated[path_type, option(help='Folder for result.json, video.mp4, report.html.')]
+        = path_type('out/demo'),
+        scene: Annotated[str, option(help='Scene of the play table: A, B, C or D.')] = 'D',
+        policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
+        = 'play_table',
+        seed: Annotated[int, option(help='Which chain of five tasks.')] = 0,
+    ) -> None:
+        """Drive a chain of five tasks through the real nodes, and film it."""
+        from vw2_ros import demo as module
+
+        raise typer.Exit(module.run(out=out, scene=check_scenes(scene), seed=seed,
+                                    policy=check_policy(policy)))
+
+    @app.command(epilog=_example('vw2 collect --out data/play --scenes D --episodes 200 --workers 2'))
+    def collect(
+        out: Annotated[path_type, option(help='Folder of the data set, made or resumed.')],
+        scenes: Annotated[str, option(help='Scenes to play in, e.g. D or ABCD.')] = 'D',
+        episodes: Annotated[int, option(min=1, help='Episodes (one reset each).')] = 100,
+        workers: Annotated[int, option(min=1, help='Processes.')] = 2,
+        randomize: Annotated[bool, option('--randomize', help='Vary textures, colours, light and '
+                                          'camera pose.')] = False,
+        seed: Annotated[int, option(help='The same seed gives the same data.')] = 0,
+        shards: Annotated[int, option(min=0, help='Write compressed shards with images of this '
+                                      'size [px] instead of one file per frame; 0: frames.')] = 0,
+    ) -> None:
+        """Let the scripted expert play, and write what it does in CALVIN's format."""
+        from vw2_ros.sim import collect as module
+
+        module.collect(out=out, scenes=check_scenes(scenes), episodes=episodes, workers=workers,
+                       randomize=randomize, seed=seed, shards=shards)
+
+    def add_training(name: str, what: str) -> None:
+        @train.command(name, help=what, epilog=_example(
+            f'vw2 train {name} --config tiny --data data/play --out runs/a'))
+        def run(
+            config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')],
+            data: Annotated[path_type, option(help='Data set in CALVIN format.')],
+            out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
+            resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
+                                           '--out, exact to the step.')] = False,
+        ) -> None:
+            import importlib
+
+            file = check_config(config)
+            if not data.is_dir():
+                raise UsageError(f'--data {data} is not a folder')
+            module = importlib.import_module(f'vw2_ros.models.train_{name}')
+            module.train(config=file, data=data, out=out, resume=resume)
+
+    add_training('dldm', 'Train the latent dynamics model on videos, without actions.')
+    add_training('planner', 'Train the planner: instruction and image to codes.')
+    add_training('head', 'Train the action head on the hidden states of the planner.')
+
+    @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
+    def evaluate(
+        policy: Annotated[str, option(help='Shipped weights, a folder, expert or random.')]
+        = 'play_table',
+        tasks: Annotated[str, option(help='Single tasks: all, or NAME,NAME.')] = '',
+        rollouts: Annotated[int, option(min=1, help='Rollouts per task.')] = 20,
+        chains: Annotated[int, option(min=0, max=1000, help='Long horizon: chains of five.')] = 0,
+        scene: Annotated[str, option(help='A, B, C or D.')] = 'D',
+        seed: Annotated[int, option(help='The same seed gives the same result.')] = 0,
+        phrases: Annotated[path_type | None, option(help='JSON, task -> list of wordings, instead '
+                                                    'of the validation phrases.')] = None,
+        workers: Annotated[int, option(min=1, help='Processes.')] = 1,
+        video: Annotated[int, option(min=0, help='Film the first K rollouts.')] = 0,
+        ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
+        out: Annotated[path_type, option(help='Folder for report.html, videos and the record that '
+                                         'an interrupted run resumes from.')] = path_type('out/eval'),
+        json_file: Annotated[path_type | None, option('--json', help='Write the result here.')]
+        = None,
+    ) -> None:
+        """Measure a policy on single tasks or on chains of five."""
+        if not tasks and not chains:
+            raise UsageError('say what to evaluate: --tasks all, --tasks NAME,NAME or --chains N')
+        from vw2_ros import evaluation
+
+        options = evaluation.Options(
+            policy=check_policy(policy), tasks=tuple(check_tasks(tasks)) if tasks else (),
+            rollouts=rollouts, chains=chains, scene=check_scenes(scene), seed=seed,
+            phrases=check_file(phrases, '--phrases'), workers=workers, video=video, ros=ros,
+            out=out)
+        write_json(json_file, evaluation.run(options))
+
+    def finish(result: dict, json_file: pathlib.Path | None) -> None:
+        write_json(json_file, result)
+        show(result)
+
+    json_option = Annotated[path_type | None, option('--json', help='Write the figures here.')]
+
+    @bench.command('sim', epilog=_example('vw2 bench sim --json out/sim.json'))
+    def bench_sim(json_file: json_option = None) -> None:
+        """Steps per second of the play table, with and without its cameras."""
+        from vw2_ros.sim import bench as module
+
+        finish(module.run(), json_file)
+
+    @bench.command('policy', epilog=_example('vw2 bench policy --json out/policy.json'))
+    def bench_policy(
+        policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        json_file: json_option = None,
+    ) -> None:
+        """Time of one plan and of the action head."""
+        from vw2_ros import bench as module
+
+        finish(module.policy(check_policy(policy)), json_file)
+
+    @bench.command('loop', epilog=_example('vw2 bench loop --json out/loop.json'))
+    def bench_loop(
+        policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        json_file: json_option = None,
+    ) -> None:
+        """Image received to new joint command, and the jitter of the 30 Hz timer, over ROS."""
+        from vw2_ros import bench as module
+
+        finish(module.loop(check_policy(policy)), json_file)
+
+    @app.command(epilog=_example('vw2 doctor --json'))
+    def doctor(as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,
+               ) -> None:
+        """Say what is installed, what is missing and how to mend it."""
+        from vw2_ros import doctor as module
+
+        raise typer.Exit(module.main(['--json'] if as_json else []))
+
+    return app
+
+
+def _tell(error: BaseException) -> str:
+    text = ' '.join(str(error).split()) or type(error).__name__
+    if isinstance(error, ModuleNotFoundError):
+        text += '. `vw2 doctor` says what is missing and how to mend it'
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `vw2`; return its exit status.
+
+    Args:
+        arguments: what follows the program's name; None takes those of the process.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if typer is None:
+        if arguments[:1] == ['doctor']:
+            from vw2_ros import doctor
+
+            return doctor.main(arguments[1:])
+        print("vw2: error: typer is not installed; `vw2 doctor` says what is missing",
+              file=sys.stderr)
+        return 1
+    command = typer.main.get_command(build())
+    try:
+        status = command.main(args=arguments, prog_name='vw2', standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except KeyboardInterrupt:
+        print('\nvw2: interrupted; what was written so far is kept', file=sys.stderr)
+        return 130
+    except Exception as error:
+        if hasattr(error, 'show') and hasattr(error, 'exit_code'):  # click's own, whichever click
+            error.show()
+            return error.exit_code
+        if type(error).__name__ == 'Abort':
+            print('\nvw2: interrupted; what was written so far is kept', file=sys.stderr)
+            return 130
+        expected = isinstance(error, (ValueError, OSError, ModuleNotFoundError)) \
+            or type(error).__module__.startswith('vw2_ros.')
+        if not expected or os.environ.get('VW2_DEBUG'):
+            raise
+        print(f'vw2: error: {_tell(error)}', file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
