@@ -1,0 +1,710 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The training loop that all stages share (VideoWorld 2, table A.1, scaled to the size at hand).
+
+`fit` runs AdamW with warm-up and cosine decay, gradient clipping, an average of the weights (EMA),
+and checkpoints. What a stage gives it: a model, `make_batch(step)` and `loss(batch)`.
+
+Everything random is a function of (seed, step), so a run that was interrupted and resumed ends
+with the same weights as one that was not. The one exception is `max_minutes`: with it the
+schedule follows the clock, so that a run boxed in time still decays to its end.
+
+Files in the output folder:
+    checkpoints/<step>/{model,ema,optimizer}.safetensors, state.json    newest two
+    log.jsonl            one JSON object per report: losses, rates, scores
+    tensorboard/         the same, and pictures
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+KEEP_CHECKPOINTS = 2
+INTERRUPTED = 130  # exit status of a run that a signal ended, as shells report it
+
+
+class ConfigError(ValueError):
+    """A training config is missing or wrong; the message says what was wanted and what came."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+# ------------------------------------------------------------------------------------------ config
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to optimise. Rates are per step; `max_minutes` bounds the wall time of the loop."""
+
+    steps: int = 1000
+    batch: int = 16
+    lr: float = 3e-4
+    final_lr: float = 0.02  # share of lr that is left at the end
+    warmup: int = 100  # steps of linear warm-up
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.98
+    clip: float = 1.0  # largest norm of the gradient
+    ema: float = 0.999  # decay of the averaged weights; 0: no averaging
+    max_minutes: float = 0.0  # 0: no limit
+    checkpoint_minutes: float = 5.0
+    validate_every: int = 0  # steps; 0: only at the end
+    log_every: int = 20
+    seed: int = 0
+    threads: int = 0  # torch threads; 0: as many as there are cores
+    device: str = 'auto'  # auto, cpu, cuda
+    bf16: bool = True  # on a GPU
+    preload: bool = False  # hold all frames in the device's memory
+    prefetch: int = 4  # batches made ahead
+
+    def __post_init__(self):
+        for name in ('steps', 'batch', 'log_every', 'prefetch'):
+            if getattr(self, name) < 1:
+                raise ConfigError(f'{name} must be >= 1. Got {getattr(self, name)}')
+        for name in ('warmup', 'weight_decay', 'max_minutes', 'validate_every', 'threads'):
+            if getattr(self, name) < 0:
+                raise ConfigError(f'{name} must be >= 0. Got {getattr(self, name)}')
+        for name in ('lr', 'clip', 'checkpoint_minutes'):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f'{name} must be > 0. Got {getattr(self, name)}')
+        for name in ('beta1', 'beta2', 'ema', 'final_lr'):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
+        if self.device not in ('auto', 'cpu', 'cuda'):
+            raise ConfigError(f'device must be auto, cpu or cuda. Got {self.device!r}')
+
+    def torch_device(self) -> torch.device:
+        """The device to train on.
+
+        Raises:
+            ConfigError: cuda was asked for and is not there.
+        """
+        if self.device == 'cuda' and not torch.cuda.is_available():
+            raise ConfigError('device is cuda, but torch finds no GPU; use device: auto or cpu')
+        use = 'cuda' if self.device != 'cpu' and torch.cuda.is_available() else 'cpu'
+        return torch.device(use)
+
+    def learning_rate(self, step: int, progress: float) -> float:
+        """Linear warm-up over steps, times a cosine over progress in [0, 1] down to final_lr."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        decay = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return self.lr * warm * (self.final_lr + (1.0 - self.final_lr) * decay)
+
+
+def from_dict(cls: type, values: dict | None, where: str = ''):
+    """Build a config dataclass from what a YAML file says, refusing unknown keys.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one), or a value of the wrong type.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    converted = {}
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f'{where} must be a mapping. Got {values!r}')
+    for key, value in (values or {}).items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, 1)
+            hint = f'; did you mean {near[0]!r}?' if near else f'; known: {", ".join(fields)}'
+            raise ConfigError(f'{where}: unknown key {key!r}{hint}')
+        hint = hints[key]
+        try:
+            if hint is float:
+                value = float(value)  # YAML 1.1 reads 1e-4 as a string
+            elif hint is int:
+                if int(value) != float(value):
+                    raise ValueError('not a whole number')
+                value = int(value)
+            elif hint is bool and not isinstance(value, bool):
+                raise ValueError('not true or false')
+            elif isinstance(value, list):
+                value = tuple(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f'{where}.{key} must be {hint.__name__}. Got {value!r}') from error
+        converted[key] = value
+    try:
+        return cls(**converted)
+    except ConfigError as error:
+        raise ConfigError(f'{where}: {error}') from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f'{where}: {error}') from error
+
+
+def config_path(config: Path | str) -> Path:
+    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu.
+
+    Names are looked up in `config/train/` of the checkout and of `share/vw2_ros` where installed.
+
+    Raises:
+        ConfigError: no such file or name.
+    """
+    path = Path(config)
+    if path.is_file():
+        return path
+    known: dict[str, Path] = {}
+    roots = [*Path(__file__).resolve().parents, Path(sys.prefix)]
+    roots += [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
+    for root in roots:
+        for folder in (root / 'config' / 'train', root / 'share' / 'vw2_ros' / 'config' / 'train'):
+            for file in sorted(folder.glob('*.yaml')) if folder.is_dir() else ():
+                known.setdefault(file.stem, file)
+    if str(config) in known:
+        return known[str(config)]
+    raise ConfigError(f'there is no training config {str(config)!r}: give a YAML file or one of '
+                      f'{", ".join(sorted(known)) or "(none installed)"}')
+
+
+def load_config(config: Path | str, stage: str) -> dict:
+    """The section of one stage ('dldm', 'planner' or 'head') of a training config.
+
+    Raises:
+        ConfigError: no such file, not YAML, or no such section.
+    """
+    path = config_path(config)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path} is not YAML: {error}') from error
+    if not isinstance(content, dict) or not isinstance(content.get(stage), dict):
+        raise ConfigError(f'{path} has no section {stage!r}')
+    return content[stage]
+
+
+def stage_configs(config: Path | str, stage: str, **classes: type) -> dict:
+    """Build each part of a stage's section, e.g. stage_configs('cpu', 'dldm', train=TrainConfig).
+
+    Raises:
+        ConfigError: a part or key that is not known, or a bad value.
+    """
+    section = load_config(config, stage)
+    unknown = set(section) - set(classes)
+    if unknown:
+        raise ConfigError(f'{stage}: unknown part {sorted(unknown)[0]!r}; known: '
+                          f'{", ".join(classes)}')
+    return {name: from_dict(cls, section.get(name), f'{stage}.{name}')
+            for name, cls in classes.items()}
+
+
+# -------------------------------------------------------------------------------------- provenance
+
+def git_commit() -> str:
+    """Commit of the source that runs ('+changes' if edited since), 'unknown' if installed."""
+    folder = Path(__file__).resolve().parent
+    try:
+        def git(*arguments: str) -> str:
+            return subprocess.run(['git', '-C', str(folder), *arguments], check=True, text=True,
+                                  capture_output=True, timeout=10).stdout.strip()
+        commit = git('rev-parse', 'HEAD')
+        changed = git('status', '--porcelain', '--untracked-files=no', '--', str(folder))
+        return commit + ('+changes' if changed else '')
+    except (OSError, subprocess.SubprocessError):
+        return 'unknown'
+
+
+def provenance(**facts) -> dict:
+    """What made a checkpoint: command, commit, versions, and the facts given."""
+    program = Path(sys.argv[0]).name
+    return {'command': ' '.join([program, *sys.argv[1:]]), 'git_commit': git_commit(),
+            'torch': torch.__version__, 'created': time.strftime('%Y-%m-%dT%H:%M:%SZ',
+                                                                 time.gmtime()), **facts}
+
+
+def write_json(path: Path, content) -> None:
+    """Write JSON beside `path`, then rename: a reader sees the old file or the whole new one."""
+    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    beside.write_text(json.dumps(content, indent=1) + '\n')
+    os.replace(beside, path)
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
+    """Write safetensors beside `path`, then rename."""
+    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside)
+    os.replace(beside, path)
+
+
+# ----------------------------------------------------------------------------------------- batches
+
+class Prefetcher:
+    """Makes batches in a background thread, a few steps ahead.
+
+    Args:
+        make_batch: step -> dict of tensors on the CPU.
+        steps: which steps, in order.
+        finish: what is done to a batch last, e.g. moving it to the device.
+        depth: how many batches are held ready.
+    """
+
+    def __init__(self, make_batch: Callable[[int], dict], steps: Iterator[int],
+                 finish: Callable[[dict], dict] = lambda batch: batch, depth: int = 4):
+        self._queue: queue.Queue = queue.Queue(depth)
+        self._closed = threading.Event()
+        self.waited_s = 0.0
+
+        def work() -> None:
+            try:
+                for step in steps:
+                    if not self._put(finish(make_batch(step))):
+                        return
+            except BaseException as error:  # handed to the consumer, who raises it
+                self._put(error)
+
+        self._thread = threading.Thread(target=work, name='batches', daemon=True)
+        self._thread.start()
+
+    def _put(self, item) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def next(self) -> dict:
+        """The next batch. Raises what make_batch raised."""
+        begun = time.perf_counter()
+        item = self._queue.get()
+        self.waited_s += time.perf_counter() - begun
+        if isinstance(item, BaseException):
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Stop the thread; batches made ahead are dropped."""
+        self._closed.set()
+        self._thread.join(timeout=10.0)
+
+
+def to_device(batch: dict, device: torch.device) -> dict:
+    """Move the tensors of a batch; from pinned memory and without waiting on a GPU."""
+    if device.type == 'cpu':
+        return batch
+    return {k: v.pin_memory().to(device, non_blocking=True) if torch.is_tensor(v) else v
+            for k, v in batch.items()}
+
+
+# -------------------------------------------------------------------------- weights and their mean
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Two groups for AdamW: matrices decay; biases, norms, embeddings, learned tokens do not."""
+    plain: set[str] = set()
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Embedding, nn.LayerNorm, nn.GroupNorm)):
+            plain.update(f'{name}.{p}' if name else p for p, _ in module.named_parameters(
+                recurse=False))
+    decay, rest = [], []
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        leaf = name.rsplit('.', 1)[-1]
+        if name in plain or parameter.ndim < 2 or leaf not in ('weight', 'kernel'):
+            rest.append(parameter)
+        else:
+            decay.append(parameter)
+    return [{'params': decay, 'weight_decay': weight_decay},
+            {'params': rest, 'weight_decay': 0.0}]
+
+
+class Average:
+    """Exponential moving average of a model's parameters; buffers are copied."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.tensors = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model; quickly in the first steps, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        mine, theirs = [], []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                mine.append(self.tensors[name])
+                theirs.append(value)
+            else:
+                self.tensors[name].copy_(value)
+        torch._foreach_lerp_(mine, theirs, 1.0 - decay)
+
+    def applied_to(self, model: nn.Module):
+        """Context in which the model holds the averaged weights."""
+        return _Swapped(model, self.tensors)
+
+
+class _Swapped:
+    def __init__(self, model: nn.Module, tensors: dict[str, torch.Tensor]):
+        self.model, self.tensors = model, tensors
+
+    def __enter__(self) -> nn.Module:
+        self.own = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.was_training = self.model.training
+        self.model.load_state_dict(self.tensors)
+        return self.model.eval()
+
+    def __exit__(self, *_) -> None:
+        self.model.load_state_dict(self.own)
+        self.model.train(self.was_training)
+
+
+# ------------------------------------------------------------------------------------- checkpoints
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict) -> dict[str, torch.Tensor]:
+    return {f'{names[parameter]}//{key}': torch.as_tensor(value)
+            for parameter, state in optimizer.state.items() for key, value in state.items()}
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter],
+                       tensors: dict[str, torch.Tensor]) -> None:
+    for name, value in tensors.items():
+        owner, key = name.rsplit('//', 1)
+        parameter = parameters[owner]
+        # AdamW's step counters stay on the CPU unless the fused kernel wants them beside.
+        fused = any(group.get('fused') for group in optimizer.param_groups)
+        device = parameter.device if key != 'step' or fused else 'cpu'
+        optimizer.state[parameter][key] = value.to(device)
+
+
+def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | None,
+                    optimizer: torch.optim.Optimizer, state: dict) -> Path:
+    """Write `<out>/checkpoints/<step>/` beside, then rename; older ones than two are removed."""
+    folder = out / 'checkpoints'
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f'.{step:08d}.{os.getpid()}.part'
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    names = {p: n for n, p in model.named_parameters()}
+
+    def contiguous(tensors: dict) -> dict:
+        # Copies: tied tensors share storage, which safetensors refuses.
+        return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
+
+    save_file(contiguous(model.state_dict()), beside / 'model.safetensors')
+    if average:
+        save_file(contiguous(average.tensors), beside / 'ema.safetensors')
+    save_file(contiguous(_optimizer_tensors(optimizer, names)), beside / 'optimizer.safetensors')
+    write_json(beside / 'state.json', {**state, 'step': step})
+    final = folder / f'{step:08d}'
+    shutil.rmtree(final, ignore_errors=True)
+    os.replace(beside, final)
+    for old in checkpoints(out)[:-KEEP_CHECKPOINTS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Complete checkpoints of a run, oldest first."""
+    return sorted(p for p in (out / 'checkpoints').glob('[0-9]*') if p.is_dir())
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Content of a safetensors file.
+
+    Raises:
+        TrainingError: missing, truncated or damaged; the message names the file.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors raises its own and OS errors
+        raise TrainingError(f'{path} cannot be read: {error}; remove its folder to go back to the '
+                            'checkpoint before') from error
+
+
+# --------------------------------------------------------------------------------------- the loop
+
+class Interruption:
+    """Turns the first SIGINT or SIGTERM into a flag, so that the loop can save and stop."""
+
+    def __init__(self):
+        self.signal: int | None = None
+        self._before: dict = {}
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def _note(self, number, frame) -> None:
+        self.signal = number
+        signal.signal(number, self._before[number])  # a second one acts at once
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Reporter:
+    """Progress bar with ETA, log.jsonl and TensorBoard of one run."""
+
+    def __init__(self, out: Path, stage: str, first_step: int):
+        self.path = out / 'log.jsonl'
+        self.stage = stage
+        self._forget_after(first_step)
+        self._log = open(self.path, 'a')
+        self.board = _tensorboard(out / 'tensorboard', first_step)
+        self._bar = _bar()
+        self._bar.start()
+        self._task = self._bar.add_task(stage, total=1.0, note='')
+        self._plain_at = time.monotonic()
+
+    def _forget_after(self, step: int) -> None:
+        """Drop what an interrupted run reported past its last checkpoint."""
+        if not self.path.exists():
+            return
+        kept = [line for line in self.path.read_text().splitlines()
+                if line and json.loads(line)['step'] <= step]
+        beside = self.path.with_suffix('.part')
+        beside.write_text(''.join(line + '\n' for line in kept))
+        os.replace(beside, self.path)
+
+    def advance(self, progress: float, note: str | None = None) -> None:
+        self._bar.update(self._task, completed=min(1.0, progress),
+                         **({'note': note} if note is not None else {}))
+        if note and not self._bar.console.is_terminal:
+            if time.monotonic() - self._plain_at > 20.0:
+                self._plain_at = time.monotonic()
+                print(f'{self.stage} {100 * progress:5.1f} % {note}', file=sys.stderr, flush=True)
+
+    def report(self, step: int, values: dict, prefix: str = 'train') -> None:
+        """One line of log.jsonl and one point per curve."""
+        flat = {k: round(float(v), 6) for k, v in values.items() if np.ndim(v) == 0}
+        nested = {k: v for k, v in values.items() if isinstance(v, dict)}
+        self._log.write(json.dumps({'stage': self.stage, 'kind': prefix, 'step': step, **flat,
+                                    **nested}) + '\n')
+        self._log.flush()
+        if self.board:
+            for key, value in flat.items():
+                self.board.add_scalar(f'{prefix}/{key}', value, step)
+            for key, group in nested.items():
+                for name, value in group.items():
+                    self.board.add_scalar(f'{prefix}_{key}/{name}', value, step)
+
+    def image(self, name: str, picture: np.ndarray, step: int) -> None:
+        """uint8 (H, W, 3)."""
+        if self.board:
+            self.board.add_image(name, picture, step, dataformats='HWC')
+
+    def warn(self, text: str) -> None:
+        self._bar.console.print(f'[yellow]warning:[/] {text}')
+
+    def close(self) -> None:
+        self._bar.stop()
+        self._log.close()
+        if self.board:
+            self.board.close()
+
+
+def _bar():
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    return Progress(TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(),
+                    TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[note]}'),
+                    console=Console(stderr=True), refresh_per_second=2)
+
+
+def _tensorboard(folder: Path, first_step: int):
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print('tensorboard is not installed: curves are in log.jsonl only', file=sys.stderr)
+        return None
+    return SummaryWriter(str(folder), purge_step=first_step or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """How a run ended: steps done, seconds in the loop, share of them spent waiting for data."""
+
+    steps: int
+    seconds: float
+    wait_share: float
+    last: dict
+
+
+def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
+        make_batch: Callable[[int], dict], loss: Callable[[dict, float], dict],
+        resume: bool, identity: dict, validate: Callable[[], dict] | None = None,
+        on_report: Callable[[Reporter, int, dict], None] | None = None) -> Fit:
+    """Optimise `model` (already on the device); at the end it holds the averaged weights.
+
+    Args:
+        stage: name for the progress bar and the log.
+        out: run folder; see the head of this file.
+        make_batch: step -> dict of tensors. Runs in a background thread; must depend on nothing
+            but the step, so that a resumed run goes on as if never interrupted.
+        loss: (batch, progress in [0, 1]) -> {'loss': scalar to minimise, further scalars to log}.
+        resume: go on from the newest checkpoint in `out` if there is one.
+        identity: what must be equal for a checkpoint to fit (data hash, model config ...).
+        validate: called with the averaged weights in place; returns scalars or {name: {key: x}}.
+        on_report: called with (reporter, step, last scalars) at each validation.
+    Raises:
+        TrainingError: the loss is not finite; the folder holds another run; the checkpoint is of
+            other data or another config.
+        SystemExit: with status 130 after SIGINT or SIGTERM; the state has been saved.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    device = next(model.parameters()).device
+    fused = device.type in ('cpu', 'cuda')
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.lr,
+                                  betas=(config.beta1, config.beta2), fused=fused)
+    average = Average(model, config.ema) if config.ema else None
+    step, before_s = 0, 0.0
+    for leftover in (out / 'checkpoints').glob('.*.part'):
+        shutil.rmtree(leftover, ignore_errors=True)
+    saved = checkpoints(out)
+    if saved and not resume:
+        raise TrainingError(f'{out} holds a run already ({saved[-1].name} steps); go on with '
+                            '--resume, or give another --out')
+    if saved:
+        step, before_s = _restore(saved[-1], model, average, optimizer, identity)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    autocast = torch.autocast(device.type, torch.bfloat16,
+                              enabled=config.bf16 and device.type == 'cuda')
+    reporter = Reporter(out, stage, step)
+    batches = Prefetcher(make_batch, iter(range(step, config.steps)),
+                         lambda batch: to_device(batch, device), config.prefetch)
+    begun = saved_at = time.monotonic()
+    window_begun, window_step, window_waited = begun, step, 0.0
+    scalars: dict = {}
+
+    def elapsed_s() -> float:
+        return before_s + time.monotonic() - begun
+
+    def progress() -> float:
+        share = elapsed_s() / (60.0 * config.max_minutes) if config.max_minutes else 0.0
+        return max(step / config.steps, share)
+
+    def save() -> None:
+        save_checkpoint(out, step, model, average, optimizer,
+                        {'elapsed_s': elapsed_s(), 'seed': config.seed, 'identity': identity})
+
+    def check() -> dict:
+        values = _validate(model, average, validate) if validate else {}
+        if values:
+            reporter.report(step, values, 'validation')
+        if on_report:
+            on_report(reporter, step, scalars)
+        return values
+
+    try:
+        with Interruption() as interruption:
+            model.train()
+            while step < config.steps and progress() < 1.0:
+                batch = batches.next()
+                torch.manual_seed(config.seed * 1_000_003 + step)
+                rate = config.learning_rate(step, progress())
+                for group in optimizer.param_groups:
+                    group['lr'] = rate
+                with autocast:
+                    scalars = loss(batch, progress())
+                optimizer.zero_grad(set_to_none=True)
+                scalars['loss'].backward()
+                norm = nn.utils.clip_grad_norm_(parameters, config.clip)
+                report_due = (step + 1) % config.log_every == 0 or step + 1 == config.steps
+                if (report_due or device.type == 'cpu') and not math.isfinite(float(norm)):
+                    raise TrainingError(
+                        f'{stage}: loss {float(scalars["loss"])} with gradient norm {float(norm)} '
+                        f'at step {step}: lower lr (now {config.lr}) or clip ({config.clip}); the '
+                        f'last good state is in {out / "checkpoints"}')
+                optimizer.step()
+                if average:
+                    average.update(model, step)
+                step += 1
+                if report_due:
+                    now = time.monotonic()
+                    window_s = max(now - window_begun, 1e-9)
+                    wait = (batches.waited_s - window_waited) / window_s
+                    scalars = {k: float(v) for k, v in scalars.items()}
+                    reporter.report(step, {
+                        **scalars, 'lr': rate, 'gradient_norm': float(norm),
+                        'progress': progress(), 'elapsed_s': elapsed_s(), 'wait_share': wait,
+                        'samples_per_s': (step - window_step) * config.batch / window_s})
+                    pace = window_s / (step - window_step)
+                    reporter.advance(progress(), f'step {step} loss {scalars["loss"]:.4f} '
+                                     f'{pace:.2f} s/step, waiting {100 * wait:.0f} %')
+                    window_begun, window_step, window_waited = now, step, batches.waited_s
+                else:
+                    reporter.advance(progress())
+                if interruption.signal is not None:
+                    save()
+                    reporter.warn(f'interrupted at step {step}; saved, go on with --resume')
+                    raise SystemExit(INTERRUPTED)
+                if time.monotonic() - saved_at > 60.0 * config.checkpoint_minutes:
+                    save()
+                    saved_at = time.monotonic()
+                if config.validate_every and step % config.validate_every == 0:
+                    check()
+            save()
+            scores = check()
+    finally:
+        batches.close()
+        reporter.close()
+    seconds = time.monotonic() - begun
+    if average:
+        model.load_state_dict(average.tensors)
+    model.eval()
+    last = {k: float(v) for k, v in scalars.items() if np.ndim(v) == 0}
+    return Fit(step, before_s + seconds, batches.waited_s / max(seconds, 1e-9), {**last, **scores})
+
+
+def _validate(model: nn.Module, average: Average | None, validate: Callable[[], dict]) -> dict:
+    with torch.no_grad():
+        if average is None:
+            model.eval()
+            try:
+                return validate()
+            finally:
+                model.train()
+        with average.applied_to(model):
+            return validate()
+
+
+def _restore(folder: Path, model: nn.Module, average: Average | None,
+             optimizer: torch.optim.Optimizer, identity: dict) -> tuple[int, float]:
+    try:
+        state = json.loads((folder / 'state.json').read_text())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f'{folder / "state.json"} cannot be read: {error}; remove the folder '
+                            'to go back to the checkpoint before') from error
+    wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file
+    for key, value in wanted.items():
+        if state['identity'].get(key) != value:
+            raise TrainingError(f'{folder} was made with another {key}: it has '
+                                f'{state["identity"].get(key)}, this run has {value}; give '
+                                'another --out, or the same data and config')
+    model.load_state_dict(load_tensors(folder / 'model.safetensors'))
+    if average:
+        tensors = load_tensors(folder / 'ema.safetensors')
+        device = next(model.parameters()).device
+        average.tensors = {k: v.to(device) for k, v in tensors.items()}
+    _restore_optimizer(optimizer, dict(model.named_parameters()),
+                       load_tensors(folder / 'optimizer.safetensors'))
+    return int(state['step']), float(state['elapsed_s'])
