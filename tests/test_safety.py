@@ -315,7 +315,8 @@ def test_row_11_ticks_that_did_not_come_are_counted():
 
 def test_row_15_stop_within_one_tick_and_only_a_rearm_resumes():
     state, commands = moving()
-    verdict = gate(safety.stopped(state, 'stop service'), Request(state.target + .01, FRESH), LIMITS)
+    request = Request(state.target + 0.01, FRESH)
+    verdict = gate(safety.stopped(state, 'stop service'), request, LIMITS)
     assert verdict.status == 'stopped' and verdict.reasons == ('stopped: stop service',)
     state, held = follow(verdict.state, np.full((100, 7), 0.3))
     assert np.abs(held - commands[-1]).max() < 0.3 * PERIOD_S

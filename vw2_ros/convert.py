@@ -145,7 +145,7 @@ def image_to_rgb(msg) -> np.ndarray:
 
 
 def image_to_depth(msg) -> np.ndarray:
-    """Depth image (32FC1 [m] or 16UC1 [mm], REP-118) -> float32 (H, W) [m]; unknown is NaN or 0."""
+    """Depth image (32FC1 [m] or 16UC1 [mm], REP-118) -> float32 (H, W) [m]; NaN, 0: unknown."""
     pixels = image_to_numpy(msg)
     if msg.encoding == '16UC1':
         return pixels.astype(np.float32) * np.float32(1e-3)

@@ -4,27 +4,27 @@
 
 Whatever a model, a network or a foreign node came up with, what leaves the gate is finite, within
 the joints' position, velocity and acceleration limits, and made from inputs that are fresh. Where
-that is not possible the arm brakes within its limits and holds the last commanded target: never the
-measured pose (a loaded arm sags) and never zeros.
+that is not possible the arm brakes within its limits and holds the last commanded target: never
+the measured pose (a loaded arm sags) and never zeros.
 
-| fault                              | what the gate does                                           |
-| ---------------------------------- | ------------------------------------------------------------ |
-| an input never arrived             | no command; the reason names the topic                       |
-| an input is older than `max_age_s` | hold (also when only the observation behind a plan is old)   |
-| camera frozen (`FrozenCamera`)     | hold                                                         |
-| target not finite                  | hold; after `latch_after` in a row: stopped until re-armed   |
-| target too far or too fast         | move towards it as far as the limits allow                   |
-| stop                               | hold from this tick on, until re-armed; no jump on resume    |
+| fault                              | what the gate does                                         |
+| ---------------------------------- | ---------------------------------------------------------- |
+| an input never arrived             | no command; the reason names the topic                     |
+| an input is older than `max_age_s` | hold (also when only the observation behind a plan is old) |
+| camera frozen (`FrozenCamera`)     | hold                                                       |
+| target not finite                  | hold; after `latch_after` in a row: stopped until re-armed |
+| target too far or too fast         | move towards it as far as the limits allow                 |
+| stop                               | hold from this tick on, until re-armed; no jump on resume  |
 
 Ages are differences of one monotonic clock; `age_of_stamp` brings a message's stamp onto it once,
-on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch, no state of its own.
+on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
 """
 
 import dataclasses
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import yaml
@@ -125,6 +125,8 @@ class Request:
     target: np.ndarray | None  # joints [rad] (n,); None: nothing new
     ages_s: Mapping[str, float | None]  # topic -> age of what came on it; None: nothing ever came
     camera_frozen: bool = False
+    # topics that may be older than Limits.max_age_s, e.g. the plan of a world that waits for us
+    allowed_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def armed_at(joints, limits: Limits) -> GateState:
     """Begin at the measured joints [rad] (n,), at rest.
 
     Raises:
-        ValueError: not finite, not (n,), or outside the position limits by more than the tolerance.
+        ValueError: not finite, not (n,), or further outside the position limits than the
+            tolerance.
     """
     q = np.array(joints, np.float64)
     if q.shape != limits.lower_rad.shape or not np.isfinite(q).all():
@@ -150,7 +153,8 @@ def armed_at(joints, limits: Limits) -> GateState:
     far = np.abs(q - inside) > limits.resume_tolerance_rad
     if far.any():
         name = limits.joints[int(np.argmax(far))]
-        raise ValueError(f'{name} is at {q[far][0]:.3f} rad, outside its limits: move it back first')
+        raise ValueError(f'{name} is at {q[far][0]:.3f} rad, outside its limits: move it back '
+                         'first')
     return GateState(inside, np.zeros_like(q), inside)
 
 
@@ -174,22 +178,34 @@ def rearmed(state: GateState, joints, limits: Limits) -> GateState:
     return GateState(state.position, state.step, state.position)
 
 
-def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
-    """Let one command through, or as much of it as is safe; `state` None means not armed yet."""
+def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[str, tuple]:
+    """Whether a new target would be followed: its status, and the reasons if it would not.
+
+    The caller may ask first, so that nothing accumulates while the arm holds; `gate` asks again.
+    """
     missing = tuple(f'nothing ever came on {topic}'
                     for topic, age_s in request.ages_s.items() if age_s is None)
     if state is None or missing:
-        return Verdict(state, None, 'waiting', missing or ('not armed',))
+        return 'waiting', missing or ('not armed',)
     if state.latched:
-        return _hold(state, 'stopped', (f'stopped: {state.latched}',), limits)
-
-    stale = tuple(
-        f'{topic} is {age_s * 1e3:.0f} ms old, limit {limits.max_age_s * 1e3:.0f} ms'
-        for topic, age_s in request.ages_s.items() if not age_s <= limits.max_age_s)  # NaN is old
+        return 'stopped', (f'stopped: {state.latched}',)
+    stale = []
+    for topic, age_s in request.ages_s.items():
+        allowed_s = request.allowed_s.get(topic, limits.max_age_s)
+        if not age_s <= allowed_s:  # NaN is old
+            stale.append(f'{topic} is {age_s * 1e3:.0f} ms old, limit {allowed_s * 1e3:.0f} ms')
     if request.camera_frozen:
-        stale += (f'camera frozen: {limits.frozen_frames} identical frames',)
-    if stale:
-        return _hold(state, 'holding', stale, limits)
+        stale.append(f'camera frozen: {limits.frozen_frames} identical frames')
+    return ('holding', tuple(stale)) if stale else ('moving', ())
+
+
+def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
+    """Let one command through, or as much of it as is safe; `state` None means not armed yet."""
+    status, reasons = ready(state, request, limits)
+    if status == 'waiting':
+        return Verdict(state, None, status, reasons)
+    if status != 'moving':
+        return _hold(state, status, reasons, limits)
     if request.target is None:
         return _hold(state, 'holding', ('no target',), limits)
 
@@ -197,7 +213,7 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     if target.shape != state.position.shape or not np.isfinite(target).all():
         state = dataclasses.replace(state, bad_frames=state.bad_frames + 1)
         if state.bad_frames >= limits.latch_after:
-            why = f'{state.bad_frames} targets in a row were not {len(limits.joints)} finite numbers'
+            why = f'{state.bad_frames} targets in a row were not finite'
             return _hold(stopped(state, why), 'stopped', (f'stopped: {why}',), limits)
         return _hold(state, 'holding', ('target is not finite',), limits)
 
