@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The policy: what nodes and evaluation see of the models.
+
+VideoWorld 2's control path: image and instruction -> latent codes (planner) -> hidden states ->
+actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is not on that path.
+
+| key | dtype, shape | range, unit |
+| --- | --- | --- |
+| rgb | uint8 (S, S, 3) | 0..255, static camera, S = `image_size` |
+| instruction | str | at least one word |
+| codes | int64 (steps, N) | 0..codebook_size-1 |
+| hidden | float32 (steps, width) | |
+| actions | float32 (steps * frames, 7) | rel xyz (x 0.02 m), rpy (x 0.05 rad) in [-1, 1], frame panda_link0; gripper < 0 closes, > 0 opens |
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from .checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Codes int64 (steps, N), hidden float32 (steps, width), timings in milliseconds."""
+
+    codes: np.ndarray
+    hidden: np.ndarray
+    timings: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A plan with its actions float32 (steps * frames, 7), timings in milliseconds."""
+
+    actions: np.ndarray
+    codes: np.ndarray
+    hidden: np.ndarray
+    timings: dict[str, float]
+
+
+class Policy:
+    """Planner and head behind one call; made by `Policy.load`.
+
+    Args:
+        checkpoint: what `load_checkpoint` gave.
+        temperature: 0 greedy; above, codes are sampled.
+        execute: actions of a chunk that `act` executes before it plans anew.
+        seed: of the sampling.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, *, temperature: float = 0.0, execute: int = 8,
+                 seed: int = 0) -> None:
+        if not temperature >= 0:
+            raise ValueError(f'temperature must be at least 0. Got {temperature}.')
+        self._planner, self._head = checkpoint.planner, checkpoint.head
+        self._dldm, self._tokenizer = checkpoint.dldm, checkpoint.tokenizer
+        self.provenance, self.sha256 = checkpoint.provenance, checkpoint.sha256
+        self.path = checkpoint.path
+        self.temperature = temperature
+        self.chunk = self._head.config.steps * self._head.config.frames
+        if not 1 <= execute <= self.chunk:
+            raise ValueError(f'execute must lie in 1..{self.chunk}. Got {execute}.')
+        self.execute = execute
+        self.image_size = self._planner.config.vision.image_size
+        self._tokens: dict[str, torch.Tensor] = {}
+        self._times: dict[str, deque[float]] = {}
+        self._generator = torch.Generator()
+        self.reset(seed)
+
+    @classmethod
+    def load(cls, dir_or_name: str | Path = DEFAULT_NAME, *, threads: int | None = 1,
+             **options: Any) -> Policy:
+        """Load a model folder or a shipped name.
+
+        Args:
+            threads: CPU threads of torch for this whole process; None leaves them.
+            options: `temperature`, `execute`, `seed`.
+        Raises:
+            CheckpointError: if the folder is missing, damaged or does not fit.
+        """
+        if threads is not None:
+            if threads < 1:
+                raise ValueError(f'threads must be at least 1, or None. Got {threads}.')
+            torch.set_num_threads(threads)
+        return cls(load_checkpoint(dir_or_name), **options)
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of planner and head, vision included (what runs in the control loop)."""
+        return sum(p.numel() for m in (self._planner, self._head) for p in m.parameters())
+
+    @property
+    def hidden_shape(self) -> tuple[int, int]:
+        """(steps, width) of the hidden states."""
+        return self._head.config.steps, self._head.config.width
+
+    @property
+    def codes_shape(self) -> tuple[int, int]:
+        """(steps, N) of the codes."""
+        return self._planner.config.steps, self._planner.config.queries
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes lie in 0..codebook_size-1."""
+        return self._planner.config.codebook_size
+
+    @property
+    def can_imagine(self) -> bool:
+        """Whether the folder has the dLDM that `imagine` needs."""
+        return self._dldm is not None
+
+    def check_renderer(self, renderer: str | None = None, image_size: int | None = None) -> bool:
+        """Warn if images come from another renderer or size than the training data's.
+
+        Returns:
+            True if nothing differs (or provenance.json does not say).
+        """
+        differs = []
+        for key, got in (('renderer', renderer), ('image_size', image_size)):
+            wanted = self.provenance.get(key)
+            if got is not None and wanted is not None and got != wanted:
+                differs.append(f'{key} {got!r} instead of {wanted!r}')
+        if differs:
+            warnings.warn(f'{self.path.name} was trained on other images: {", ".join(differs)}. '
+                          'Expect fewer successes; train on images of this renderer.',
+                          stacklevel=2)
+        return not differs
+
+    def reset(self, seed: int | None = None) -> None:
+        """Forget the current chunk; with a seed, start the sampling anew."""
+        self._actions: np.ndarray | None = None
+        self._next = 0
+        if seed is not None:
+            self._generator.manual_seed(seed)
+
+    def warm_up(self, calls: int = 3) -> float:
+        """Run the whole path a few times; the last call's time [ms]. Leaves no trace in the
+        sampling, the current chunk or the timings."""
+        state, times = self._generator.get_state(), self._times
+        self._times = {}
+        rgb = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        for _ in range(max(1, calls)):
+            timings = self.infer({'rgb': rgb, 'instruction': 'warm up'}).timings
+        self._tokens.pop('warm up', None)
+        self._times = times
+        self._generator.set_state(state)
+        return timings['total_ms']
+
+    def _image(self, rgb: Any) -> torch.Tensor:
+        """Checked image as a uint8 tensor (1, 3, S, S)."""
+        S = self.image_size
+        if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape != (S, S, 3):
+            got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise ValueError(f'rgb must be a numpy array uint8 ({S}, {S}, 3). Got {got}. '
+                             f'Resize the camera image to {S}x{S} rgb8.')
+        # (S, S, 3) -> (1, 3, S, S)
+        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+
+    def _text(self, instruction: str) -> torch.Tensor:
+        """Tokens (1, L, 1 + G) of an instruction; the last few are kept."""
+        tokens = self._tokens.get(instruction) if isinstance(instruction, str) else None
+        if tokens is None:
+            tokens = torch.from_numpy(self._tokenizer.encode(instruction))[None]
+            if len(self._tokens) >= 64:
+                self._tokens.clear()
+            self._tokens[instruction] = tokens
+        return tokens
+
+    def known_words(self, instruction: str) -> float:
+        """Fraction of the instruction's words that were seen in training, 0 to 1."""
+        return self._tokenizer.known(instruction)
+
+    def _note(self, **timings: float) -> dict[str, float]:
+        for key, value in timings.items():
+            self._times.setdefault(key, deque(maxlen=1000)).append(value)
+        return timings
+
+    def plan(self, rgb: np.ndarray, instruction: str) -> Plan:
+        """Image and instruction -> latent codes and the hidden states that predicted them.
+
+        Args:
+            rgb: uint8 (S, S, 3). instruction: plain words.
+        Returns:
+            codes int64 (steps, N), hidden float32 (steps, width), timings {"plan_ms"}.
+        Raises:
+            ValueError: on another dtype or shape, or an instruction without a word.
+        """
+        began = time.perf_counter()
+        codes, hidden = self._planner.plan(self._image(rgb), self._text(instruction),
+                                           self.temperature, self._generator)
+        took = 1e3 * (time.perf_counter() - began)
+        return Plan(codes[0].numpy(), hidden[0].float().numpy(), self._note(plan_ms=took))
+
+    @torch.inference_mode()
+    def actions(self, hidden: np.ndarray) -> np.ndarray:
+        """Hidden states float32 (steps, width) -> actions float32 (steps * frames, 7).
+
+        Raises:
+            ValueError: on another shape or a value that is not finite.
+        """
+        began = time.perf_counter()
+        hidden = np.asarray(hidden, dtype=np.float32)
+        if hidden.shape != self.hidden_shape:
+            raise ValueError(f'hidden must be float32 {self.hidden_shape}. Got {hidden.shape}.')
+        if not np.isfinite(hidden).all():
+            raise ValueError('hidden must be finite. Got NaN or infinity: drop this plan.')
+        # (steps, width) -> (1, steps, width) -> (steps * frames, 7)
+        actions = self._head(torch.from_numpy(np.ascontiguousarray(hidden))[None])[0].numpy()
+        self._note(head_ms=1e3 * (time.perf_counter() - began))
+        return actions
+
+    def infer(self, observation: Mapping[str, Any]) -> Prediction:
+        """Predict the next chunk of actions.
+
+        Args:
+            observation: `rgb` uint8 (S, S, 3) and `instruction` str.
+        Returns:
+            actions, codes, hidden, and timings {"plan_ms", "head_ms", "total_ms"}.
+        Raises:
+            ValueError: if a key is missing or wrong; the message says what was wanted.
+        """
+        missing = {'rgb', 'instruction'} - set(observation)
+        if missing:
+            raise ValueError('observation must hold rgb and instruction. '
+                             f'Got {sorted(observation)}.')
+        began = time.perf_counter()
+        plan = self.plan(observation['rgb'], observation['instruction'])
+        actions = self.actions(plan.hidden)
+        timings = {**plan.timings, 'head_ms': self._times['head_ms'][-1],
+                   **self._note(total_ms=1e3 * (time.perf_counter() - began))}
+        return Prediction(actions, plan.codes, plan.hidden, timings)
+
+    def act(self, observation: Mapping[str, Any]) -> np.ndarray:
+        """The next action float32 (7,): plans every `execute` calls, else reads the chunk."""
+        if self._actions is None or self._next >= self.execute:
+            self._actions, self._next = self.infer(observation).actions, 0
+        action = self._actions[self._next]
+        self._next += 1
+        return action
+
+    def timing(self) -> dict[str, dict[str, float]]:
+        """p50 and p99 [ms] and count of the last 1000 calls, by stage."""
+        return {key: {'p50': float(np.percentile(v, 50)), 'p99': float(np.percentile(v, 99)),
+                      'count': len(v)} for key, v in self._times.items()}
+
+    @torch.inference_mode()
+    def imagine(self, rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Decode codes into the video they stand for (low fidelity).
+
+        Args:
+            rgb: uint8 (H, W, 3), any size. codes: int (steps, N).
+        Returns:
+            uint8 (T, H, W, 3), the frames after `rgb`, T = 4 * steps.
+        Raises:
+            ValueError: on another dtype or shape, or a code outside the codebook.
+            RuntimeError: if the folder has no dLDM.
+        """
+        if self._dldm is None:
+            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
+                               'Train one with vw2 train dldm.')
+        c = self._dldm.config
+        codes = np.asarray(codes)
+        if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
+            raise ValueError(f'codes must be integers ({c.steps}, {c.queries}). '
+                             f'Got {codes.dtype} {codes.shape}.')
+        if (not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3
+                or rgb.shape[2] != 3):
+            raise ValueError('rgb must be a numpy array uint8 (H, W, 3). '
+                             f'Got {getattr(rgb, "dtype", type(rgb))} '
+                             f'{getattr(rgb, "shape", "")}.')
+        # (H, W, 3) -> (1, 3, H, W) in [0, 1] -> (1, 3, s, s)
+        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
+        H, W = image.shape[-2:]
+        small = F.interpolate(image, (c.image_size, c.image_size), mode='bilinear',
+                              antialias=True)
+        f0 = self._dldm.encode(small[:, None])[:, 0]
+        z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
+        video = self._dldm.decode(z, f0, small)[0, 1:]                  # (T, 3, s, s)
+        if c.residual:
+            # The change is coarse, the first frame need not be.
+            change = F.interpolate(video - small, (H, W), mode='bilinear')
+            video = image + change
+        else:
+            video = F.interpolate(video, (H, W), mode='bilinear')
+        video = (video.clamp(0, 1) * 255).round().to(torch.uint8)
+        return video.permute(0, 2, 3, 1).contiguous().numpy()           # (T, H, W, 3)
