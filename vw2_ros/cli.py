@@ -141,10 +141,10 @@ def build() -> 'typer.Typer':
         seed: Annotated[int, option(help='Which chain of five tasks.')] = 0,
     ) -> None:
         """Drive a chain of five tasks through the real nodes, and film it."""
+        scene, policy = check_scenes(scene), check_policy(policy)
         from vw2_ros import demo as module
 
-        raise typer.Exit(module.run(out=out, scene=check_scenes(scene), seed=seed,
-                                    policy=check_policy(policy)))
+        raise typer.Exit(module.run(out=out, scene=scene, seed=seed, policy=policy))
 
     @app.command(epilog=_example('vw2 collect --out data/play --scenes D --episodes 200 --workers 2'))
     def collect(
@@ -159,9 +159,10 @@ def build() -> 'typer.Typer':
                                       'size [px] instead of one file per frame; 0: frames.')] = 0,
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
+        scenes = check_scenes(scenes)
         from vw2_ros.sim import collect as module
 
-        module.collect(out=out, scenes=check_scenes(scenes), episodes=episodes, workers=workers,
+        module.collect(out=out, scenes=scenes, episodes=episodes, workers=workers,
                        randomize=randomize, seed=seed, shards=shards)
 
     def add_training(name: str, what: str) -> None:
@@ -208,14 +209,14 @@ def build() -> 'typer.Typer':
         """Measure a policy on single tasks or on chains of five."""
         if not tasks and not chains:
             raise UsageError('say what to evaluate: --tasks all, --tasks NAME,NAME or --chains N')
-        from vw2_ros import evaluation
-
-        options = evaluation.Options(
+        chosen = dict(
             policy=check_policy(policy), tasks=tuple(check_tasks(tasks)) if tasks else (),
             rollouts=rollouts, chains=chains, scene=check_scenes(scene), seed=seed,
             phrases=check_file(phrases, '--phrases'), workers=workers, video=video, ros=ros,
             out=out)
-        write_json(json_file, evaluation.run(options))
+        from vw2_ros import evaluation
+
+        write_json(json_file, evaluation.run(evaluation.Options(**chosen)))
 
     def finish(result: dict, json_file: pathlib.Path | None) -> None:
         write_json(json_file, result)
