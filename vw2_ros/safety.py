@@ -103,8 +103,13 @@ class Limits:
 
     @classmethod
     def panda(cls) -> 'Limits':
-        """Return the limits shipped for the Panda, config/limits.yaml."""
+        """Return the limits of the real Panda, config/limits.yaml."""
         return cls.from_yaml(config_file('limits.yaml'))
+
+    @classmethod
+    def play_table(cls) -> 'Limits':
+        """Return the limits of the simulated Panda, config/limits_play_table.yaml."""
+        return cls.from_yaml(config_file('limits_play_table.yaml'))
 
 
 @dataclass(frozen=True)
