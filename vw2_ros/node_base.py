@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""What all nodes share: typed parameters, life cycle with automatic start, diagnostics, `run`."""
+
+import dataclasses
+import functools
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    ParameterType,
+    SetParametersResult,
+)
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+from . import topics
+from .health import ERROR, OK, WARN, Health
+
+PARENT_VARIABLE = 'VW2_PARENT_PID'  # set by `vw2_ros.system`: end with the process that began us
+DIAGNOSE_PERIOD_S = 0.1
+REPORT_PERIOD_S = 1.0
+
+
+# ----------------------------------------------------------------- parameters
+
+def parameter(default, description: str, *, low=None, high=None, dynamic: bool = False):
+    """One field of a node's config dataclass and, by that, one ROS parameter.
+
+    A field `limits__file` is the parameter `limits.file`. All are read when the node is configured;
+    only `dynamic` ones may be set while it is.
+    """
+    return dataclasses.field(default=default, metadata={
+        'description': description, 'low': low, 'high': high, 'dynamic': dynamic})
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """Parameters that every node has."""
+
+    autostart: bool = parameter(True, 'configure and activate without being told to')
+    exit_on_failure: bool = parameter(False, 'end with status 1 if the automatic start fails')
+
+
+_TYPES = {bool: ParameterType.PARAMETER_BOOL, int: ParameterType.PARAMETER_INTEGER,
+          float: ParameterType.PARAMETER_DOUBLE, str: ParameterType.PARAMETER_STRING}
+_ARRAY_TYPES = {int: ParameterType.PARAMETER_INTEGER_ARRAY,
+                float: ParameterType.PARAMETER_DOUBLE_ARRAY,
+                str: ParameterType.PARAMETER_STRING_ARRAY}
+
+
+def parameter_name(field: dataclasses.Field) -> str:
+    """Return the ROS name of a config field."""
+    return field.name.replace('__', '.')
+
+
+def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
+    default, meta = field.default, field.metadata
+    if isinstance(default, tuple):
+        kind = _ARRAY_TYPES[type(default[0])]
+    else:
+        kind = _TYPES[type(default)]
+    out = ParameterDescriptor(name=parameter_name(field), type=kind,
+                              description=meta['description'])
+    low, high = meta['low'], meta['high']
+    if low is not None or high is not None:
+        if isinstance(default, float):
+            out.floating_point_range = [FloatingPointRange(
+                from_value=float(-1e308 if low is None else low),
+                to_value=float(1e308 if high is None else high))]
+        else:
+            out.integer_range = [IntegerRange(
+                from_value=-2**62 if low is None else low, to_value=2**62 if high is None else high)]
+    if not meta['dynamic']:
+        out.additional_constraints = 'read when the node is configured'
+    return out
+
+
+# ----------------------------------------------------------------- life cycle
+
+def transition(method):
+    """Turn `on_x(self)` into a life cycle callback: whatever it raises is reported, not fatal."""
+    @functools.wraps(method)
+    def callback(self, state):
+        self.stage = method.__name__
+        try:
+            method(self)
+        except Exception as error:
+            self.failure = f'{method.__name__[3:]}: {error}'
+            self.get_logger().error(self.failure)
+            self.undo(self.stage)
+            if self.stage == 'on_activate':
+                self.halt()
+            self.diagnose()
+            return TransitionCallbackReturn.FAILURE
+        self.failure = ''
+        return TransitionCallbackReturn.SUCCESS
+    return callback
+
+
+class StartFailed(Exception):
+    """The automatic start failed and `exit_on_failure` is set."""
+
+
+class NodeBase(LifecycleNode):
+    """A life cycle node with a typed config, health on /diagnostics and an automatic start.
+
+    Subclasses set `Config` and write `on_configure` and `on_activate`, each decorated with
+    `transition`, and `halt`. What they make with `subscribe`, `advertise`, `serve` and `every` is
+    destroyed again by the opposite transition.
+    """
+
+    Config = BaseConfig
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.health = Health()
+        self.failure = ''  # why the last transition failed
+        self.stage = ''
+        self._made: dict[str, list] = {'on_configure': [], 'on_activate': []}
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._reported: tuple[float, int, str] = (-1e9, -1, '')
+        self._complained_s = -1e9
+        fields = dataclasses.fields(self.Config)
+        self._dynamic = {parameter_name(f) for f in fields if f.metadata['dynamic']}
+        for f in fields:
+            value = list(f.default) if isinstance(f.default, tuple) else f.default
+            self.declare_parameter(parameter_name(f), value, _descriptor(f))
+        self._fixed = {parameter_name(f) for f in fields} - self._dynamic
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
+        self.create_timer(DIAGNOSE_PERIOD_S, self.diagnose, clock=self._steady)
+        self._autostart_timer = None
+        if self.get_parameter('autostart').value:
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=self._steady)
+
+    # -- parameters
+
+    def read_config(self):
+        """Read all parameters into a new `Config`.
+
+        Raises:
+            ValueError: if the config refuses a value.
+        """
+        values = {}
+        for f in dataclasses.fields(self.Config):
+            value = self.get_parameter(parameter_name(f)).value
+            values[f.name] = tuple(value) if isinstance(f.default, tuple) else value
+        return self.Config(**values)
+
+    def parameters_set(self, values: dict) -> None:
+        """Take new values of dynamic parameters {name: value}; raise ValueError to refuse them."""
+
+    def _check_parameters(self, parameters) -> SetParametersResult:
+        fixed = [p.name for p in parameters if p.name in self._fixed]
+        if fixed and self._state_machine.current_state[1] != 'unconfigured':
+            return SetParametersResult(successful=False, reason=(
+                f'{", ".join(fixed)}: read when the node is configured; clean it up first '
+                '(ros2 lifecycle set), then set it and configure again'))
+        try:
+            self.parameters_set({p.name: p.value for p in parameters if p.name in self._dynamic})
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    # -- what a node is made of
+
+    def subscribe(self, message_type, topic: str, callback, qos):
+        """Subscribe; the stream's rate and age, a refused message and bad QoS reach /diagnostics."""
+        def guarded(message):
+            self.health.tick(topic, self.now_s())
+            try:
+                callback(message)
+            except ValueError as error:
+                self.refuse(topic, error)
+
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda event: self._incompatible(topic, event))
+        made = self.create_subscription(message_type, topic, guarded, qos, event_callbacks=events)
+        self._remember(made, self.destroy_subscription)
+        return made
+
+    def advertise(self, message_type, topic: str, qos):
+        """Make a publisher; a subscriber with incompatible QoS reaches /diagnostics."""
+        events = PublisherEventCallbacks(
+            incompatible_qos=lambda event: self._incompatible(topic, event))
+        made = self.create_publisher(message_type, topic, qos, event_callbacks=events)
+        self._remember(made, self.destroy_publisher)
+        return made
+
+    def serve(self, service_type, name: str, answer):
+        """Offer a service: `answer()` returns the text of success or raises ValueError."""
+        def callback(_, response):
+            try:
+                response.message = answer() or ''
+                response.success = True
+            except ValueError as error:
+                response.success, response.message = False, str(error)
+            return response
+
+        self._remember(self.create_service(service_type, name, callback), self.destroy_service)
+
+    def every(self, period_s: float, callback):
+        """Call back on the monotonic clock, whatever the ROS clock does."""
+        made = self.create_timer(period_s, callback, clock=self._steady)
+        self._remember(made, self.destroy_timer)
+        return made
+
+    def now_s(self) -> float:
+        """Seconds of the monotonic clock."""
+        return time.monotonic()
+
+    def now_ns(self) -> int:
+        """Nanoseconds of the ROS clock: what stamps are compared with."""
+        return self.get_clock().now().nanoseconds
+
+    def refuse(self, what: str, reason) -> None:
+        """Count a refused input and give one reason, at most once a second in the log."""
+        now_s = self.now_s()
+        self.health.count(f'{what} refused')
+        self.health.complain(f'{what}: {reason}', now_s)
+        if now_s - self._complained_s >= 1.0:
+            self._complained_s = now_s
+            self.get_logger().warning(f'{what} refused: {reason}')
+
+    def _remember(self, thing, destroy) -> None:
+        self._made.setdefault(self.stage, []).append((thing, destroy))
+
+    def undo(self, stage: str) -> None:
+        """Destroy what was made during a transition."""
+        while self._made.get(stage):
+            thing, destroy = self._made[stage].pop()
+            destroy(thing)
+
+    def _incompatible(self, topic: str, event) -> None:
+        self.health.count(f'{topic} incompatible QoS')
+        text = (f'{topic}: {event.total_count} peer(s) with incompatible QoS (last policy '
+                f'{event.last_policy_kind!s}); compare `ros2 topic info -v`')
+        self.health.complain(text, self.now_s())
+        self.get_logger().error(text)
+
+    # -- transitions
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._autostart_timer)
+        done = self.trigger_configure() == TransitionCallbackReturn.SUCCESS \
+            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        if not done and self.get_parameter('exit_on_failure').value:
+            raise StartFailed(self.failure)
+
+    def halt(self) -> None:
+        """End what `on_activate` began beside subscriptions and timers, also after it failed."""
+
+    def on_deactivate(self, state):
+        self.undo('on_activate')
+        self.halt()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state):
+        self.undo('on_configure')
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state):
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Stop everything this node began."""
+        self.undo('on_activate')
+        self.halt()
+        self.undo('on_configure')
+
+    # -- diagnostics
+
+    def assess(self, now_s: float) -> tuple[int, str]:
+        """Return (level, message) of an active node; called ten times a second."""
+        complaint = self.health.complaint(now_s)
+        return (WARN, complaint) if complaint else (OK, 'running')
+
+    def diagnose(self) -> None:
+        """Publish the health: at once when it changes, else every second."""
+        now_s = self.now_s()
+        state = self._state_machine.current_state[1]
+        if self.failure:
+            level, message = ERROR, self.failure
+        elif state == 'active':
+            level, message = self.assess(now_s)
+        else:
+            level, message = OK, state
+        changed = level != self._reported[1]
+        if not changed and now_s - self._reported[0] < REPORT_PERIOD_S:
+            return
+        self._reported = (now_s, level, message)
+        values = {'state': state, **self.health.report(now_s)}
+        status = DiagnosticStatus(
+            level=bytes([level]), name=self.get_fully_qualified_name().lstrip('/'),
+            message=message, hardware_id='vw2_ros',
+            values=[KeyValue(key=k, value=v) for k, v in values.items()])
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+# ------------------------------------------------------------------- process
+
+def _end_with_parent() -> None:
+    """Where a parent is named, end when it is gone: first as Ctrl-C would, then for good."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if not parent:
+        return
+
+    def watch():
+        while os.getppid() == int(parent):
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, name='parent', daemon=True).start()
+
+
+def run(node_class, args=None) -> int:
+    """Run one node in a single-threaded executor until it is told to end; return the exit status."""
+    _end_with_parent()
+    rclpy.init(args=args)
+    node, status = None, 0
+    try:
+        node = node_class()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except StartFailed:
+        status = 1  # the reason was logged
+    finally:
+        try:
+            if node is not None:
+                node.close()
+        finally:
+            rclpy.try_shutdown()
+    return status

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Topics, services, frames and QoS: the only place where these names are written.
+
+All names but /diagnostics and /clock are relative: a namespace or a remap moves them.
+
+| name                    | type                           | from -> to                | rate        |
+| ----------------------- | ------------------------------ | ------------------------- | ----------- |
+| image_raw               | sensor_msgs/Image rgb8         | camera -> planner, action | 30 Hz       |
+| image_raw/compressed    | sensor_msgs/CompressedImage    | camera ->                 | 30 Hz       |
+| camera_info             | sensor_msgs/CameraInfo         | camera ->                 | with images |
+| instruction             | std_msgs/String, latched       | operator -> planner, action | on change |
+| latent_plan             | sensor_msgs/Image 16UC1        | planner -> imagination    | per plan    |
+| plan_hidden             | sensor_msgs/Image 32FC1        | planner -> action         | per plan    |
+| joint_states            | sensor_msgs/JointState         | robot -> action           | 30 Hz       |
+| joint_commands          | trajectory_msgs/JointTrajectory (also JointState, see action_node's `output`) | action -> robot | 30 Hz |
+| commands                | std_msgs/Float64MultiArray     | action -> forward_command_controller | 30 Hz |
+| twist_commands          | geometry_msgs/TwistStamped     | action -> MoveIt Servo    | 30 Hz       |
+| rel_actions             | std_msgs/Float64MultiArray (7) | operator -> play table    | any         |
+| imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
+| table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
+| task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
+| reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
+| stop, rearm             | std_srvs/Trigger               | operator -> action        |             |
+"""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+IMAGE = 'image_raw'
+CAMERA_INFO = 'camera_info'
+INSTRUCTION = 'instruction'
+LATENT_PLAN = 'latent_plan'
+PLAN_HIDDEN = 'plan_hidden'
+JOINT_STATES = 'joint_states'
+JOINT_COMMANDS = 'joint_commands'
+POSITION_COMMANDS = 'commands'
+TWIST_COMMANDS = 'twist_commands'
+REL_ACTIONS = 'rel_actions'
+IMAGINED = 'imagined/image_raw'
+TABLE_STATE = 'table_state'
+TASK_STATE = 'task_state'
+RESET = 'reset'
+START_TASK = 'start_task'
+STOP = 'stop'
+REARM = 'rearm'
+DIAGNOSTICS = '/diagnostics'
+CLOCK = '/clock'
+
+# cameras of the play table: their topics lie below these names, e.g. static/image_raw
+CAMERAS = ('static', 'gripper')
+
+ARM_JOINTS = tuple(f'panda_joint{i}' for i in range(1, 8))
+FINGER_JOINTS = ('panda_finger_joint1', 'panda_finger_joint2')
+BASE_FRAME = 'panda_link0'
+WORLD_FRAME = 'world'
+
+
+def compressed(topic: str) -> str:
+    """Return image_transport's name of an image topic's compressed form."""
+    return f'{topic}/compressed'
+
+
+# A profile may be changed by whoever it is given to (QoS overrides do): a fresh one each time.
+
+def newest() -> QoSProfile:
+    """Sensor data of which only the newest counts: best effort, depth 1 (REP-2003)."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1,
+                      reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def reliable(depth: int = 10) -> QoSProfile:
+    """Commands, plans and whatever must arrive, in order."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
+                      reliability=ReliabilityPolicy.RELIABLE)
+
+
+def latched() -> QoSProfile:
+    """One value that late subscribers still get."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1,
+                      reliability=ReliabilityPolicy.RELIABLE,
+                      durability=DurabilityPolicy.TRANSIENT_LOCAL)
