@@ -1,0 +1,508 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The play table: a Panda before one of CALVIN's four tables, with CALVIN's interface.
+
+Control at 30 Hz over physics at 240 Hz. World frame, metres, radians.
+
+| robot_obs | what |
+| --- | --- |
+| 0-2 | position of the tool centre point (TCP) [m] |
+| 3-5 | its Euler angles about the fixed axes x, y, z [rad] |
+| 6 | width of the gripper [m], 0 .. 0.08 |
+| 7-13 | the seven joints [rad] |
+| 14 | the last gripper action, -1 or +1 |
+
+`scene_obs` is described in `scenes`. Body names: "robot", "table", "floor", "block_red",
+"block_blue", "block_pink"; the links of the table are "table", "plank", "drawer", "slider",
+"switch", "button", "led", "lightbulb"; a block and the floor have the one link "base"; the robot's
+links bear their URDF names.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..kinematics import (
+    BASE_POSITION,
+    JOINT_LOWER,
+    JOINT_UPPER,
+    REST_JOINTS,
+    EndEffectorController,
+    check_action,
+    euler_to_quaternion,
+    forward,
+    matrix_to_euler,
+    quaternion_to_euler,
+)
+from . import cameras
+from .appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
+from .engine import Engine
+from .meshes import box_faces, cylinder_faces, write_floor, write_obj, write_table, write_tga
+from .panda import Panda, write_panda
+from .scenes import (
+    BLOCK_COLOURS,
+    BUTTON_THRESHOLD,
+    BUTTON_TRAVEL,
+    DRAWER_RANGE,
+    SWITCH_THRESHOLD,
+    SWITCH_TRAVEL,
+    Scene,
+    get_scene,
+    random_scene_obs,
+    table_links,
+)
+
+CONTROL_HZ = 30
+PHYSICS_HZ = 240
+SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
+GRAVITY = -9.8
+SOLVER_ITERATIONS = 50
+FRICTION_MOTOR_FORCE = 4.0  # N, holds slider, switch and drawer where they are
+BUTTON_SPRING_FORCE = 3.0  # N
+BLOCK_MASS = 1.0  # kg
+BLOCK_FRICTION = 0.7
+BLOCK_SPINNING_FRICTION = 0.001
+COLOURS = ("red", "blue", "pink")
+ACTION_KINDS = ("rel", "abs", "joint_rel", "joint_abs")
+
+_LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
+_BULB = {0: (1.0, 1.0, 1.0, 1.0), 1: (1.0, 1.0, 0.0, 1.0)}
+_DICT_KINDS = {
+    "cartesian_rel": "rel", "cartesian_abs": "abs",
+    "joint_rel": "joint_rel", "joint_abs": "joint_abs",
+}
+
+
+@dataclass(frozen=True)
+class BlockState:
+    """A block: where it is, how it moves, and the (body, link) pairs that it touches."""
+
+    position: np.ndarray  # (3,) [m]
+    orientation: np.ndarray  # (4,) quaternion xyzw
+    linear_velocity: np.ndarray  # (3,) [m/s]
+    angular_velocity: np.ndarray  # (3,) [rad/s]
+    contacts: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """What the task oracle judges by."""
+
+    blocks: dict[str, BlockState]  # "red", "blue", "pink"
+    slider: float
+    drawer: float
+    button: float
+    switch: float
+    lightbulb: int
+    led: int
+    robot_contacts: frozenset[str]  # names of the bodies that the robot touches
+
+
+@dataclass(frozen=True)
+class _Command:
+    joints: np.ndarray
+    gripper: float
+
+
+class PlayTable:
+    """One simulated table and Panda in a PyBullet world of its own."""
+
+    def __init__(self, scene: str | Scene = "D", *, appearance: Appearance | None = None) -> None:
+        """Build the table.
+
+        Args:
+            scene: "A", "B", "C" or "D".
+            appearance: how it looks; None: the scene's own look.
+        Raises:
+            ValueError: an unknown scene.
+        """
+        self.scene = get_scene(scene)
+        self.appearance = appearance or Appearance.of(self.scene.name)
+        self._folder = tempfile.TemporaryDirectory(prefix="vw2_table_")
+        folder = Path(self._folder.name)
+        self._table_urdf, self._materials = write_table(table_links(self.scene), folder)
+        self._panda_urdf = write_panda(folder)
+        self._floor_obj = write_floor(folder, FLOOR_HALF)
+        self._pedestal_obj = write_obj(
+            folder / "pedestal.obj", cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
+        )
+        self._block_objs = {
+            colour: write_obj(folder / f"block_{colour}.obj", box_faces((0, 0, 0), size))
+            for colour, size in self.scene.block_sizes.items()
+        }
+        self._texture_files: dict[str, Path] = {}
+        self._textures_written = 0
+        self._write_textures()
+        self._engine = Engine()
+        self._finalizer = weakref.finalize(self, _release, self._engine, self._folder)
+        self._controller = EndEffectorController()
+        self.steps = 0
+        self.reset()
+
+    def close(self) -> None:
+        """Free the world and its files; the table cannot be used afterwards."""
+        self._finalizer()
+
+    def __enter__(self) -> PlayTable:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    # -------------------------------------------------------------- reset
+
+    def reset(
+        self, robot_obs=None, scene_obs=None, *, rng: np.random.Generator | None = None
+    ) -> None:
+        """Rebuild the world in a given or random state.
+
+        The same arguments followed by the same actions give the same bits, in a fresh process or
+        a used one.
+
+        Args:
+            robot_obs: (15,) as `robot_obs` returns, or (7,) joints; None: CALVIN's rest pose.
+                Of the 15 only the joints, the width and the gripper action count.
+            scene_obs: (24,) in the scene's block order; None: drawn from `rng`, or the fixed start.
+            rng: source of the random scene.
+        Raises:
+            ValueError: wrong size or not finite; the world is as it was.
+        """
+        q, width, gripper = _robot_start(robot_obs)
+        if scene_obs is None:
+            scene_obs = (
+                self.scene.default_obs() if rng is None else random_scene_obs(self.scene, rng)
+            )
+        scene_obs = np.array(scene_obs, dtype=float)
+        if scene_obs.shape != (24,) or not np.isfinite(scene_obs).all():
+            raise ValueError(f"scene_obs must be 24 finite numbers. Got {scene_obs!r}")
+        self._check_open()
+        self._build(scene_obs)
+        self._panda.reset(q, width)
+        joints, _, _ = self._panda.joint_states()
+        self._controller.reset(joints, gripper)
+        self._command = _Command(joints, gripper)
+        self._panda.command(joints, gripper)
+        self._engine.detect_contacts()
+        self.steps = 0
+
+    def _build(self, scene_obs: np.ndarray) -> None:
+        engine = self._engine
+        engine.clear(
+            gravity=GRAVITY, time_step=1.0 / PHYSICS_HZ, solver_iterations=SOLVER_ITERATIONS
+        )
+        self._floor = engine.add_plane(str(self._floor_obj))
+        self._pedestal = engine.add_visual_mesh(
+            str(self._pedestal_obj), (1, 1, 1, 1), (BASE_POSITION[0], BASE_POSITION[1], 0.0)
+        )
+        self._table = engine.load_urdf(str(self._table_urdf), fixed=True)
+        joints = engine.joints(self._table)
+        self._table_links = {-1: "table"} | {j.index: j.link for j in joints}
+        self._joint = {j.link: j.index for j in joints}
+        for name in ("drawer", "slider", "switch"):
+            engine.brake(self._table, self._joint[name], FRICTION_MOTOR_FORCE)
+        engine.position_motors(
+            self._table, [self._joint["button"]], [0.0],
+            force=BUTTON_SPRING_FORCE, max_velocity=1.0,
+        )
+        self._panda = Panda(engine, self._panda_urdf)
+        self._blocks: dict[str, int] = {}
+        for i, colour in enumerate(self.scene.block_order):
+            pose = scene_obs[6 + 6 * i:12 + 6 * i]
+            body = engine.add_box(
+                self.scene.block_sizes[colour], pose[:3].tolist(),
+                euler_to_quaternion(pose[3:]).tolist(), mass=BLOCK_MASS,
+                rgba=BLOCK_COLOURS[colour], obj_file=str(self._block_objs[colour]),
+            )
+            engine.set_contact(
+                body, -1, lateral_friction=BLOCK_FRICTION,
+                spinning_friction=BLOCK_SPINNING_FRICTION,
+            )
+            engine.never_sleep(body)
+            self._blocks[colour] = body
+        self._body_names = {
+            self._floor: "floor", self._table: "table", self._panda.body: "robot",
+        } | {body: f"block_{colour}" for colour, body in self._blocks.items()}
+
+        limits = (self.scene.slider_range, DRAWER_RANGE, BUTTON_TRAVEL, SWITCH_TRAVEL)
+        for name, value, top in zip(("slider", "drawer", "button", "switch"), scene_obs, limits):
+            engine.set_joint(self._table, self._joint[name], float(min(max(value, 0.0), top)))
+        self._led = int(scene_obs[5] > 0.5)
+        self._pressed = float(scene_obs[2]) > BUTTON_THRESHOLD
+        self._bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
+        self._paint()
+
+    # -------------------------------------------------------------- step
+
+    def step(self, action) -> None:
+        """One control step: 1/30 s.
+
+        Args:
+            action: (7,) a relative action; or (kind, values) with kind one of
+                "rel" (7,): x 0.02 m, x 0.05 rad, gripper;
+                "abs" (7,) or (8,): position, Euler angles or quaternion xyzw, gripper;
+                "joint_rel" (8,): change of the measured joints [rad], gripper;
+                "joint_abs" (8,): joints [rad], gripper;
+                or CALVIN's dictionaries {"type": "cartesian_rel" | "cartesian_abs" | "joint_rel" |
+                "joint_abs", "action": values}. The gripper is exactly -1 (close) or +1 (open).
+        Raises:
+            ValueError: not finite, wrong size or kind, another gripper value; nothing moves then.
+        """
+        self._check_open()
+        kind, values = _parse_action(action)
+        command = self._resolve(kind, values)
+        self._command = command
+        self._panda.command(command.joints, command.gripper)
+        self._engine.step(SUBSTEPS)
+        self.steps += 1
+        self._update_lights()
+
+    def _resolve(self, kind: str, values: np.ndarray) -> _Command:
+        controller = self._controller
+        if kind == "rel":
+            return _Command(*controller.step(values))
+        if kind == "abs":
+            euler = values[3:6] if len(values) == 7 else quaternion_to_euler(values[3:7])
+            return _Command(*controller.move_to(values[:3], euler, values[-1]))
+        q = values[:7]
+        if kind == "joint_rel":
+            q = q + self.joint_positions()
+        q = np.clip(q, JOINT_LOWER, JOINT_UPPER)
+        controller.reset(q, values[7])
+        return _Command(q, float(values[7]))
+
+    def _update_lights(self) -> None:
+        pressed = self._joint_position("button") > BUTTON_THRESHOLD
+        if pressed and not self._pressed:
+            self._led = 1 - self._led
+            self._paint_led()
+        self._pressed = pressed
+        bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
+        if bulb != self._bulb:
+            self._bulb = bulb
+            self._paint_bulb()
+
+    # -------------------------------------------------------------- what is measured
+
+    @property
+    def time(self) -> float:
+        """Simulated seconds since the last reset."""
+        return self.steps / CONTROL_HZ
+
+    @property
+    def target(self) -> tuple[np.ndarray, np.ndarray]:
+        """The TCP target that relative actions move: position (3,) [m], Euler angles (3,) [rad]."""
+        return self._controller.target
+
+    @property
+    def command(self) -> tuple[np.ndarray, float]:
+        """The joints (7,) [rad] and the gripper (-1 or +1) that the motors hold."""
+        return self._command.joints.copy(), self._command.gripper
+
+    def joint_positions(self) -> np.ndarray:
+        """(7,) [rad]."""
+        return self._panda.joint_states()[0]
+
+    def joint_velocities(self) -> np.ndarray:
+        """(7,) [rad/s]."""
+        return self._panda.joint_states()[1]
+
+    def gripper_width(self) -> float:
+        """Distance between the fingers' pads [m]."""
+        return self._panda.joint_states()[2]
+
+    def tcp_pose(self) -> tuple[np.ndarray, np.ndarray]:
+        """Measured position (3,) [m] and rotation (3, 3) of the TCP, world frame."""
+        position, rotation = forward(self.joint_positions())
+        return position + BASE_POSITION, rotation
+
+    def robot_obs(self) -> np.ndarray:
+        """(15,) float64, see the table above."""
+        q, _, width = self._panda.joint_states()
+        position, rotation = forward(q)
+        return np.concatenate([
+            position + BASE_POSITION, matrix_to_euler(rotation), [width], q,
+            [self._command.gripper],
+        ])
+
+    def scene_obs(self) -> np.ndarray:
+        """(24,) float64, see `scenes`; blocks in the scene's order."""
+        out = [
+            self._joint_position(name) for name in ("slider", "drawer", "button", "switch")
+        ] + [self._bulb, self._led]
+        for colour in self.scene.block_order:
+            position, quaternion = self._engine.pose(self._blocks[colour])
+            out.extend(position)
+            out.extend(quaternion_to_euler(quaternion))
+        return np.array(out, dtype=float)
+
+    def state(self) -> SceneState:
+        """Blocks with velocities and contacts, joints, lights, and what the robot touches."""
+        engine = self._engine
+        blocks = {}
+        touched_by_robot = {
+            self._body_names.get(b, "other") for _, b, _, _, _ in engine.contacts(self._panda.body)
+        }
+        for colour in COLOURS:
+            body = self._blocks[colour]
+            position, orientation = engine.pose(body)
+            linear, angular = engine.velocity(body)
+            contacts = frozenset(
+                (self._body_names.get(other, "other"), self._link_name(other, link))
+                for _, other, _, link, _ in engine.contacts(body)
+            )
+            blocks[colour] = BlockState(position, orientation, linear, angular, contacts)
+        slider, drawer, button, switch = (
+            self._joint_position(n) for n in ("slider", "drawer", "button", "switch")
+        )
+        return SceneState(
+            blocks=blocks, slider=slider, drawer=drawer, button=button, switch=switch,
+            lightbulb=self._bulb, led=self._led,
+            robot_contacts=frozenset(touched_by_robot - {"robot"}),
+        )
+
+    def _link_name(self, body: int, link: int) -> str:
+        if body == self._table:
+            return self._table_links[link]
+        if body == self._panda.body:
+            return self._panda.links[link]
+        return "base"
+
+    def _joint_position(self, name: str) -> float:
+        return self._engine.joint_position(self._table, self._joint[name])
+
+    # -------------------------------------------------------------- what is seen
+
+    def render(self, camera: str = "static", size=None, depth: bool = False):
+        """A picture of the world as it stands.
+
+        Args:
+            camera: "static" or "gripper".
+            size: pixels of a side, or (height, width); None: 200 static, 84 gripper.
+            depth: also return the depth.
+        Returns:
+            rgb uint8 (H, W, 3), or (rgb, depth float32 (H, W) [m]).
+        Raises:
+            ValueError: an unknown camera or an impossible size.
+        """
+        cam = cameras.get_camera(camera)
+        self._check_open()
+        view = self.view(camera)
+        rgb, metres = cameras.render(
+            self._engine, cam, view, size,
+            fov_scale=self.appearance.jitter.fov_scale if cam is cameras.STATIC else 1.0,
+            light=self.appearance.light.arguments(),
+        )
+        return (rgb, metres) if depth else rgb
+
+    def view(self, camera: str = "static") -> cameras.View:
+        """Where a camera looks from now."""
+        jitter = self.appearance.jitter
+        if cameras.get_camera(camera) is cameras.GRIPPER:
+            return cameras.gripper_view(self.joint_positions(), jitter.gripper)
+        base = cameras.STATIC_VIEW
+        return cameras.View(
+            tuple(np.add(base.eye, jitter.eye)), tuple(np.add(base.target, jitter.target)), base.up
+        )
+
+    def set_appearance(self, appearance: Appearance | None) -> None:
+        """Change the looks from now on; None: the scene's own. Physics is not touched."""
+        self._check_open()
+        self.appearance = appearance or Appearance.of(self.scene.name)
+        self._write_textures()
+        self._paint()
+
+    def _write_textures(self) -> None:
+        folder = Path(self._folder.name)
+        look = self.appearance
+        self._textures_written += 1
+        images = {
+            "wood": wood_texture(look.wood),
+            "door": wood_texture(look.door),
+            "floor": floor_texture(look.floor, look.floor_tile_m, look.floor_offset_m),
+        }
+        for name, image in images.items():
+            if name in self._texture_files:
+                self._texture_files[name].unlink(missing_ok=True)
+            # a new name each time: the engine caches images by file name
+            path = folder / f"{name}_{self._textures_written}.tga"
+            self._texture_files[name] = write_tga(path, image)
+
+    def _paint(self) -> None:
+        engine = self._engine
+        look = self.appearance
+        texture = {
+            name: engine.load_texture(str(path)) for name, path in self._texture_files.items()
+        }
+        engine.paint(self._floor, -1, texture=texture["floor"])
+        white = (*look.robot, 1.0)
+        engine.paint(self._pedestal, -1, rgba=white)
+        for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
+            engine.paint(self._panda.body, link, rgba=white)
+        for index, link in self._table_links.items():
+            for shape, material in enumerate(self._materials[link]):
+                if material in texture:
+                    engine.paint(self._table, index, texture=texture[material], shape=shape)
+                elif material == "handle":
+                    engine.paint(self._table, index, rgba=(*look.handle, 1.0), shape=shape)
+                elif material == "button":
+                    engine.paint(self._table, index, rgba=(0.0, 0.0, 0.0, 1.0), shape=shape)
+        self._paint_led()
+        self._paint_bulb()
+
+    def _paint_led(self) -> None:
+        self._engine.paint(self._table, self._joint["led"], rgba=_LED[self._led])
+
+    def _paint_bulb(self) -> None:
+        self._engine.paint(self._table, self._joint["lightbulb"], rgba=_BULB[self._bulb])
+
+    def _check_open(self) -> None:
+        if not self._engine.is_open:
+            raise RuntimeError("this play table was closed: make a new one")
+
+
+def _release(engine: Engine, folder: tempfile.TemporaryDirectory) -> None:
+    engine.close()
+    folder.cleanup()
+
+
+def _robot_start(robot_obs) -> tuple[np.ndarray, float, float]:
+    # joints (7,), gripper width, last gripper action
+    if robot_obs is None:
+        return REST_JOINTS.copy(), 0.08, 1.0
+    values = np.array(robot_obs, dtype=float)
+    if values.shape not in ((15,), (7,)) or not np.isfinite(values).all():
+        raise ValueError(f"robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}")
+    if values.shape == (7,):
+        return values, 0.08, 1.0
+    return values[7:14], float(values[6]), 1.0 if values[14] >= 0 else -1.0
+
+
+def _parse_action(action) -> tuple[str, np.ndarray]:
+    if isinstance(action, Mapping):
+        try:
+            kind, values = _DICT_KINDS[action["type"]], action["action"]
+        except KeyError:
+            raise ValueError(
+                f'an action dictionary has "type" (one of {sorted(_DICT_KINDS)}) and "action". '
+                f"Got {dict(action)!r}"
+            ) from None
+    elif isinstance(action, tuple) and len(action) == 2 and isinstance(action[0], str):
+        kind, values = action
+        if kind not in ACTION_KINDS:
+            raise ValueError(f"unknown kind of action {kind!r}: choose from {ACTION_KINDS}")
+    elif isinstance(action, tuple) and len(action) == 3:
+        # CALVIN's (position, orientation, gripper) is absolute
+        kind, values = "abs", np.concatenate([np.ravel(part) for part in action])
+    else:
+        kind, values = "rel", action
+    if kind == "abs" and isinstance(values, tuple) and len(values) == 3:
+        values = np.concatenate([np.ravel(part) for part in values])
+    values = np.asarray(values, dtype=float)
+    size = {"rel": 7, "abs": 8 if values.shape == (8,) else 7, "joint_rel": 8, "joint_abs": 8}
+    return kind, check_action(values, size[kind])

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The geometry of CALVIN's four play tables A, B, C and D, from primitives.
+
+World frame, metres, radians. The front of the table is -y. A cabinet stands at the back; its front
+leans back by 30 degrees, carries a sliding door before a shelf (the "plank") and a switch; a drawer
+hangs under the table top; button, LED plate and light bulb complete it. `Scene` holds what differs
+between the tables, `table_links` turns it into links of convex parts, `random_scene_obs` draws a
+start. No physics engine here.
+
+| scene_obs | what | range |
+| --- | --- | --- |
+| 0 | slider, moved along -x [m] | 0 .. slider_range |
+| 1 | drawer, pulled along -y [m] | 0 .. 0.22 |
+| 2 | button, pressed [m] | 0 .. 0.02 |
+| 3 | switch, pushed up [m] | 0 .. 0.088 |
+| 4 | light bulb, on while the switch is above 0.044 | 0 or 1 |
+| 5 | LED, toggled when the button goes past 0.010 | 0 or 1 |
+| 6-11, 12-17, 18-23 | position [m] and Euler angles [rad] of the blocks, in `block_order` | |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+TABLE_TOP = 0.44
+PLANK_TOP = 0.441
+DRAWER_FLOOR = 0.342
+CABINET_TOP = 0.648
+DRAWER_RANGE = 0.22
+BUTTON_TRAVEL = 0.02
+BUTTON_THRESHOLD = 0.010
+SWITCH_TRAVEL = 0.088
+SWITCH_THRESHOLD = 0.044
+LEAN = math.radians(30.0)  # of the cabinet's front
+BLOCK_SIZES = MappingProxyType({
+    "small": (0.04, 0.04, 0.04),
+    "middle": (0.056, 0.04, 0.04),
+    "big": (0.08, 0.04, 0.04),
+})
+BLOCK_COLOURS = MappingProxyType({
+    "red": (1.0, 0.0, 0.0, 1.0),
+    "blue": (0.0, 0.0, 1.0, 1.0),
+    "pink": (1.0, 0.0, 1.0, 1.0),
+})
+SURFACES = ("table", "slider_left", "slider_right")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle that block centres are drawn from, and their height [m]."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    z: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What tells one table from another; lengths in metres."""
+
+    name: str
+    button_x: float
+    switch_x: float
+    slider_x: float
+    slider_range: float
+    drawer_x: float
+    plank_x: float
+    block_order: tuple[str, str, str]
+    block_kinds: Mapping[str, str]
+    spawn: Mapping[str, Region]
+    default_blocks: Mapping[str, tuple[float, float, float, float]] = field(
+        default_factory=dict
+    )  # colour -> x, y, z, yaw
+
+    @property
+    def bulb_x(self) -> float:
+        """The light bulb stands above the switch."""
+        return self.switch_x
+
+    @property
+    def led_x(self) -> float:
+        """The LED lies behind the button."""
+        return self.button_x
+
+    @property
+    def block_sizes(self) -> dict[str, tuple[float, float, float]]:
+        """Colour -> full side lengths (x, y, z)."""
+        return {c: BLOCK_SIZES[self.block_kinds[c]] for c in ("red", "blue", "pink")}
+
+    @property
+    def opening(self) -> tuple[float, float]:
+        """Left and right end in x of the shelf in the cabinet."""
+        return self.plank_x - 0.26, self.plank_x + 0.26
+
+    def default_obs(self) -> np.ndarray:
+        """The fixed start (24,): everything closed and off, the blocks at their places."""
+        obs = np.zeros(24)
+        for i, colour in enumerate(self.block_order):
+            x, y, z, yaw = self.default_blocks[colour]
+            obs[6 + 6 * i:12 + 6 * i] = (x, y, z, 0.0, 0.0, yaw)
+        return obs
+
+
+def _spawn(table_x, left_x, right_x) -> Mapping[str, Region]:
+    shelf = PLANK_TOP + 0.02
+    return MappingProxyType({
+        "table": Region(table_x, (-0.15, -0.03), TABLE_TOP + 0.02),
+        "slider_left": Region(left_x, (0.05, 0.12), shelf),
+        "slider_right": Region(right_x, (0.05, 0.12), shelf),
+    })
+
+
+_AD_SHELF = ((-0.32, -0.16), (-0.05, 0.13))
+SCENES: Mapping[str, Scene] = MappingProxyType({
+    "A": Scene(
+        name="A", button_x=-0.28, switch_x=0.30, slider_x=-0.10, slider_range=0.28,
+        drawer_x=0.10, plank_x=-0.10, block_order=("pink", "blue", "red"),
+        block_kinds={"red": "middle", "blue": "big", "pink": "small"},
+        spawn=_spawn((-0.20, 0.35), *_AD_SHELF),
+        default_blocks={
+            "red": (0.08, 0.09, 0.461, 1.9), "blue": (-0.235, 0.075, 0.461, 1.75),
+            "pink": (-0.185, -0.135, 0.46, 0.65),
+        },
+    ),
+    "B": Scene(
+        name="B", button_x=0.28, switch_x=-0.32, slider_x=0.088, slider_range=0.304,
+        drawer_x=0.18, plank_x=0.08, block_order=("red", "blue", "pink"),
+        block_kinds={"red": "small", "blue": "big", "pink": "middle"},
+        spawn=_spawn((-0.35, 0.15), (-0.12, 0.06), (0.15, 0.33)),
+        default_blocks={
+            "red": (-0.31, -0.145, 0.46, 0.65), "blue": (0.05, 0.09, 0.461, 0.9),
+            "pink": (0.24, 0.09, 0.461, 1.5),
+        },
+    ),
+    "C": Scene(
+        name="C", button_x=-0.12, switch_x=-0.32, slider_x=0.06, slider_range=0.24,
+        drawer_x=0.10, plank_x=0.08, block_order=("blue", "red", "pink"),
+        block_kinds={"red": "big", "blue": "small", "pink": "middle"},
+        spawn=_spawn((0.0, 0.35), (-0.12, 0.06), (0.15, 0.30)),
+        default_blocks={
+            "red": (0.03, 0.09, 0.461, 0.9), "blue": (0.01, -0.12, 0.46, 0.65),
+            "pink": (0.22, 0.09, 0.461, 1.5),
+        },
+    ),
+    "D": Scene(
+        name="D", button_x=-0.12, switch_x=0.30, slider_x=-0.10, slider_range=0.28,
+        drawer_x=0.18, plank_x=-0.10, block_order=("red", "blue", "pink"),
+        block_kinds={"red": "middle", "blue": "small", "pink": "big"},
+        spawn=_spawn((0.0, 0.35), *_AD_SHELF),
+        default_blocks={
+            "red": (0.02, -0.12, 0.46, 0.65), "blue": (-0.16, 0.09, 0.461, 1.0),
+            "pink": (0.07, 0.09, 0.461, 1.5),
+        },
+    ),
+})
+
+
+def get_scene(name: str | Scene) -> Scene:
+    """The scene of that letter; ValueError names the known ones."""
+    if isinstance(name, Scene):
+        return name
+    try:
+        return SCENES[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"unknown scene {name!r}: choose from {', '.join(SCENES)}") from None
+
+
+# ---------------------------------------------------------------- parts
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in its link's frame: centre, full side lengths, roll about x [rad]."""
+
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+    material: str = "wood"
+    roll: float = 0.0
+    solid: bool = True
+
+
+@dataclass(frozen=True)
+class Prism:
+    """A convex (y, z) polygon, counter-clockwise seen from +x, from x[0] to x[1]."""
+
+    polygon: tuple[tuple[float, float], ...]
+    x: tuple[float, float]
+    material: str = "wood"
+    solid: bool = True
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """An upright cylinder in its link's frame."""
+
+    centre: tuple[float, float, float]
+    radius: float
+    height: float
+    material: str = "wood"
+    solid: bool = True
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """A ball in its link's frame."""
+
+    centre: tuple[float, float, float]
+    radius: float
+    material: str = "wood"
+    solid: bool = True
+
+
+Part = Box | Prism | Cylinder | Sphere
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the table. `axis` None: fixed to the base; else a prismatic joint along it."""
+
+    name: str
+    parts: tuple[Part, ...]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    roll: float = 0.0
+    axis: tuple[float, float, float] | None = None
+    travel: float = 0.0
+    mass: float = 0.1
+
+
+def _slope_y(z: float) -> float:
+    # the leaning front of the cabinet starts at y = 0.02 on the table
+    return 0.02 + (z - TABLE_TOP) * math.tan(LEAN)
+
+
+def _cabinet_block(x: tuple[float, float]) -> Prism:
+    return Prism(
+        ((0.02, TABLE_TOP), (0.18, TABLE_TOP), (0.18, CABINET_TOP),
+         (_slope_y(CABINET_TOP), CABINET_TOP)),
+        x,
+    )
+
+
+def table_links(scene: Scene) -> tuple[Link, ...]:
+    """The table as links; the first one, "table", is the base and stands still."""
+    left, right = scene.opening
+    dx = scene.drawer_x
+    top: list[Part] = [
+        Box((0.0, -0.08, 0.421), (0.88, 0.20, 0.038)),  # table top before the cabinet
+        _cabinet_block((-0.44, left)),
+        _cabinet_block((right, 0.44)),
+        Box((0.0, 0.17, 0.535), (0.88, 0.02, 0.22)),  # back wall
+        Prism(  # top of the cabinet
+            ((_slope_y(0.626), 0.626), (0.18, 0.626), (0.18, CABINET_TOP),
+             (_slope_y(CABINET_TOP), CABINET_TOP)),
+            (left, right),
+        ),
+        Box((0.5 * (left - 0.44), 0.10, 0.421), (left + 0.44, 0.16, 0.038)),
+        Box((0.5 * (right + 0.44), 0.10, 0.421), (0.44 - right, 0.16, 0.038)),
+    ]
+    # aprons, open where the drawer runs
+    for x0, x1 in ((-0.44, dx - 0.221), (dx + 0.221, 0.44)):
+        if x1 - x0 > 1e-3:
+            top.append(Box((0.5 * (x0 + x1), -0.17, 0.367), (x1 - x0, 0.02, 0.07)))
+    for x in (-0.43, 0.43):
+        top.append(Box((x, 0.0, 0.367), (0.02, 0.36, 0.07)))
+    for x in (-0.41, 0.41):
+        for y in (-0.15, 0.15):
+            top.append(Box((x, y, 0.19), (0.055, 0.055, 0.36)))
+
+    drawer = (
+        Box((0.0, -0.06, 0.321), (0.44, 0.24, 0.042), "door"),
+        Box((0.0, -0.172, 0.35), (0.44, 0.018, 0.098), "door"),
+        Box((0.0, 0.054, 0.365), (0.44, 0.012, 0.07), "door"),
+        Box((-0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
+        Box((0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
+        # a bar that stands out, on two arms
+        Box((0.0, -0.2475, 0.36), (0.24, 0.025, 0.04), "handle"),
+        Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
+        Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
+    )
+    centre = 0.5 * scene.slider_range  # of the closed door, from the joint's frame
+    slider = (
+        Box((centre, 0.006, 0.007), (0.26, 0.228, 0.012), "door"),
+        Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), "handle"),
+        Box((centre, 0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
+        Box((centre, -0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
+    )
+    switch = (
+        Box((0.0, 0.055, 0.0), (0.12, 0.02, 0.03), "handle"),
+        Box((-0.05, 0.022, 0.0), (0.02, 0.05, 0.02), "handle"),
+        Box((0.05, 0.022, 0.0), (0.02, 0.05, 0.02), "handle"),
+    )
+    return (
+        Link("table", tuple(top), mass=0.0),
+        Link("plank", (Box((scene.plank_x, 0.09, 0.4215), (0.52, 0.14, 0.039)),)),
+        Link("drawer", drawer, (dx, 0.0, 0.0), 0.0, (0.0, -1.0, 0.0), DRAWER_RANGE, 0.5),
+        Link(
+            "slider", slider, (scene.slider_x, 0.075, 0.535), math.radians(60.0),
+            (-1.0, 0.0, 0.0), scene.slider_range, 0.3,
+        ),
+        Link(
+            "switch", switch, (scene.switch_x, 0.061, 0.495), math.radians(150.0),
+            (0.0, 0.0, -1.0), SWITCH_TRAVEL, 0.1,
+        ),
+        Link(
+            "button",
+            (
+                Cylinder((0.0, 0.0, 0.0225), 0.035, 0.045, "wood"),
+                Cylinder((0.0, 0.0, 0.046), 0.035, 0.002, "button", solid=False),
+            ),
+            (scene.button_x, -0.12, TABLE_TOP), 0.0, (0.0, 0.0, -1.0), BUTTON_TRAVEL, 0.1,
+        ),
+        Link("led", (Box((scene.led_x, 0.16, 0.656), (0.166, 0.046, 0.016), "light"),)),
+        Link("lightbulb", (Sphere((scene.bulb_x, 0.16, 0.67), 0.031, "light"),)),
+    )
+
+
+# ---------------------------------------------------------------- starts
+
+
+def _corners(x: float, y: float, yaw: float, size) -> np.ndarray:
+    c, s = math.cos(yaw), math.sin(yaw)
+    hx, hy = 0.5 * size[0], 0.5 * size[1]
+    offsets = np.array([(hx, hy), (-hx, hy), (-hx, -hy), (hx, -hy)])  # (4, 2)
+    return np.array([x, y]) + offsets @ np.array([[c, s], [-s, c]])
+
+
+def _rectangles_apart(a: np.ndarray, b: np.ndarray, gap: float) -> bool:
+    # separating axis over the edges of both
+    for poly in (a, b):
+        for i in range(2):
+            edge = poly[i + 1] - poly[i]
+            normal = np.array([-edge[1], edge[0]]) / np.hypot(*edge)
+            pa, pb = a @ normal, b @ normal
+            if pa.min() > pb.max() + gap or pb.min() > pa.max() + gap:
+                return True
+    return False
+
+
+def _clear_of_table(corners: np.ndarray, surface: str, scene: Scene) -> bool:
+    if surface == "table":
+        button = np.array([scene.button_x, -0.12])
+        steps = np.linspace(0.0, 1.0, 9)[:, None]
+        ring = np.concatenate([
+            corners[i] + steps * (corners[(i + 1) % 4] - corners[i]) for i in range(4)
+        ])
+        return bool(np.hypot(*(ring - button).T).min() > 0.037)
+    left, right = scene.opening
+    x, y = corners.T
+    # the leaning door stands over the front of the shelf
+    front = _slope_y(PLANK_TOP + 0.04) - 0.005
+    return bool(
+        x.min() > left + 0.002 and x.max() < right - 0.002
+        and y.max() < 0.158 and y.min() > min(front, 0.04)
+    )
+
+
+def random_scene_obs(scene: Scene | str, rng: np.random.Generator) -> np.ndarray:
+    """A random start (24,): door, drawer, switch and LED at either end, the blocks anywhere.
+
+    Each block lies on a surface drawn uniformly from `SURFACES` with a random yaw, redrawn until
+    no block touches another, the button or a wall.
+    """
+    scene = get_scene(scene)
+    slider, drawer, switch, led = (int(v) for v in rng.integers(0, 2, size=4))
+    obs = np.zeros(24)
+    obs[0] = slider * scene.slider_range
+    obs[1] = drawer * DRAWER_RANGE
+    obs[3] = switch * SWITCH_TRAVEL
+    obs[4], obs[5] = switch, led
+    sizes = scene.block_sizes
+    placed: list[np.ndarray] = []
+    for i, colour in enumerate(scene.block_order):
+        for _ in range(10_000):
+            surface = SURFACES[int(rng.integers(len(SURFACES)))]
+            region = scene.spawn[surface]
+            x, y = rng.uniform(*region.x), rng.uniform(*region.y)
+            yaw = rng.uniform(-math.pi, math.pi)
+            corners = _corners(x, y, yaw, sizes[colour])
+            if _clear_of_table(corners, surface, scene) and all(
+                _rectangles_apart(corners, other, 0.004) for other in placed
+            ):
+                break
+        else:  # pragma: no cover - the surfaces have room for twelve
+            raise RuntimeError(f"no room left for the {colour} block in scene {scene.name}")
+        placed.append(corners)
+        obs[6 + 6 * i:12 + 6 * i] = (x, y, region.z, 0.0, 0.0, yaw)
+    return obs
