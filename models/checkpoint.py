@@ -6,10 +6,12 @@ A folder is written beside its place and renamed, so a reader meets the old one 
 
 | file | holds |
 | --- | --- |
-| planner.safetensors, head.safetensors, dldm.safetensors | weights and buffers (the head's buffers are the action statistics); dldm is optional |
+| planner.safetensors | weights |
+| head.safetensors | weights and the action statistics |
+| dldm.safetensors | weights (optional: only `imagine` needs them) |
 | config.json | format, sizes of each part, `normalization` of the actions |
 | tokenizer.json | the words |
-| provenance.json | command, git commit, data hash, steps, score, renderer; sha256 of every other file |
+| provenance.json | command, git commit, data hash, steps, score, renderer; SHA-256 of the rest |
 """
 
 from __future__ import annotations

@@ -30,17 +30,17 @@ class DLDMConfig:
     """Sizes of the dLDM.
 
     image_size: side of the square frames [px], a multiple of 8. clip_frames: 1 + T, T a multiple
-    of 4 (the paper: 93). channels: encoder at 1/2, 1/4, 1/8 (time /2), 1/8 (time /4) of the size.
-    decoder_channels: decoder at 1/8, 1/4, 1/2. query_width, query_heads: of the queries. levels:
-    FSQ. queries: N, codes per latent step. residual: decode the change from the first frame
-    instead of the picture. motion_weight: extra weight of pixels that differ from the first frame
-    (0: plain MSE, as in Algorithm 1). detach_first_frame: no gradient through f_0.
+    of 4 (the paper: 93). channels: encoder at 1/4, 1/8 (time /2), 1/8 (time /4) of the size.
+    decoder_channels: decoder at 1/8 (time /4), 1/4 (time /2), 1/4. query_width, query_heads: of
+    the queries. levels: FSQ. queries: N, codes per latent step. residual: decode the change from
+    the first frame instead of the picture. motion_weight: extra weight of pixels that differ from
+    the first frame (0: plain MSE, as in Algorithm 1). detach_first_frame: no gradient through f_0.
     """
 
     image_size: int = 64
     clip_frames: int = 17
-    channels: tuple[int, ...] = (16, 32, 64, 96)
-    decoder_channels: tuple[int, ...] = (96, 48, 16)
+    channels: tuple[int, ...] = (32, 48, 64)
+    decoder_channels: tuple[int, ...] = (64, 32, 24)
     query_width: int = 128
     query_heads: int = 4
     levels: tuple[int, ...] = (8, 5, 5, 5)
@@ -59,8 +59,8 @@ class DLDMConfig:
         if self.clip_frames < 5 or self.clip_frames % 4 != 1:
             raise ValueError('clip_frames must be 1 + a multiple of 4, at least 5. '
                              f'Got {self.clip_frames}.')
-        if len(self.channels) != 4 or len(self.decoder_channels) != 3:
-            raise ValueError('channels must hold four sizes and decoder_channels three. '
+        if len(self.channels) != 3 or len(self.decoder_channels) != 3:
+            raise ValueError('channels and decoder_channels must hold three sizes each. '
                              f'Got {self.channels} and {self.decoder_channels}.')
         if min(*self.channels, *self.decoder_channels, self.queries) < 1:
             raise ValueError(f'channels and queries must be at least 1. Got {self}.')
@@ -98,7 +98,8 @@ class CausalConv3d(nn.Module):
         self.time = time
         self.conv = nn.Conv3d(inputs, outputs, (time, space, space),
                               (time_stride, space_stride, space_stride),
-                              (0, (space - 1) // 2, (space - 1) // 2))
+                              (0, (space - space_stride + 1) // 2,
+                               (space - space_stride + 1) // 2))
 
     def forward(self, x: Tensor) -> Tensor:
         if self.time > 1:
@@ -140,9 +141,9 @@ class Queries(nn.Module):
         W, places = c.query_width, (c.image_size // 8) ** 2
         self.heads, self.K, self.places = c.query_heads, c.latent_frames, places
         self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
-        self.norm = nn.LayerNorm(c.channels[3])
-        self.key = nn.Linear(c.channels[3], W)
-        self.value = nn.Linear(c.channels[3], W)
+        self.norm = nn.LayerNorm(c.channels[-1])
+        self.key = nn.Linear(c.channels[-1], W)
+        self.value = nn.Linear(c.channels[-1], W)
         self.place = nn.Parameter(torch.randn(places, W) * 0.5)
         self.where = nn.Parameter(torch.randn(places, W) * 0.1)
         # bias[h, n, k - j]; the newest frame starts a little ahead.
@@ -201,21 +202,21 @@ class CodeAttention(nn.Module):
 
 
 class Up(nn.Module):
-    """Twice the size in space, and in time (frame 0 stays one frame) where asked."""
+    """`space` times the size and `time` times the frames (frame 0 stays one frame)."""
 
-    def __init__(self, inputs: int, outputs: int, time: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, space: int, time: int) -> None:
         super().__init__()
-        self.time = time
-        self.project = nn.Linear(inputs, outputs * 4 * (2 if time else 1))
+        self.space, self.time = space, time
+        self.project = nn.Linear(inputs, outputs * time * space * space)
 
     def forward(self, x: Tensor) -> Tensor:
         B, _, frames, h, w = x.shape
-        r = 2 if self.time else 1
-        x = self.project(x.permute(0, 2, 3, 4, 1))                      # (B, F, h, w, r*2*2*C)
-        C = x.shape[-1] // (4 * r)
-        x = x.view(B, frames, h, w, r, 2, 2, C).permute(0, 1, 4, 2, 5, 3, 6, 7)
-        x = x.reshape(B, frames * r, h * 2, w * 2, C)
-        # Frame 0 would become two: its second is its picture, the first is dropped.
+        r, s = self.time, self.space
+        x = self.project(x.permute(0, 2, 3, 4, 1))                      # (B, F, h, w, r*s*s*C)
+        C = x.shape[-1] // (r * s * s)
+        x = x.view(B, frames, h, w, r, s, s, C).permute(0, 1, 4, 2, 5, 3, 6, 7)
+        x = x.reshape(B, frames * r, h * s, w * s, C)
+        # Frame 0 would become r frames: only its last is kept.
         return x[:, r - 1:].permute(0, 4, 1, 2, 3)
 
 
@@ -225,10 +226,10 @@ class DLDM(nn.Module):
     def __init__(self, config: DLDMConfig) -> None:
         super().__init__()
         self.config = c = config
-        a, b, d, e = c.channels
+        b, d, e = c.channels
+        # Large overlapping patches first: at full size nothing else is affordable on a CPU.
         self.encoder = nn.Sequential(
-            CausalConv3d(3, a, time=1, space=4, space_stride=2), nn.GELU(),
-            CausalConv3d(a, b, time=1, space=4, space_stride=2), nn.GELU(), FrameNorm(b),
+            CausalConv3d(3, b, time=1, space=8, space_stride=4), nn.GELU(), FrameNorm(b),
             CausalConv3d(b, d, time=3, space=3, time_stride=2, space_stride=2), nn.GELU(),
             FrameNorm(d), CausalConv3d(d, e, time=3, space=3, time_stride=2),
             Block(e), Block(e))
@@ -241,9 +242,9 @@ class DLDM(nn.Module):
         self.code_query = nn.Parameter(torch.randn(c.queries, code) * 0.5)
         self.from_first = nn.Conv2d(e, p, 1)
         self.decoder = nn.ModuleList([
-            nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, time=True)]),
-            nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, time=True)]),
-            nn.ModuleList([Block(r, time=1), CodeAttention(r, code), Up(r, 3, time=False)])])
+            nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
+            nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
+            nn.ModuleList([Block(r), CodeAttention(r, code), Up(r, 3, space=4, time=1)])])
         self.encoder.to(memory_format=torch.channels_last_3d)
         self.decoder.to(memory_format=torch.channels_last_3d)
 
@@ -290,7 +291,8 @@ class DLDM(nn.Module):
         """Algorithm 1, l. 16-23: codes and f_0 -> the low-fidelity clip.
 
         Args:
-            codes: float (B, K-1, N, C) on the FSQ grid. f0: float (B, D, h, w), `encode(..)[:, 0]`.
+            codes: float (B, K-1, N, C) on the FSQ grid. f0: float (B, D, h, w), the encoder's
+                `encode(..)[:, 0]`.
             first_frame: float (B, 3, H, W) in [0, 1]; needed where the config says `residual`.
         Returns:
             float (B, F, 3, H, W), about [0, 1], not clamped; frame t sees codes of steps

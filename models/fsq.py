@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Finite scalar quantisation (Mentzer et al. 2023, sections 3.1-3.2), the quantiser of VideoWorld 2.
+"""FSQ, the quantiser of VideoWorld 2: finite scalar quantisation (Mentzer et al. 2023).
 
 Each of `len(levels)` numbers is squashed into a range with `L` integer points and rounded there;
 the gradient passes straight through the rounding. There is no codebook to learn or to collapse:

@@ -11,7 +11,9 @@ actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is 
 | instruction | str | at least one word |
 | codes | int64 (steps, N) | 0..codebook_size-1 |
 | hidden | float32 (steps, width) | |
-| actions | float32 (steps * frames, 7) | rel xyz (x 0.02 m), rpy (x 0.05 rad) in [-1, 1], frame panda_link0; gripper < 0 closes, > 0 opens |
+| actions | float32 (steps * frames, 7) | [-1, 1]: rel xyz (x 0.02 m), rpy (x 0.05 rad), gripper |
+
+Actions are in frame `panda_link0`; gripper < 0 closes, > 0 opens.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def write(folder, **options):
         hidden=16, vision=VisionConfig(image_size=32, stem=4, channels=4, keypoints=4)))
     head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
     head.set_normalization(torch.arange(6) / 7, torch.arange(1, 7) / 3)
-    dldm = DLDM(DLDMConfig(image_size=16, channels=(4, 4, 4, 8), decoder_channels=(8, 4, 4),
+    dldm = DLDM(DLDMConfig(image_size=16, channels=(4, 4, 8), decoder_channels=(8, 4, 4),
                            query_width=8, query_heads=2, levels=(4, 3)))
     options.setdefault('provenance', {'command': 'test', 'renderer': 'tiny'})
     sha256 = ck.save_checkpoint(folder, planner=planner, head=head, tokenizer=tokenizer, dldm=dldm,
