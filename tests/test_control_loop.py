@@ -63,6 +63,13 @@ def test_lockstep_is_deterministic_over_a_whole_subtask():
     np.testing.assert_array_equal(first[1], second[1])
 
 
+def test_plan_may_come_before_the_first_joints():
+    loop = ControlLoop(PLAY_TABLE, ControlConfig.lockstep(PLAY_TABLE))
+    assert loop.accept_plan(0, drift(0.1), 0.0) == ''
+    command = loop.step(0.0, REST_JOINTS)
+    assert command.status == 'moving' and command.frame == 0 and command.plan_ns == 0
+
+
 def test_lockstep_clips_to_one():
     wild, clipped = lockstep(), lockstep()
     actions = np.random.default_rng(2).uniform(-3, 3, (16, 7))
@@ -171,6 +178,18 @@ def test_planner_hangs_arm_holds_within_100_ms():
     held = loop.step(2.0, REST_JOINTS)
     assert held.status == 'holding' and 'plan_hidden is' in held.reasons[0]
     np.testing.assert_array_equal(held.joints, loop.step(2.1, REST_JOINTS).joints)
+
+
+def test_camera_falls_silent_arm_holds_within_100_ms_though_the_plan_may_be_older():
+    """Row 1."""
+    loop = ControlLoop(LIMITS, ControlConfig(max_plan_age_s=0.3, watch_camera=True))
+    loop.accept_plan(1, ramp(), 0.0)
+    assert loop.step(0.0, REST_JOINTS).reasons == ('nothing ever came on image_raw',)
+    loop.see_image(0.04, age_s=0.01)
+    assert loop.step(0.12, REST_JOINTS).plan_ns == 1
+    command = loop.step(0.14, REST_JOINTS)
+    assert command.status == 'holding' and command.plan_ns is None
+    assert command.reasons == ('image_raw is 110 ms old, limit 100 ms',)
 
 
 def test_joint_states_fall_silent_arm_holds():

@@ -23,6 +23,7 @@ from .safety import GateState, Limits, Request, armed_at, gate, ready, rearmed, 
 
 PLAN = 'plan_hidden'
 JOINTS = 'joint_states'
+IMAGE = 'image_raw'
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ControlConfig:
     blend: int = 0  # periods over which a new chunk replaces the one before
     max_plan_age_s: float | None = None  # of the image behind a plan; None: Limits.max_age_s
     gripper_hysteresis: float = 0.1  # the gripper changes beyond this, in [-1, 1]
+    watch_camera: bool = False  # hold as soon as `see_image` falls silent, whatever is planned
 
     def __post_init__(self):
         if not 1 <= self.execute <= self.chunk:
@@ -67,6 +69,7 @@ class Command:
     reasons: tuple[str, ...]  # why it is not exactly what the plan says
     frame: int | None  # index within the chunk, None if no plan is followed
     action: np.ndarray | None  # relative action (7,) that was followed, in [-1, 1]
+    plan_ns: int | None  # stamp of the image behind the plan that was followed
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class ControlLoop:
         self._newest_ns = -1
         self._bad_in_a_row = 0
         self._stopped = ''  # why, until `rearm`
+        self._image_s: float | None = None
         self._joints_s: float | None = None
         self._joints: np.ndarray | None = None
 
@@ -110,10 +114,7 @@ class ControlLoop:
         Raises:
             ValueError: if the joints are not 7 finite numbers within the limits.
         """
-        state = armed_at(joints, self.limits)
-        self.state = stopped(state, self._stopped) if self._stopped else state
-        self.gripper = 1.0 if gripper > 0 else -1.0
-        self.controller.reset(self.state.position, self.gripper)
+        self._arm(joints, gripper)
         self.drop_plan()
         self._newest_ns = -1
         self._bad_in_a_row = 0
@@ -173,8 +174,12 @@ class ControlLoop:
             ValueError: if the arm cannot start there.
         """
         if self.state is None:
-            self.reset(joints, self.gripper)
+            self._arm(joints, self.gripper)
         self._joints, self._joints_s = np.array(joints, np.float64), now_s
+
+    def see_image(self, now_s: float, age_s: float = 0.0) -> None:
+        """Take note of a camera image that was `age_s` old when it came (for `watch_camera`)."""
+        self._image_s = now_s - age_s
 
     def stop(self, why: str = 'asked for') -> None:
         """Stop from the next tick on, until `rearm`."""
@@ -211,6 +216,12 @@ class ControlLoop:
         target = self._target(action, now_s)
         verdict = gate(self.state, self._request(target, now_s), self.limits)
         return self._command(verdict, frame, action)
+
+    def _arm(self, joints, gripper: float) -> None:
+        state = armed_at(joints, self.limits)
+        self.state = stopped(state, self._stopped) if self._stopped else state
+        self.gripper = 1.0 if gripper > 0 else -1.0
+        self.controller.reset(self.state.position, self.gripper)
 
     @property
     def has_plan(self) -> bool:
@@ -260,6 +271,8 @@ class ControlLoop:
 
     def _ages_s(self, now_s: float) -> Mapping[str, float | None]:
         ages_s = {JOINTS: None if self._joints_s is None else now_s - self._joints_s}
+        if self.config.watch_camera:
+            ages_s[IMAGE] = None if self._image_s is None else now_s - self._image_s
         if self._plan is not None:
             ages_s[PLAN] = now_s - self._plan.observed_s
         elif self._newest_ns < 0:
@@ -275,7 +288,8 @@ class ControlLoop:
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
         return Command(verdict.command, self.gripper, verdict.status, verdict.reasons,
-                       frame if followed else None, action if followed else None)
+                       frame if followed else None, action if followed else None,
+                       self._plan.stamp_ns if followed and self._plan else None)
 
     def _dropped(self, count: str, why: str) -> str:
         self.counts[count] += 1
