@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,27 +18,25 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def _quiet_stdout() -> Iterator[None]:
-    # pybullet greets on the process's stdout from C, which would spoil JSON printed there
+def _quiet_stderr() -> Iterator[None]:
+    # pybullet greets on the process's stderr, from C
     try:
-        saved = os.dup(1)
+        saved = os.dup(2)
     except OSError:
         yield
         return
     try:
-        sys.stdout.flush()
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
+        os.dup2(null, 2)
         os.close(null)
         yield
-        # the greeting still waits in C's buffer
         ctypes.CDLL(None).fflush(None)
     finally:
-        os.dup2(saved, 1)
+        os.dup2(saved, 2)
         os.close(saved)
 
 
-with _quiet_stdout():
+with _quiet_stderr():
     import pybullet as _p
     import pybullet_data as _data
 
@@ -258,10 +255,6 @@ class Engine:
         client = self._client
         for _ in range(count):
             _p.stepSimulation(physicsClientId=client)
-
-    def detect_contacts(self) -> None:
-        """Find the contacts of the world as it stands, without moving it."""
-        _p.performCollisionDetection(physicsClientId=self._client)
 
     # -------------------------------------------------------------- looks
 

@@ -188,7 +188,7 @@ class PlayTable:
         self._controller.reset(joints, gripper)
         self._command = _Command(joints, gripper)
         self._panda.command(joints, gripper)
-        self._engine.detect_contacts()
+        self._engine.step(2)  # two physics steps: what lies on something touches it from here on
         self.steps = 0
 
     def _build(self, scene_obs: np.ndarray) -> None:
