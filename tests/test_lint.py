@@ -34,7 +34,24 @@ def test_licence_header(path):
     assert any(re.match(r'# Copyright \d{4} ', line) for line in head)
 
 
-def public_without_docstring(tree):
+# a framework's own hooks are described where they are from
+HOOKS = {'forward', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup', 'on_shutdown',
+         'on_error'}
+
+
+def documented_methods():
+    """Return {class: the methods that it documents}, over the whole tree."""
+    out = {}
+    for path in DOCUMENTED:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                out.setdefault(node.name, set()).update(
+                    i.name for i in node.body
+                    if isinstance(i, ast.FunctionDef) and ast.get_docstring(i))
+    return out
+
+
+def public_without_docstring(tree, inherited):
     """Yield the public modules, classes, functions and methods that have no docstring."""
     if not ast.get_docstring(tree):
         yield 'the module'
@@ -44,24 +61,18 @@ def public_without_docstring(tree):
         if not ast.get_docstring(node):
             yield node.name
         if isinstance(node, ast.ClassDef):
+            known = HOOKS.union(*(inherited.get(ast.unparse(b), ()) for b in node.bases))
             for item in node.body:
                 if isinstance(item, ast.FunctionDef) and not item.name.startswith('_') \
-                        and not ast.get_docstring(item) and not overrides(item):
+                        and item.name not in known and not ast.get_docstring(item) \
+                        and not any(isinstance(d, ast.Attribute) and d.attr == 'setter'
+                                    for d in item.decorator_list):
                     yield f'{node.name}.{item.name}'
-
-
-def overrides(function):
-    """Return whether a method is a framework's own hook or a setter, described where it is from."""
-    hooks = {'forward', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup',
-             'on_shutdown', 'on_error'}
-    setter = any(isinstance(d, ast.Attribute) and d.attr == 'setter'
-                 for d in function.decorator_list)
-    return function.name in hooks or setter
 
 
 @pytest.mark.parametrize('path', ids(DOCUMENTED))
 def test_public_names_are_documented(path):
-    missing = list(public_without_docstring(ast.parse(path.read_text())))
+    missing = list(public_without_docstring(ast.parse(path.read_text()), documented_methods()))
     assert not missing, f'no docstring: {", ".join(missing)}'
 
 
@@ -76,4 +87,9 @@ def test_nothing_left_to_do(path):
 
 @pytest.mark.parametrize('path', ids([p for p in SOURCES if p.name.endswith('_node.py')]))
 def test_nodes_are_thin(path):
-    assert len(path.read_text().splitlines()) <= 250, 'move the maths out of the shell'
+    assert len(path.read_text().splitlines()) <= 300, 'move the maths out of the shell'
+
+
+@pytest.mark.parametrize('path', ids(SOURCES))
+def test_grammar_of_python_3_10(path):
+    ast.parse(path.read_text(), feature_version=(3, 10))

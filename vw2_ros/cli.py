@@ -123,12 +123,13 @@ def build() -> 'typer.Typer':
     app = typer.Typer(help='VideoWorld 2 on ROS 2: an instruction and a camera move the arm.',
                       epilog=_example('vw2 demo'), **settings)
     train = typer.Typer(help='Train a part of the model.', **settings,
-                        epilog=_example('vw2 train dldm --config tiny --data data/play --out runs/a'))
+                        epilog=_example('vw2 train dldm --config tiny --data data/play '
+                                        '--out runs/a/dldm'))
     bench = typer.Typer(help='Measure speed.', **settings,
                         epilog=_example('vw2 bench loop --json out/loop.json'))
     app.add_typer(train, name='train')
     app.add_typer(bench, name='bench')
-    option, argument = typer.Option, typer.Argument
+    option = typer.Option
     path_type = pathlib.Path
 
     @app.command(epilog=_example('vw2 demo --out out/demo'))
@@ -165,27 +166,42 @@ def build() -> 'typer.Typer':
         module.collect(out=out, scenes=scenes, episodes=episodes, workers=workers,
                        randomize=randomize, seed=seed, shards=shards)
 
-    def add_training(name: str, what: str) -> None:
+    def add_training(name: str, before: str, what: str) -> None:
         @train.command(name, help=what, epilog=_example(
-            f'vw2 train {name} --config tiny --data data/play --out runs/a'))
+            f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'))
         def run(
             config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')],
-            data: Annotated[path_type, option(help='Data set in CALVIN format.')],
+            data: Annotated[list[path_type], option(help='Data set in CALVIN format; may be given '
+                                                    'several times.')],
             out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
+            init: Annotated[path_type | None, option(
+                help=f'Folder of the {before} run that this stage builds on [default: {before} '
+                'beside --out].' if before else 'Not used by the first stage.',
+                hidden=not before)] = None,
             resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
                                            '--out, exact to the step.')] = False,
+            seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
+            max_minutes: Annotated[float | None, option(min=0, help="Stop and finish after this "
+                                                        "time; instead of the config's.")] = None,
         ) -> None:
             import importlib
 
             file = check_config(config)
-            if not data.is_dir():
-                raise UsageError(f'--data {data} is not a folder')
+            for folder in data:
+                if not folder.is_dir():
+                    raise UsageError(f'--data {folder} is not a folder')
+            more = {}
+            if before:
+                more['init'] = init or out.parent / before
+                if not more['init'].is_dir():
+                    raise UsageError(f"the {before} run {more['init']} is not a folder: train it "
+                                     f'first (vw2 train {before} --help) or name it with --init')
             module = importlib.import_module(f'vw2_ros.models.train_{name}')
-            module.train(config=file, data=data, out=out, resume=resume)
+            module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes, **more)
 
-    add_training('dldm', 'Train the latent dynamics model on videos, without actions.')
-    add_training('planner', 'Train the planner: instruction and image to codes.')
-    add_training('head', 'Train the action head on the hidden states of the planner.')
+    add_training('dldm', '', 'Train the latent dynamics model on videos, without actions.')
+    add_training('planner', 'dldm', 'Train the planner: instruction and image to codes.')
+    add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
 
     @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
     def evaluate(
@@ -269,6 +285,11 @@ def _tell(error: BaseException) -> str:
     return text
 
 
+def _interrupted() -> int:
+    print('\nvw2: interrupted; what was written so far is kept', file=sys.stderr)
+    return 130
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `vw2`; return its exit status.
 
@@ -287,23 +308,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(build())
     try:
         status = command.main(args=arguments, prog_name='vw2', standalone_mode=False)
-        return status if isinstance(status, int) else 0
+        status = status if isinstance(status, int) else 0
     except KeyboardInterrupt:
-        print('\nvw2: interrupted; what was written so far is kept', file=sys.stderr)
-        return 130
+        status = 130
     except Exception as error:
         if hasattr(error, 'show') and hasattr(error, 'exit_code'):  # click's own, whichever click
             error.show()
             return error.exit_code
         if type(error).__name__ == 'Abort':
-            print('\nvw2: interrupted; what was written so far is kept', file=sys.stderr)
-            return 130
+            return _interrupted()
         expected = isinstance(error, (ValueError, OSError, ModuleNotFoundError)) \
             or type(error).__module__.startswith('vw2_ros.')
         if not expected or os.environ.get('VW2_DEBUG'):
             raise
         print(f'vw2: error: {_tell(error)}', file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    return _interrupted() if status == 130 else status
 
 
 if __name__ == '__main__':

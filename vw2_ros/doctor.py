@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Say what is installed, what is missing and how to mend it: `vw2 doctor` or `python -m vw2_ros.doctor`.
+"""Say what is installed, what is missing and how to mend it.
+
+`vw2 doctor`, or `python -m vw2_ros.doctor` where not even typer is there.
 
 Standard library only, so that it works where everything else is missing. Whatever could crash or
 hang (torch, rclpy) is asked in a child process with a time limit.
