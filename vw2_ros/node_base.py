@@ -22,6 +22,7 @@ from rcl_interfaces.msg import (
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -31,7 +32,7 @@ except ImportError:  # Humble
 from . import topics
 from .health import ERROR, OK, WARN, Health
 
-PARENT_VARIABLE = 'VW2_PARENT_PID'  # set by `vw2_ros.system`: end with the process that began us
+PARENT_VARIABLE = 'VW2_PARENT_PID'  # set by `system.Children`: end with the process that began us
 DIAGNOSE_PERIOD_S = 0.1
 REPORT_PERIOD_S = 1.0
 
@@ -333,16 +334,33 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name='parent', daemon=True).start()
 
 
+class _Signals:
+    """The first Ctrl-C or SIGTERM lets the present callback finish, the second one does not."""
+
+    def __init__(self):
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number, frame) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
 def run(node_class, args=None) -> int:
     """Run one node in a single-threaded executor until it is told to end; return the exit status."""
     _end_with_parent()
-    rclpy.init(args=args)
+    signals = _Signals()
+    # ROS's own handlers would take the context away from under a worker that still publishes
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node, status = None, 0
     try:
         node = node_class()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        while rclpy.ok() and not signals.asked:
+            executor.spin_once(timeout_sec=0.5)  # the diagnostics timer wakes it earlier
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except StartFailed:
@@ -351,6 +369,7 @@ def run(node_class, args=None) -> int:
         try:
             if node is not None:
                 node.close()
+                node.destroy_node()
         finally:
             rclpy.try_shutdown()
     return status

@@ -21,7 +21,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
 | task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
-| stop, rearm             | std_srvs/Trigger               | operator -> action        |             |
+| stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
 """
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -43,6 +43,7 @@ RESET = 'reset'
 START_TASK = 'start_task'
 STOP = 'stop'
 REARM = 'rearm'
+RESTART = 'restart'
 DIAGNOSTICS = '/diagnostics'
 CLOCK = '/clock'
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Decode the current plan into the video that it stands for, for people to look at.
+
+Nothing reads these images but viewers; the arm moves the same without this node.
+
+    ros2 run vw2_ros imagination_node
+"""
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+
+from sensor_msgs.msg import Image
+
+from vw2_ros.models.policy import Policy
+
+from . import convert, plan_message, topics
+from .node_base import BaseConfig, NodeBase, parameter, run, transition
+from .worker import Worker
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """Parameters of the imagination node."""
+
+    weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
+    threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
+    rate_hz: float = parameter(30.0, 'of the imagined frames', low=1.0, high=120.0)
+    period_s: float = parameter(0.5, 'least time between two imagined clips [s]',
+                                low=0.0, high=60.0)
+    keep_images: int = parameter(30, 'images kept until their plan comes', low=1, high=300)
+
+
+class ImaginationNode(NodeBase):
+    """Pairs plans with the images that they come from; one worker thread decodes."""
+
+    Config = Config
+
+    def __init__(self):
+        super().__init__('imagination')
+        self.worker = None
+
+    @transition
+    def on_configure(self):
+        self.config = self.read_config()
+        self.frames_out = self.advertise(Image, topics.IMAGINED, topics.reliable(1))
+
+    @transition
+    def on_activate(self):
+        self.images: OrderedDict[int, object] = OrderedDict()  # stamp -> message
+        self.clip: deque = deque()
+        self.imagined_s = -1e9
+        self.worker = Worker(self._load, self._imagine, lambda e: self.refuse('plan', e), 'decoder')
+        self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest())
+        self.subscribe(Image, topics.LATENT_PLAN, self._on_codes, topics.reliable(1))
+        self.every(1.0 / self.config.rate_hz, self._show)
+
+    def halt(self):
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def _load(self) -> Policy:
+        policy = Policy.load(self.config.weights, threads=self.config.threads)
+        if not policy.can_imagine:
+            raise ValueError(f'{policy.path} has no dldm.safetensors: nothing to imagine with')
+        return policy
+
+    def _on_image(self, msg) -> None:
+        self.images[convert.stamp_to_ns(msg.header.stamp)] = msg
+        while len(self.images) > self.config.keep_images:
+            self.images.popitem(last=False)
+
+    def _on_codes(self, msg) -> None:
+        plan = plan_message.codes_from_message(msg)
+        image = self.images.get(plan.stamp_ns)
+        if image is None:
+            raise ValueError('its image never came or is gone')
+        if self.now_s() - self.imagined_s >= self.config.period_s:
+            self.imagined_s = self.now_s()
+            self.worker.submit((image, plan))
+
+    def _imagine(self, policy: Policy, item) -> None:
+        image, plan = item
+        began_s = self.now_s()
+        frames = policy.imagine(convert.image_to_rgb(image), plan.values)  # (T, H, W, 3)
+        period_ns = int(1e9 / self.config.rate_hz)
+        self.clip = deque((plan.stamp_ns + (i + 1) * period_ns, frame)
+                          for i, frame in enumerate(frames))
+        self.health.tick('clip', self.now_s())
+        self.health.set('decode [ms]', (self.now_s() - began_s) * 1e3)
+
+    def _show(self) -> None:
+        clip = self.clip
+        if clip:
+            stamp_ns, frame = clip.popleft()
+            self.frames_out.publish(convert.numpy_to_image(frame, 'rgb8', stamp_ns=stamp_ns,
+                                                           frame_id='imagined'))
+
+
+def main(args=None):
+    """Run the imagination node."""
+    return run(ImaginationNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

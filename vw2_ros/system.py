@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""What runs: the one description that launch files, `vw2 demo`, tests and evaluation start from.
+
+`calvin` and `robot` list the processes; launch files hand them to ros2 launch, and `Children` brings
+the same ones up where ros2 launch is not installed. No rclpy here.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from . import paths
+
+PARENT_VARIABLE = 'VW2_PARENT_PID'  # see node_base.run
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+
+
+class BringUpError(RuntimeError):
+    """A process ended or never got ready; the message holds its last words."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One node in a process of its own."""
+
+    executable: str  # console script of this package, also the module's name
+    name: str  # of the node
+    params_file: str
+    parameters: dict = field(default_factory=dict)  # beside those of the file
+    remappings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument; the default '' leaves what the parameter file says."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+COMMON_ARGUMENTS = (
+    Argument('namespace', '', 'namespace of all nodes, e.g. left_arm'),
+    Argument('params_file', '', 'parameter file instead of the one of this package'),
+    Argument('use_sim_time', 'false', 'follow /clock', ('true', 'false')),
+    Argument('autostart', 'true', 'configure and activate the nodes', ('true', 'false')),
+    Argument('log_level', 'info', 'debug, info, warn, error'),
+    Argument('weights', '', 'shipped weights by name, or a model folder'),
+    Argument('instruction', '', 'what to do, in plain words; or publish it on `instruction`'),
+    Argument('imagination', 'false', 'also decode and publish the imagined video',
+             ('true', 'false')),
+)
+CALVIN_ARGUMENTS = (
+    *COMMON_ARGUMENTS,
+    Argument('scene', '', 'scene of the play table: A, B, C or D'),
+    Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
+)
+ROBOT_ARGUMENTS = (
+    *COMMON_ARGUMENTS,
+    Argument('camera', '', 'V4L2 device or video file; empty: the image topic below'),
+    Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
+    Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
+    Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
+    Argument('command_topic', '', 'where the commands go, e.g. '
+             'joint_trajectory_controller/joint_trajectory'),
+)
+
+
+def calvin(**given: str) -> tuple[Process, ...]:
+    """The play table, the planner and the action node (and the imagination node if wanted).
+
+    Args:
+        given: values of `CALVIN_ARGUMENTS`, as strings; the rest have their defaults.
+    Raises:
+        ValueError: an unknown argument, or a value that is not among its choices.
+    """
+    a = _arguments(CALVIN_ARGUMENTS, given)
+    file = a['params_file'] or str(paths.config_file('calvin.yaml'))
+    lockstep = {'lockstep': True} if a['lockstep'] == 'true' else {}
+    # the nodes follow /clock: somebody must publish it
+    sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
+    scene = {'scene': a['scene']} if a['scene'] else {}
+    camera = (('image_raw', 'static/image_raw'),)
+    bridge = _base(a) | lockstep | sim_time | scene | {'use_sim_time': False}
+    model = _base(a) | _weights(a)
+    if lockstep:
+        bridge |= {'image_every': 8}
+    processes = [
+        Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
+        Process('planner_node', 'planner', file, model | lockstep | _instruction(a), camera),
+        Process('action_node', 'action', file, model | lockstep | _instruction(a)),
+    ]
+    if a['imagination'] == 'true':
+        processes.append(Process('imagination_node', 'imagination', file, model, camera))
+    return tuple(processes)
+
+
+def robot(**given: str) -> tuple[Process, ...]:
+    """Camera, planner and action node for a robot that has its own driver.
+
+    Args:
+        given: values of `ROBOT_ARGUMENTS`, as strings; the rest have their defaults.
+    Raises:
+        ValueError: an unknown argument, or a value that is not among its choices.
+    """
+    a = _arguments(ROBOT_ARGUMENTS, given)
+    file = a['params_file'] or str(paths.config_file('robot.yaml'))
+    if not a['camera']:
+        source = {'source': 'compressed' if a['compressed'] == 'true' else 'topic'}
+    elif a['camera'].startswith('/dev/'):
+        source = {'source': 'device', 'device': a['camera']}
+    else:
+        source = {'source': 'file', 'file': a['camera']}
+    output = {'output': a['output']} if a['output'] else {}
+    topic = a['command_topic']
+    commands = tuple((name, topic) for name in ('joint_commands', 'commands', 'twist_commands')) \
+        if topic else ()
+    model = _base(a) | _weights(a)
+    processes = [
+        Process('camera_node', 'camera', file, _base(a) | source,
+                (('input', a['image_topic']), ('input/compressed',
+                                               f'{a["image_topic"]}/compressed'))),
+        Process('planner_node', 'planner', file, model | _instruction(a)),
+        Process('action_node', 'action', file, model | _instruction(a) | output, commands),
+    ]
+    if a['imagination'] == 'true':
+        processes.append(Process('imagination_node', 'imagination', file, model))
+    return tuple(processes)
+
+
+def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
+    out = {a.name: a.default for a in known}
+    unknown = set(given) - set(out)
+    if unknown:
+        raise ValueError(f'unknown argument(s) {", ".join(sorted(unknown))}; there are '
+                         f'{", ".join(sorted(out))}')
+    out |= given
+    for a in known:
+        if a.choices and out[a.name] not in a.choices:
+            raise ValueError(f'{a.name} must be one of {", ".join(a.choices)}. '
+                             f'Got {out[a.name]!r}.')
+    return out
+
+
+def _base(a: dict) -> dict:
+    return {'use_sim_time': a['use_sim_time'] == 'true', 'autostart': a['autostart'] == 'true'}
+
+
+def _weights(a: dict) -> dict:
+    return {'weights': a['weights']} if a['weights'] else {}
+
+
+def _instruction(a: dict) -> dict:
+    return {'instruction': a['instruction']} if a['instruction'] else {}
+
+
+# ----------------------------------------------------------------- environment
+
+def environment() -> dict[str, str]:
+    """Variables that the nodes want beside the caller's: the DDS profile, unless one is set."""
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    profile = str(paths.config_file('fastdds.xml'))
+    return dict.fromkeys(PROFILE_VARIABLES, profile)
+
+
+def private_environment() -> dict[str, str]:
+    """Variables with which nodes hear nobody outside this machine and, likely, nobody on it."""
+    return {'ROS_DOMAIN_ID': str(free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            **({'ROS_LOCALHOST_ONLY': '1'} if os.environ.get('ROS_DISTRO') == 'humble' else {})}
+
+
+def free_domain() -> int:
+    """A DDS domain, drawn at random from 1..99, in which no process of this machine is yet."""
+    domains = random.SystemRandom().sample(range(1, 100), 99)
+    for domain in domains:
+        # port of the domain's first participant (DDSI-RTPS 9.6.1.1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7400 + 250 * domain + 10))
+                return domain
+            except OSError:
+                continue
+    return domains[0]
+
+
+# ------------------------------------------------------------------- processes
+
+class Children:
+    """The processes of a description, each in a group of its own; none outlives this object.
+
+    Args:
+        processes: what `calvin` or `robot` gave.
+        namespace: of all nodes.
+        log_level: debug, info, warn or error.
+        log_dir: their output goes to <log_dir>/<name>.log; None: to this process's output.
+        env: variables beside this process's own, e.g. `private_environment()`.
+    """
+
+    def __init__(self, processes, *, namespace: str = '', log_level: str = 'info',
+                 log_dir=None, env: dict[str, str] | None = None):
+        self.processes = tuple(processes)
+        self.namespace, self.log_level = namespace, log_level
+        self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
+        self.env = {**os.environ, **environment(), **(env or {}),
+                    PARENT_VARIABLE: str(os.getpid()), 'PYTHONUNBUFFERED': '1'}
+        # one thread per model unless somebody said otherwise: the nodes share the cores
+        self.env.setdefault('OMP_NUM_THREADS', '1')
+        root = paths.checkout()
+        if root is not None:
+            self.env['PYTHONPATH'] = os.pathsep.join(
+                filter(None, (str(root), self.env.get('PYTHONPATH', ''))))
+        self.running: dict[str, subprocess.Popen] = {}
+
+    def command(self, process: Process) -> list[str]:
+        """The command line of one process."""
+        out = [sys.executable, '-m', f'vw2_ros.{process.executable}', '--ros-args',
+               '-r', f'__node:={process.name}', '--log-level', self.log_level,
+               '--params-file', process.params_file]
+        if self.namespace:
+            out += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        for name, value in process.parameters.items():
+            out += ['-p', f'{name}:={json.dumps(value)}']
+        for source, target in process.remappings:
+            out += ['-r', f'{source}:={target}']
+        # whoever started these wants to know that one did not come up
+        return [*out, '-p', 'exit_on_failure:=true']
+
+    def start(self) -> 'Children':
+        """Start all; those that began are ended again if one cannot be."""
+        try:
+            for process in self.processes:
+                self.start_one(process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_one(self, process: Process) -> subprocess.Popen:
+        """Start one process (again)."""
+        output = None
+        if self.log_dir is not None:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            output = open(self.log_dir / f'{process.name}.log', 'ab')
+        try:
+            child = subprocess.Popen(
+                self.command(process), env=self.env, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT if output else None, start_new_session=True)
+        finally:
+            if output is not None:
+                output.close()
+        self.running[process.name] = child
+        return child
+
+    def check(self) -> None:
+        """Look whether all still run.
+
+        Raises:
+            BringUpError: one has ended; the message holds the end of its log.
+        """
+        for name, child in self.running.items():
+            if child.poll() is not None:
+                raise BringUpError(f'{name} ended with status {child.returncode}'
+                                   f'{self.last_words(name)}')
+
+    def last_words(self, name: str, lines: int = 4) -> str:
+        """The end of a process's log, '' where there is none."""
+        if self.log_dir is None:
+            return ''
+        try:
+            text = (self.log_dir / f'{name}.log').read_text(errors='replace')
+        except OSError:
+            return ''
+        return ': ' + ' | '.join(text.strip().splitlines()[-lines:])
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """End all: as Ctrl-C would, then more firmly."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            alive = [c for c in self.running.values() if c.poll() is None]
+            for child in alive:
+                _signal_group(child, number)
+            end = time.monotonic() + patience_s
+            while any(c.poll() is None for c in alive) and time.monotonic() < end:
+                time.sleep(0.02)
+        for child in self.running.values():
+            _signal_group(child, signal.SIGKILL)  # what it may have started and left
+        self.running.clear()
+
+    def __enter__(self) -> 'Children':
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+
+def _signal_group(child: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass
