@@ -505,7 +505,7 @@ class FrameStore:
             return self._decoded[0].rgb[rows]
         flat = rows.reshape(-1)  # (n,)
         out = np.empty((len(flat), self.size, self.size, 3), np.uint8)
-        which = np.searchsorted(self._bounds, flat, side='right') - 1
+        which = self.folder_of(flat)
         for i in np.unique(which):
             here = which == i
             out[here] = self._decoded[i].rgb[flat[here] - self._bounds[i]]
@@ -522,6 +522,10 @@ class FrameStore:
         ends = np.unique(self.range_end)
         starts = np.concatenate([[0], ends[:-1] + 1])
         return starts[np.searchsorted(ends, rows)]
+
+    def folder_of(self, rows: np.ndarray) -> np.ndarray:
+        """int64 index of the folder that each row belongs to."""
+        return np.searchsorted(self._bounds, rows, side='right') - 1
 
     def rows_of(self, folder: int, frame_ids: np.ndarray) -> np.ndarray:
         """Rows of frame ids of the folder-th folder."""

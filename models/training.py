@@ -36,7 +36,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+
+from .checkpoint import CheckpointError, MAX_STATE_BYTES, load_json, load_state, load_tensors
+from .checkpoint import save_json, save_tensors
 from torch import nn
 
 KEEP_CHECKPOINTS = 2
@@ -202,7 +204,8 @@ def stage_configs(config: Path | str, stage: str, **classes: type) -> dict:
     if unknown:
         raise ConfigError(f'{stage}: unknown part {sorted(unknown)[0]!r}; known: '
                           f'{", ".join(classes)}')
-    return {name: from_dict(cls, section.get(name), f'{stage}.{name}')
+    return {name: (section.get(name) or {}) if cls is dict
+            else from_dict(cls, section.get(name), f'{stage}.{name}')
             for name, cls in classes.items()}
 
 
@@ -228,20 +231,6 @@ def provenance(**facts) -> dict:
     return {'command': ' '.join([program, *sys.argv[1:]]), 'git_commit': git_commit(),
             'torch': torch.__version__, 'created': time.strftime('%Y-%m-%dT%H:%M:%SZ',
                                                                  time.gmtime()), **facts}
-
-
-def write_json(path: Path, content) -> None:
-    """Write JSON beside `path`, then rename: a reader sees the old file or the whole new one."""
-    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    beside.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(beside, path)
-
-
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
-    """Write safetensors beside `path`, then rename."""
-    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, beside)
-    os.replace(beside, path)
 
 
 # ----------------------------------------------------------------------------------------- batches
@@ -303,6 +292,52 @@ def to_device(batch: dict, device: torch.device) -> dict:
         return batch
     return {k: v.pin_memory().to(device, non_blocking=True) if torch.is_tensor(v) else v
             for k, v in batch.items()}
+
+
+class FrameSource:
+    """Images of a store for batches, from the memory map or preloaded into the device's memory.
+
+    Args:
+        store: has `rgb(rows)`, see data.FrameStore.
+        device: where batches go.
+        preload: copy all images to the device now.
+    """
+
+    def __init__(self, store, device: torch.device, preload: bool = False):
+        self.store = store
+        self._all = None
+        if preload:
+            self._all = torch.empty((len(store), store.size, store.size, 3), dtype=torch.uint8,
+                                    device=device)
+            for rows in np.array_split(np.arange(len(store)), -(-len(store) // 4096)):
+                self._all[rows[0]:rows[-1] + 1] = torch.from_numpy(store.rgb(rows)).to(device)
+
+    def part(self, rows: np.ndarray) -> dict:
+        """What a batch must carry so that `images` finds the pictures of `rows`."""
+        if self._all is None:
+            return {'rgb': torch.from_numpy(self.store.rgb(rows))}
+        return {'rows': torch.from_numpy(rows)}
+
+    def images(self, batch: dict) -> torch.Tensor:
+        """uint8 (*rows.shape, size, size, 3) on the batch's device."""
+        return batch['rgb'] if self._all is None else self._all[batch['rows']]
+
+
+def shift_images(rgb: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Move each picture by whole pixels, repeating the edge: (B, H, W, 3), int (B, 2) as (y, x)."""
+    B, H, W, _ = rgb.shape
+    y = (torch.arange(H, device=rgb.device) - shift[:, :1]).clamp(0, H - 1)  # (B, H)
+    x = (torch.arange(W, device=rgb.device) - shift[:, 1:]).clamp(0, W - 1)  # (B, W)
+    pictures = torch.arange(B, device=rgb.device)
+    return rgb[pictures[:, None, None], y[:, :, None], x[:, None, :]]
+
+
+def jitter_colour(rgb: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
+    """uint8 (B, ..., 3) -> the same with contrast gain[:, 0] about grey and offset gain[:, 1]."""
+    shape = (-1, *[1] * (rgb.ndim - 1))
+    contrast, offset = gain[:, 0].view(shape), gain[:, 1].view(shape)
+    return ((rgb.float() - 127.5) * contrast + (127.5 + 255.0 * offset)).clamp_(0, 255).to(
+        torch.uint8)
 
 
 # -------------------------------------------------------------------------- weights and their mean
@@ -379,10 +414,11 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, n
     for name, value in tensors.items():
         owner, key = name.rsplit('//', 1)
         parameter = parameters[owner]
-        # AdamW's step counters stay on the CPU unless the fused kernel wants them beside.
-        fused = any(group.get('fused') for group in optimizer.param_groups)
-        device = parameter.device if key != 'step' or fused else 'cpu'
-        optimizer.state[parameter][key] = value.to(device)
+        if key == 'step':  # stays on the CPU unless the fused kernel wants it beside
+            fused = any(group.get('fused') for group in optimizer.param_groups)
+            optimizer.state[parameter][key] = value.to(parameter.device if fused else 'cpu')
+        else:  # in the parameter's own memory order, which the fused kernel relies on
+            optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value).detach()
 
 
 def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | None,
@@ -394,16 +430,12 @@ def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | N
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     names = {p: n for n, p in model.named_parameters()}
-
-    def contiguous(tensors: dict) -> dict:
-        # Copies: tied tensors share storage, which safetensors refuses.
-        return {k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}
-
-    save_file(contiguous(model.state_dict()), beside / 'model.safetensors')
+    files = {'model': model.state_dict(), 'optimizer': _optimizer_tensors(optimizer, names)}
     if average:
-        save_file(contiguous(average.tensors), beside / 'ema.safetensors')
-    save_file(contiguous(_optimizer_tensors(optimizer, names)), beside / 'optimizer.safetensors')
-    write_json(beside / 'state.json', {**state, 'step': step})
+        files['ema'] = average.tensors
+    for name, tensors in files.items():
+        save_tensors(beside / f'{name}.safetensors', tensors, limit=MAX_STATE_BYTES)
+    save_json(beside / 'state.json', {**state, 'step': step})
     final = folder / f'{step:08d}'
     shutil.rmtree(final, ignore_errors=True)
     os.replace(beside, final)
@@ -415,19 +447,6 @@ def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | N
 def checkpoints(out: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
     return sorted(p for p in (out / 'checkpoints').glob('[0-9]*') if p.is_dir())
-
-
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Content of a safetensors file.
-
-    Raises:
-        TrainingError: missing, truncated or damaged; the message names the file.
-    """
-    try:
-        return load_file(path)
-    except Exception as error:  # safetensors raises its own and OS errors
-        raise TrainingError(f'{path} cannot be read: {error}; remove its folder to go back to the '
-                            'checkpoint before') from error
 
 
 # --------------------------------------------------------------------------------------- the loop
@@ -488,7 +507,8 @@ class Reporter:
 
     def report(self, step: int, values: dict, prefix: str = 'train') -> None:
         """One line of log.jsonl and one point per curve."""
-        flat = {k: round(float(v), 6) for k, v in values.items() if np.ndim(v) == 0}
+        flat = {k: round(float(v), 6) for k, v in values.items()
+                if not isinstance(v, dict)}
         nested = {k: v for k, v in values.items() if isinstance(v, dict)}
         self._log.write(json.dumps({'stage': self.stage, 'kind': prefix, 'step': step, **flat,
                                     **nested}) + '\n')
@@ -552,6 +572,7 @@ class Fit:
 def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         make_batch: Callable[[int], dict], loss: Callable[[dict, float], dict],
         resume: bool, identity: dict, validate: Callable[[], dict] | None = None,
+        finish: Callable[[dict], dict] = lambda batch: batch,
         on_report: Callable[[Reporter, int, dict], None] | None = None) -> Fit:
     """Optimise `model` (already on the device); at the end it holds the averaged weights.
 
@@ -564,6 +585,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         resume: go on from the newest checkpoint in `out` if there is one.
         identity: what must be equal for a checkpoint to fit (data hash, model config ...).
         validate: called with the averaged weights in place; returns scalars or {name: {key: x}}.
+        finish: last touch to a batch on the device (augmentation), in the background too.
         on_report: called with (reporter, step, last scalars) at each validation.
     Raises:
         TrainingError: the loss is not finite; the folder holds another run; the checkpoint is of
@@ -590,7 +612,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                               enabled=config.bf16 and device.type == 'cuda')
     reporter = Reporter(out, stage, step)
     batches = Prefetcher(make_batch, iter(range(step, config.steps)),
-                         lambda batch: to_device(batch, device), config.prefetch)
+                         lambda batch: finish(to_device(batch, device)), config.prefetch)
     begun = saved_at = time.monotonic()
     window_begun, window_step, window_waited = begun, step, 0.0
     scalars: dict = {}
@@ -629,7 +651,10 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                 scalars['loss'].backward()
                 norm = nn.utils.clip_grad_norm_(parameters, config.clip)
                 report_due = (step + 1) % config.log_every == 0 or step + 1 == config.steps
-                if (report_due or device.type == 'cpu') and not math.isfinite(float(norm)):
+                scalars = {k: v.detach() if torch.is_tensor(v) else v for k, v in scalars.items()}
+                # On a GPU each look at a number waits for it: only when it is reported anyway.
+                if (report_due or device.type == 'cpu') and not math.isfinite(
+                        float(norm) + float(scalars['loss'])):
                     raise TrainingError(
                         f'{stage}: loss {float(scalars["loss"])} with gradient norm {float(norm)} '
                         f'at step {step}: lower lr (now {config.lr}) or clip ({config.clip}); the '
@@ -671,7 +696,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     if average:
         model.load_state_dict(average.tensors)
     model.eval()
-    last = {k: float(v) for k, v in scalars.items() if np.ndim(v) == 0}
+    last = {k: float(v) for k, v in scalars.items()}
     return Fit(step, before_s + seconds, batches.waited_s / max(seconds, 1e-9), {**last, **scores})
 
 
@@ -690,21 +715,21 @@ def _validate(model: nn.Module, average: Average | None, validate: Callable[[], 
 def _restore(folder: Path, model: nn.Module, average: Average | None,
              optimizer: torch.optim.Optimizer, identity: dict) -> tuple[int, float]:
     try:
-        state = json.loads((folder / 'state.json').read_text())
-    except (OSError, ValueError) as error:
-        raise TrainingError(f'{folder / "state.json"} cannot be read: {error}; remove the folder '
-                            'to go back to the checkpoint before') from error
+        state = load_json(folder / 'state.json')
+        tensors = {name: load_tensors(folder / f'{name}.safetensors', limit=MAX_STATE_BYTES)[0]
+                   for name in ('model', 'optimizer', *(['ema'] if average else []))}
+    except CheckpointError as error:
+        raise TrainingError(f'cannot go on from {folder}: {error} Remove that folder to go back '
+                            'to the checkpoint before.') from error
     wanted = json.loads(json.dumps(identity))  # tuples become lists, as in the file
     for key, value in wanted.items():
         if state['identity'].get(key) != value:
             raise TrainingError(f'{folder} was made with another {key}: it has '
                                 f'{state["identity"].get(key)}, this run has {value}; give '
                                 'another --out, or the same data and config')
-    model.load_state_dict(load_tensors(folder / 'model.safetensors'))
+    load_state(model, tensors['model'], str(folder))
     if average:
-        tensors = load_tensors(folder / 'ema.safetensors')
-        device = next(model.parameters()).device
-        average.tensors = {k: v.to(device) for k, v in tensors.items()}
-    _restore_optimizer(optimizer, dict(model.named_parameters()),
-                       load_tensors(folder / 'optimizer.safetensors'))
+        for name, value in tensors['ema'].items():
+            average.tensors[name].copy_(value)
+    _restore_optimizer(optimizer, dict(model.named_parameters()), tensors['optimizer'])
     return int(state['step']), float(state['elapsed_s'])

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Stage 1 of training: the dLDM's warm-up on video without labels, then the codes of that video.
+
+    vw2 train dldm --config cpu --data DIR --out runs/dldm
+
+VideoWorld 2, Algorithm 1 with the reconstruction loss alone (its warm-up stage), AdamW as in table
+A.1. Output, beside what `fit` writes: dldm.safetensors, config.json, provenance.json, and
+codes.safetensors, the codes of the clips that start at every `stride`-th frame:
+
+| key             | dtype, shape        | meaning                                                |
+| --------------- | ------------------- | ------------------------------------------------------ |
+| folder          | int64 (m,)          | which data folder, index into the metadata's `folders` |
+| frame_ids       | int64 (m,)          | first frame of the clip                                |
+| indices         | int32 (m, K-1, N)   | the clip's codes                                       |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .checkpoint import config_to_dict
+from .checkpoint import load_tensors
+from .checkpoint import MAX_STATE_BYTES
+from .checkpoint import save_json
+from .checkpoint import save_tensors
+from .data import FrameStore
+from .data import progress_bar
+from .dldm import CodeUsage
+from .dldm import DLDM
+from .dldm import DLDMConfig
+from .training import ConfigError
+from .training import fit
+from .training import FrameSource
+from .training import jitter_colour
+from .training import provenance
+from .training import stage_configs
+from .training import TrainConfig
+from .training import TrainingError
+
+CODES_FILE = 'codes.safetensors'
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipConfig:
+    """Which clips: `jitter` is the largest random change of contrast and brightness of a clip."""
+
+    jitter: float = 0.0
+    stored_size: int = 96  # pixels of the decoded frames that clips are made from
+
+    def __post_init__(self):
+        if not 0 <= self.jitter < 1:
+            raise ConfigError(f'jitter must be in [0, 1). Got {self.jitter}')
+        if self.stored_size < 16:
+            raise ConfigError(f'stored_size must be >= 16. Got {self.stored_size}')
+
+
+@dataclasses.dataclass(frozen=True)
+class DumpConfig:
+    """How codes are written: of the clips at every `stride`-th frame, `batch` clips at a time."""
+
+    stride: int = 4
+    batch: int = 32
+
+    def __post_init__(self):
+        if self.stride < 1 or self.batch < 1:
+            raise ConfigError(f'stride and batch must be >= 1. Got {self.stride}, {self.batch}')
+
+
+def to_video(rgb: torch.Tensor) -> torch.Tensor:
+    """uint8 (B, F, H, W, 3) -> float (B, F, 3, H, W) in [0, 1], memory order kept."""
+    return rgb.permute(0, 1, 4, 2, 3).float() / 255.0
+
+
+def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = False,
+         seed: int | None = None, max_minutes: float | None = None) -> dict:
+    """Train the dLDM on the training split of `data`, then write its codes.
+
+    Args:
+        config: YAML file or a name in config/train/.
+        data: data folders, each with training/ (and validation/, where there is one).
+        out: run folder.
+        resume: go on with the run that is in `out`.
+        seed, max_minutes: instead of the config's.
+    Returns:
+        provenance, with the last losses.
+    Raises:
+        ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
+    """
+    parts = stage_configs(config, 'dldm', model=DLDMConfig, train=TrainConfig, clips=ClipConfig,
+                          dump=DumpConfig)
+    model_config, clips, dump = parts['model'], parts['clips'], parts['dump']
+    train = override(parts['train'], seed, max_minutes)
+    device = prepare(train)
+    out = Path(out)
+    store = FrameStore(data, 'training', clips.stored_size).resized(model_config.image_size)
+    starts = store.clip_starts(model_config.clip_frames)
+    if not len(starts):
+        raise TrainingError(f'no contiguous range of the data holds {model_config.clip_frames} '
+                            'frames, so there is no clip to train on')
+    torch.manual_seed(train.seed)
+    model = DLDM(model_config).to(device)
+    source = FrameSource(store, device, train.preload)
+    within = np.arange(model_config.clip_frames)
+    usage = CodeUsage(model_config.codebook_size, model_config.queries)
+
+    def make_batch(step: int) -> dict:
+        rng = np.random.default_rng([train.seed, step])
+        rows = starts[rng.integers(len(starts), size=train.batch)]
+        batch = source.part(rows[:, None] + within)
+        if clips.jitter:
+            gain = rng.uniform(-clips.jitter, clips.jitter, (train.batch, 2)) + [1.0, 0.0]
+            batch['gain'] = torch.from_numpy(gain.astype(np.float32))
+        return batch
+
+    def finish(batch: dict) -> dict:
+        rgb = source.images(batch)
+        return {'video': to_video(jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb)}
+
+    def loss(batch: dict, progress: float) -> dict:
+        result = model.loss(batch['video'])
+        usage.update(result['indices'])
+        return {k: v for k, v in result.items() if v.ndim == 0}
+
+    held_out = _held_out_clips(data, clips, model_config)
+
+    def validate() -> dict:
+        video = to_video(torch.from_numpy(held_out)).to(device)
+        seen = CodeUsage(model_config.codebook_size, model_config.queries)
+        total: dict[str, float] = {}
+        for part in video.split(train.batch):
+            result = model.loss(part)
+            seen.update(result['indices'])
+            for key, value in result.items():
+                if value.ndim == 0:
+                    total[key] = total.get(key, 0.0) + float(value) * len(part) / len(video)
+            total['still_mse'] = total.get('still_mse', 0.0) + float(
+                (part - part[:, :1]).square().mean()) * len(part) / len(video)
+        return {**total, 'code_usage': seen.usage(),
+                'perplexity': {f'query_{n}': p for n, p in enumerate(seen.perplexity())}}
+
+    def on_report(reporter, step: int, scalars: dict) -> None:
+        if int(usage.counts.sum()):
+            reporter.report(step, {'code_usage': usage.usage(), 'perplexity': {
+                f'query_{n}': p for n, p in enumerate(usage.perplexity())}}, 'codes')
+            usage.warn_on_collapse()
+            usage.counts.zero_()
+        rows = starts[np.linspace(0, len(starts) - 1, 4).astype(int)]
+        clip = held_out[:4] if len(held_out) else store.rgb(rows[:, None] + within)
+        video = to_video(torch.from_numpy(np.ascontiguousarray(clip))).to(device)
+        model.eval()
+        with torch.no_grad():
+            rebuilt = model.loss(video)['reconstruction']
+        model.train()
+        reporter.image('real_above_rebuilt', strips(video, rebuilt), step)
+
+    identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
+                'seed': train.seed, 'batch': train.batch}
+    ended = fit('dldm', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
+                resume=resume, identity=identity, on_report=on_report,
+                validate=validate if len(held_out) else None)
+    record = provenance(stage='dldm', data=store.content_hash, seed=train.seed, steps=ended.steps,
+                        seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
+                        scores=ended.last, train=dataclasses.asdict(train),
+                        clips=dataclasses.asdict(clips))
+    save_tensors(out / 'dldm.safetensors', model.state_dict(), limit=MAX_STATE_BYTES)
+    save_json(out / 'config.json', {'dldm': config_to_dict(model_config)})
+    save_json(out / 'provenance.json', record)
+    write_codes(model, store, out / CODES_FILE, dump)
+    return record
+
+
+def override(train: TrainConfig, seed: int | None, max_minutes: float | None) -> TrainConfig:
+    """The config with what the command line says instead."""
+    changes = {'seed': seed, 'max_minutes': max_minutes}
+    return dataclasses.replace(train, **{k: v for k, v in changes.items() if v is not None})
+
+
+def prepare(train: TrainConfig) -> torch.device:
+    """Set torch's threads and the precision of matrix products; returns the device."""
+    if train.threads:
+        torch.set_num_threads(train.threads)
+    torch.set_float32_matmul_precision('high')
+    return train.torch_device()
+
+
+def _held_out_clips(data: Sequence[Path], clips: ClipConfig, config: DLDMConfig,
+                    count: int = 64) -> np.ndarray:
+    """uint8 (<= count, F, S, S, 3): clips spread over the validation split, if there is one."""
+    roots = [root for root in data
+             if (Path(root) / 'validation' / 'ep_start_end_ids.npy').is_file()]
+    empty = np.zeros((0, config.clip_frames, config.image_size, config.image_size, 3), np.uint8)
+    if not roots:
+        return empty
+    store = FrameStore(roots, 'validation', clips.stored_size).resized(config.image_size)
+    starts = store.clip_starts(config.clip_frames)
+    if not len(starts):
+        return empty
+    chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)]
+    return store.rgb(chosen[:, None] + np.arange(config.clip_frames))
+
+
+def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
+    """Clips (B, F, 3, H, W) and their reconstructions, every fourth frame -> one uint8 picture."""
+    rows = torch.stack([video[:, ::4], rebuilt[:, ::4].to(video)], dim=1)  # (B, 2, f, 3, H, W)
+    B, two, f, _, H, W = rows.shape
+    # (B, 2, f, 3, H, W) -> (B, 2, H, f, W, 3) -> (B * 2 * H, f * W, 3)
+    picture = rows.permute(0, 1, 4, 2, 5, 3).reshape(B * two * H, f * W, 3)
+    return (picture.clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+# ------------------------------------------------------------------------------------------- codes
+
+@torch.inference_mode()
+def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int) -> torch.Tensor:
+    """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
+
+    Clips overlap; the encoder's first layers see one frame at a time, so each frame goes through
+    them once.
+    """
+    c = model.config
+    device = next(model.parameters()).device
+    within = torch.arange(c.clip_frames)
+    out = torch.empty((len(starts), c.steps, c.queries), dtype=torch.int32)
+    with progress_bar() as bar:
+        task = bar.add_task('codes', total=len(starts))
+        for first in range(0, len(starts), batch):
+            part = starts[first:first + batch]
+            rows, place = np.unique(part[:, None] + within.numpy(), return_inverse=True)
+            frames = torch.from_numpy(store.rgb(rows)).to(device)
+            video = to_video(frames[torch.from_numpy(place.reshape(len(part), -1))])
+            out[first:first + batch] = model.tokenize(video).cpu().to(torch.int32)
+            bar.advance(task, len(part))
+    return out
+
+
+def write_codes(model: DLDM, store: FrameStore, path: Path, dump: DumpConfig) -> None:
+    """Encode the store's clips and write them to `path` (see the head of this file)."""
+    model.eval()
+    starts = store.clip_starts(model.config.clip_frames, dump.stride)
+    indices = encode_clips(model, store, starts, dump.batch)
+    folder = store.folder_of(starts)
+    hashes = [f.content_hash for f in store.folders]
+    save_tensors(path, {'folder': torch.from_numpy(folder), 'indices': indices,
+                        'frame_ids': torch.from_numpy(store.frame_ids[starts])},
+                 metadata={'folders': json.dumps(hashes), 'stride': str(dump.stride)},
+                 limit=MAX_STATE_BYTES)
+
+
+def read_codes(path: Path, store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
+    """Codes that a file holds for the frames of `store`.
+
+    Returns:
+        rows int64 (m,) of the store, and indices int64 (m, K-1, N).
+    Raises:
+        CheckpointError: missing or damaged. TrainingError: not codes, or of other data.
+    """
+    tensors, metadata = load_tensors(path, limit=MAX_STATE_BYTES)
+    try:
+        hashes = json.loads(metadata['folders'])
+        folder, ids = tensors['folder'].numpy(), tensors['frame_ids'].numpy()
+        indices = tensors['indices'].numpy().astype(np.int64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f'{path} is not a file of codes: {error}') from error
+    rows, found = [], []
+    for number, content in enumerate(f.content_hash for f in store.folders):
+        if content in hashes:
+            here = np.flatnonzero(folder == hashes.index(content))
+            rows.append(store.rows_of(number, ids[here]))
+            found.append(indices[here])
+    if not rows:
+        raise TrainingError(f'{path} holds codes of other data than was given; run '
+                            '`vw2 train dldm` on this data')
+    return np.concatenate(rows), np.concatenate(found)

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Stage 2 of training: the planner learns to continue video as latent codes, without actions.
+
+    vw2 train planner --config cpu --data DIR --init runs/dldm --out runs/planner
+
+VideoWorld 2, appendix A, "Latent pre-training on CALVIN": instruction + first image -> codes,
+cross-entropy, AdamW as in table A.1. Frames without an instruction, and a share of those with one,
+take an empty instruction. Output, beside what `fit` writes: planner.safetensors, config.json,
+tokenizer.json, provenance.json, and dldm.safetensors from --init.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import dataclasses
+from pathlib import Path
+import shutil
+
+import numpy as np
+import torch
+
+from .checkpoint import CheckpointError
+from .checkpoint import config_from_dict
+from .checkpoint import config_to_dict
+from .checkpoint import load_json
+from .checkpoint import load_state
+from .checkpoint import load_tensors
+from .checkpoint import save_json
+from .checkpoint import save_tensors
+from .data import FrameStore
+from .dldm import DLDM
+from .dldm import DLDMConfig
+from .planner import Planner
+from .planner import PlannerConfig
+from .text import Tokenizer
+from .train_dldm import CODES_FILE
+from .train_dldm import DumpConfig
+from .train_dldm import override
+from .train_dldm import prepare
+from .train_dldm import read_codes
+from .train_dldm import write_codes
+from .training import ConfigError
+from .training import fit
+from .training import FrameSource
+from .training import from_dict
+from .training import jitter_colour
+from .training import provenance
+from .training import shift_images
+from .training import stage_configs
+from .training import TrainConfig
+from .training import TrainingError
+from .vision import VisionConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """Random changes of what the planner is shown.
+
+    shift: largest move of the picture [px]. contrast, brightness: largest relative change.
+    forget, drop_ngrams, drop_word: see Tokenizer.augment. null_instruction: share of the labelled
+    frames that get an empty instruction.
+    """
+
+    shift: int = 3
+    contrast: float = 0.1
+    brightness: float = 0.1
+    forget: float = 0.1
+    drop_ngrams: float = 0.1
+    drop_word: float = 0.05
+    null_instruction: float = 0.1
+
+    def __post_init__(self):
+        if self.shift < 0:
+            raise ConfigError(f'shift must be >= 0. Got {self.shift}')
+        for name in ('contrast', 'brightness', 'forget', 'drop_ngrams', 'drop_word',
+                     'null_instruction'):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
+
+    def draw(self, rng: np.random.Generator, n: int) -> dict[str, torch.Tensor]:
+        """What `apply` needs for n pictures."""
+        shift = rng.integers(-self.shift, self.shift + 1, (n, 2))
+        gain = rng.uniform(-1, 1, (n, 2)) * [self.contrast, self.brightness] + [1.0, 0.0]
+        return {'shift': torch.from_numpy(shift), 'gain': torch.from_numpy(
+            gain.astype(np.float32))}
+
+    def apply(self, rgb: torch.Tensor, batch: dict) -> torch.Tensor:
+        """uint8 (B, S, S, 3) -> changed as drawn."""
+        if self.shift:
+            rgb = shift_images(rgb, batch['shift'])
+        if self.contrast or self.brightness:
+            rgb = jitter_colour(rgb, batch['gain'])
+        return rgb
+
+
+class Phrasebook:
+    """Tokens of every wording of every task, ready to be drawn from.
+
+    Args:
+        phrases: task -> wordings. Tasks are numbered in the order of the mapping.
+    """
+
+    def __init__(self, phrases: dict[str, list[str]], tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        self.count = np.array([len(p) for p in phrases.values()])
+        shape = (len(phrases), self.count.max(), tokenizer.max_length, tokenizer.width)
+        self.tokens = np.zeros(shape, np.int64)
+        for i, wordings in enumerate(phrases.values()):
+            self.tokens[i, :len(wordings)] = tokenizer.encode_batch(wordings)
+
+    def draw(self, task: np.ndarray, rng: np.random.Generator,
+             augment: AugmentConfig | None = None) -> np.ndarray:
+        """int64 (n, L, width): a random wording of each task; all zero where task is -1."""
+        phrase = (rng.random(len(task)) * self.count[task]).astype(np.int64)
+        tokens = self.tokens[task, phrase]
+        if augment:
+            tokens = self.tokenizer.augment(
+                tokens, rng, forget=augment.forget, drop_ngrams=augment.drop_ngrams,
+                drop_word=augment.drop_word)
+            task = np.where(rng.random(len(task)) < augment.null_instruction, -1, task)
+        tokens[task < 0] = 0
+        return tokens
+
+
+class CodedFrames:
+    """Frames whose next codes are known, with their task where they have one.
+
+    Attributes:
+        rows int64 (m,), indices int64 (m, K-1, N), task int64 (m,) (-1: none) and valid
+        bool (m, K-1): False for a step that shows frames after the end of its task.
+    """
+
+    def __init__(self, store: FrameStore, rows: np.ndarray, indices: np.ndarray,
+                 tasks: Sequence[str], frames_per_step: int = 4):
+        task_at = np.full(len(store), -1)
+        end_at = np.full(len(store), len(store))
+        for i, folder in enumerate(store.folders):
+            for window in folder.windows:
+                a, b = store.rows_of(i, np.array([window.start, window.end]))
+                if window.task in tasks:
+                    task_at[a:b + 1] = tasks.index(window.task)
+                    end_at[a:b + 1] = b
+        self.rows, self.indices = rows, indices
+        self.task = task_at[rows]
+        step_end = rows[:, None] + frames_per_step * np.arange(1, indices.shape[1] + 1)
+        self.valid = step_end <= end_at[rows][:, None] + 1
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def phrases_of(store: FrameStore) -> dict[str, list[str]]:
+    """task -> its distinct wordings in the annotations; both sorted."""
+    found: dict[str, set[str]] = {}
+    for folder in store.folders:
+        for window in folder.windows:
+            found.setdefault(window.task, set()).add(window.phrase)
+    return {task: sorted(found[task]) for task in sorted(found)}
+
+
+def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
+         resume: bool = False, seed: int | None = None,
+         max_minutes: float | None = None) -> dict:
+    """Pre-train the planner on the codes of the training split.
+
+    Args:
+        config: YAML file or a name in config/train/.
+        data: data folders, as for the dLDM. out: run folder. resume: go on with the run in it.
+        init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
+        seed, max_minutes: instead of the config's.
+    Returns:
+        provenance, with the last losses.
+    Raises:
+        ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
+    """
+    parts = stage_configs(config, 'planner', model=dict, vision=VisionConfig, train=TrainConfig,
+                          augment=AugmentConfig, tokenizer=dict)
+    if init is None:
+        raise TrainingError('the planner learns the codes of a dLDM: give its run folder as '
+                            '--init (from `vw2 train dldm`)')
+    train, augment = override(parts['train'], seed, max_minutes), parts['augment']
+    device = prepare(train)
+    out, init = Path(out), Path(init)
+    store = FrameStore(data, 'training', parts['vision'].image_size)
+    phrases = phrases_of(store) or {'none': ['none']}
+    tokenizer = Tokenizer.build((p for many in phrases.values() for p in many),
+                                **parts['tokenizer'])
+    dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
+    coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases))
+    model_config = planner_config(parts['model'], parts['vision'], tokenizer, dldm.config)
+    torch.manual_seed(train.seed)
+    model = Planner(model_config).to(device)
+    source = FrameSource(store, device, train.preload)
+    book = Phrasebook(phrases, tokenizer)
+
+    def make_batch(step: int) -> dict:
+        rng = np.random.default_rng([train.seed, step])
+        pick = rng.integers(len(coded), size=train.batch)
+        return {**source.part(coded.rows[pick]), **augment.draw(rng, train.batch),
+                'tokens': torch.from_numpy(book.draw(coded.task[pick], rng, augment)),
+                'codes': torch.from_numpy(coded.indices[pick]),
+                'valid': torch.from_numpy(coded.valid[pick])}
+
+    def finish(batch: dict) -> dict:
+        return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
+
+    def loss(batch: dict, progress: float) -> dict:
+        result = model.loss(batch['rgb'].permute(0, 3, 1, 2), batch['tokens'], batch['codes'],
+                            batch['valid'])
+        return {'loss': result['loss'], 'accuracy': result['accuracy']}
+
+    validate = _validation(model, data, parts['vision'].image_size, dldm, init, out, phrases, book)
+    identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
+                'seed': train.seed, 'batch': train.batch, 'words': len(tokenizer.words)}
+    ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
+                resume=resume, identity=identity, validate=validate)
+    record = provenance(stage='planner', data=store.content_hash, seed=train.seed,
+                        steps=ended.steps, seconds=round(ended.seconds, 1),
+                        wait_share=round(ended.wait_share, 4), scores=ended.last,
+                        train=dataclasses.asdict(train), augment=dataclasses.asdict(augment),
+                        dldm=previous(init))
+    save_tensors(out / 'planner.safetensors', model.state_dict())
+    save_json(out / 'config.json', {'planner': config_to_dict(model_config),
+                                    'dldm': config_to_dict(dldm.config)})
+    save_json(out / 'tokenizer.json', tokenizer.to_dict())
+    save_json(out / 'provenance.json', record)
+    for path in (init / 'dldm.safetensors', init / CODES_FILE, init / f'validation_{CODES_FILE}'):
+        if path.is_file() and not (out / path.name).is_file():
+            shutil.copyfile(path, out / path.name)  # the last stage needs nothing but this folder
+    return record
+
+
+def planner_config(model: dict, vision: VisionConfig, tokenizer: Tokenizer,
+                   dldm: DLDMConfig) -> PlannerConfig:
+    """The planner's config: sizes from the YAML file, the rest from what it must fit to."""
+    plain = from_dict(PlannerConfig, model, 'planner.model')
+    return dataclasses.replace(
+        plain, vision=vision, vocab_size=tokenizer.vocab_size, buckets=tokenizer.buckets,
+        max_words=tokenizer.max_length, steps=dldm.steps, queries=dldm.queries,
+        codebook_size=dldm.codebook_size)
+
+
+def previous(folder: Path) -> dict:
+    """Provenance of the stage before, empty where it left none."""
+    try:
+        return load_json(Path(folder) / 'provenance.json')
+    except CheckpointError:
+        return {}
+
+
+def load_part(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.Module:
+    """One model of a run folder, e.g. load_part(DLDM, DLDMConfig, folder, 'dldm'), on the CPU.
+
+    Raises:
+        CheckpointError: missing, damaged, or weights and config do not belong together.
+    """
+    folder = Path(folder)
+    config = load_json(folder / 'config.json')
+    if name not in config:
+        raise CheckpointError(f'{folder}/config.json must have a section {name!r}. Got '
+                              f'{sorted(config)}. Is this the folder of the stage before?')
+    model = cls(config_from_dict(config_cls, config[name]))
+    load_state(model, load_tensors(folder / f'{name}.safetensors')[0], str(folder))
+    return model.eval()
+
+
+def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
+              name: str = CODES_FILE) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of the store's frames: from `init`, or encoded now and kept in `out`."""
+    for folder in (init, out):
+        if (folder / name).is_file():
+            try:
+                return read_codes(folder / name, store)
+            except TrainingError as error:
+                if 'other data' not in str(error):
+                    raise
+    out.mkdir(parents=True, exist_ok=True)
+    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig())
+    return read_codes(out / name, store)
+
+
+def _validation(model: Planner, data: Sequence[Path], size: int, dldm: DLDM, init: Path, out: Path,
+                phrases: dict, book: Phrasebook, count: int = 1024) -> Callable[[], dict] | None:
+    """Cross-entropy and accuracy on the held-out split, if there is one."""
+    roots = [r for r in data if (Path(r) / 'validation' / 'ep_start_end_ids.npy').is_file()]
+    if not roots:
+        return None
+    store = FrameStore(roots, 'validation', size)
+    if not len(store.clip_starts(dldm.config.clip_frames)):
+        return None
+    rows, indices = codes_for(dldm, init, store, out, 'validation_' + CODES_FILE)
+    coded = CodedFrames(store, rows, indices, list(phrases))
+    rng = np.random.default_rng(0)
+    pick = np.sort(rng.permutation(np.flatnonzero(coded.task >= 0))[:count])
+    tokens = book.draw(coded.task[pick], rng)
+
+    def validate() -> dict:
+        total: dict[str, float] = {}
+        for part in np.array_split(np.arange(len(pick)), -(-len(pick) // 64)):
+            device = next(model.parameters()).device
+            here = pick[part]
+            rgb = torch.from_numpy(store.rgb(coded.rows[here])).permute(0, 3, 1, 2)
+            result = model.loss(*(x.to(device) for x in (
+                rgb, torch.from_numpy(tokens[part]), torch.from_numpy(coded.indices[here]),
+                torch.from_numpy(coded.valid[here]))))
+            for key in ('loss', 'accuracy'):
+                total[key] = total.get(key, 0.0) + float(result[key]) * len(part) / len(pick)
+        return total
+
+    return validate if len(pick) else None

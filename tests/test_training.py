@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import calvin_files
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from vw2_ros.models import train_dldm
+from vw2_ros.models import train_head
+from vw2_ros.models import train_planner
+from vw2_ros.models.checkpoint import load_tensors
+from vw2_ros.models.data import FrameStore
+from vw2_ros.models.policy import Policy
+from vw2_ros.models.training import checkpoints
+from vw2_ros.models.training import config_path
+from vw2_ros.models.training import ConfigError
+from vw2_ros.models.training import fit
+from vw2_ros.models.training import from_dict
+from vw2_ros.models.training import jitter_colour
+from vw2_ros.models.training import load_config
+from vw2_ros.models.training import parameter_groups
+from vw2_ros.models.training import Prefetcher
+from vw2_ros.models.training import shift_images
+from vw2_ros.models.training import TrainConfig
+from vw2_ros.models.training import TrainingError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp('demonstrations')
+    return calvin_files.write_data(root / 'data', shards=True, episodes=6, frames=40)
+
+
+@pytest.fixture(scope='module')
+def runs(data, tmp_path_factory):
+    """All three stages with the tiny config, each from the one before."""
+    out = tmp_path_factory.mktemp('runs')
+    train_dldm.main('tiny', [data], out / 'dldm')
+    train_planner.main('tiny', [data], out / 'planner', init=out / 'dldm')
+    train_head.main('tiny', [data], out / 'head', init=out / 'planner')
+    return out
+
+
+def small_problem(out, steps, **options):
+    """A regression with dropout: the random state matters."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.Dropout(0.3),
+                                torch.nn.Linear(16, 1))
+
+    def make_batch(step):
+        x = np.random.default_rng([7, step]).normal(size=(8, 4)).astype(np.float32)
+        return {'x': torch.from_numpy(x)}
+
+    def loss(batch, progress):
+        target = batch['x'].sum(1, keepdim=True)
+        return {'loss': (model(batch['x']) - target).square().mean()}
+
+    config = TrainConfig(**{'steps': steps, 'batch': 8, 'lr': 1e-2, 'warmup': 3, 'ema': 0.9,
+                            'log_every': 1, 'device': 'cpu', **options.pop('config', {})})
+    options = {'make_batch': make_batch, 'loss': loss, 'resume': False, 'identity': {'a': 1},
+               **options}
+    return model, fit('small', model, config, out, **options)
+
+
+def test_resumed_run_equals_uninterrupted(tmp_path):
+    whole, _ = small_problem(tmp_path / 'whole', 12)
+
+    def interrupt(step):
+        if step == 8:  # made in the background, a few steps before it is used
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {'x': torch.from_numpy(
+            np.random.default_rng([7, step]).normal(size=(8, 4)).astype(np.float32))}
+
+    with pytest.raises(SystemExit) as ended:
+        small_problem(tmp_path / 'parts', 12, make_batch=interrupt)
+    assert ended.value.code == 130
+    reached = int(checkpoints(tmp_path / 'parts')[-1].name)
+    assert 0 < reached < 12
+    parts, result = small_problem(tmp_path / 'parts', 12, resume=True)
+    assert result.steps == 12
+    for a, b in zip(whole.state_dict().values(), parts.state_dict().values()):
+        assert torch.equal(a, b)
+    for name in ('model', 'ema', 'optimizer'):
+        a, b = (load_tensors(checkpoints(tmp_path / run)[-1] / f'{name}.safetensors')[0]
+                for run in ('whole', 'parts'))
+        assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    steps = [json.loads(line)['step'] for line in (tmp_path / 'parts' / 'log.jsonl').open()]
+    assert steps == list(range(1, 13))
+
+
+def test_fit_learns_and_reports(tmp_path):
+    _, result = small_problem(tmp_path, 300, config={'log_every': 100})
+    log = [json.loads(line) for line in (tmp_path / 'log.jsonl').open()]
+    assert [x['step'] for x in log] == [100, 200, 300]
+    assert log[-1]['lr'] < 0.05 * 1e-2 and log[0]['lr'] > log[1]['lr']
+    assert {'loss', 'gradient_norm', 'wait_share', 'samples_per_s'} <= log[0].keys()
+    assert log[-1]['loss'] < log[0]['loss']
+    assert 0 <= result.wait_share <= 1
+    assert list((tmp_path / 'tensorboard').iterdir())
+
+
+def test_run_in_the_way_and_other_run(tmp_path):
+    small_problem(tmp_path, 3)
+    with pytest.raises(TrainingError, match='--resume'):
+        small_problem(tmp_path, 3)
+    with pytest.raises(TrainingError, match='another a: it has 1, this run has 2'):
+        small_problem(tmp_path, 3, resume=True, identity={'a': 2})
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    small_problem(tmp_path, 3)
+    path = checkpoints(tmp_path)[-1] / 'optimizer.safetensors'
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match='optimizer.safetensors'):
+        small_problem(tmp_path, 3, resume=True)
+
+
+def test_nan_stops_the_run(tmp_path):
+    def loss(batch, progress):
+        return {'loss': (batch['x'] * torch.nan).sum() + model.bias.sum()}
+
+    model = torch.nn.Linear(4, 1)
+    with pytest.raises(TrainingError, match='lower lr'):
+        fit('nan', model, TrainConfig(steps=3, device='cpu'), tmp_path, loss=loss, resume=False,
+            make_batch=lambda step: {'x': torch.ones(2, 4)}, identity={})
+
+
+def test_time_box_decays_to_the_end(tmp_path):
+    _, result = small_problem(tmp_path, 10**7, config={'max_minutes': 0.02, 'log_every': 5})
+    last = json.loads((tmp_path / 'log.jsonl').read_text().splitlines()[-1])
+    assert result.steps < 10**7
+    assert last['progress'] > 0.9 and last['lr'] < 2e-3
+
+
+def test_learning_rate():
+    config = TrainConfig(steps=100, lr=1.0, warmup=10, final_lr=0.1)
+    assert config.learning_rate(0, 0.0) == pytest.approx(0.1)
+    assert config.learning_rate(10, 0.0) == pytest.approx(1.0)
+    assert config.learning_rate(50, 0.5) == pytest.approx(0.55)
+    assert config.learning_rate(99, 1.0) == pytest.approx(0.1)
+
+
+def test_weight_decay_is_for_matrices_only():
+    model = torch.nn.ModuleDict({'a': torch.nn.Linear(3, 3), 'n': torch.nn.LayerNorm(3),
+                                 'e': torch.nn.Embedding(5, 3)})
+    decay, rest = parameter_groups(model, 0.1)
+    assert [p is model['a'].weight for p in decay['params']] == [True]
+    assert len(rest['params']) == 4 and rest['weight_decay'] == 0.0
+
+
+def test_prefetcher_passes_errors_on():
+    def make_batch(step):
+        if step == 2:
+            raise OSError('disk gone')
+        return {'step': step}
+
+    batches = Prefetcher(make_batch, iter(range(10)))
+    assert [batches.next()['step'], batches.next()['step']] == [0, 1]
+    with pytest.raises(OSError, match='disk gone'):
+        batches.next()
+    batches.close()
+
+
+def test_images_move_by_whole_pixels():
+    rgb = torch.randint(0, 255, (2, 8, 8, 3), dtype=torch.uint8)
+    moved = shift_images(rgb, torch.tensor([[0, 0], [2, -1]]))
+    assert torch.equal(moved[0], rgb[0])
+    assert torch.equal(moved[1, 2:, :-1], rgb[1, :-2, 1:])
+    assert torch.equal(moved[1, 0], moved[1, 2])  # the edge is repeated
+    same = jitter_colour(rgb, torch.tensor([[1.0, 0.0], [1.0, 0.5]]))
+    assert torch.equal(same[0], rgb[0])
+    assert (same[1] >= rgb[1]).all() and same[1].float().mean() > rgb[1].float().mean()
+
+
+# ------------------------------------------------------------------------------------------ configs
+
+@pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
+def test_shipped_configs_are_valid(name):
+    for stage in ('dldm', 'planner', 'head'):
+        section = load_config(name, stage)
+        from_dict(TrainConfig, section['train'], stage)
+        from_dict(train_dldm.DLDMConfig, load_config(name, 'dldm')['model'])
+        from_dict(train_planner.PlannerConfig, load_config(name, 'planner')['model'])
+        from_dict(train_head.ActionHeadConfig, load_config(name, 'head')['model'])
+    assert config_path(config_path(name)) == config_path(name)
+
+
+def test_bad_configs_say_what_they_got(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'batch'"):
+        from_dict(TrainConfig, {'bacth': 3}, 'dldm.train')
+    with pytest.raises(ConfigError, match=r'steps must be int. Got 1.5'):
+        from_dict(TrainConfig, {'steps': 1.5})
+    with pytest.raises(ConfigError, match=r'lr must be > 0. Got -1'):
+        from_dict(TrainConfig, {'lr': -1})
+    assert from_dict(TrainConfig, {'lr': '1e-4'}).lr == 1e-4
+    with pytest.raises(ConfigError, match='one of cpu, gpu, tiny'):
+        config_path('enormous')
+    path = tmp_path / 'c.yaml'
+    path.write_text('dldm: [1, 2')
+    with pytest.raises(ConfigError, match='not YAML'):
+        load_config(path, 'dldm')
+    path.write_text('dldm: {train: {}, trian: {}}')
+    with pytest.raises(ConfigError, match='trian'):
+        train_dldm.main(path, [tmp_path], tmp_path / 'out')
+
+
+# ---------------------------------------------------------------------------------- the three stages
+
+def test_stages_write_what_the_next_one_needs(runs):
+    assert {'dldm.safetensors', 'config.json', 'provenance.json', 'codes.safetensors',
+            'log.jsonl'} <= {p.name for p in (runs / 'dldm').iterdir()}
+    assert {'planner.safetensors', 'tokenizer.json', 'dldm.safetensors'} <= {
+        p.name for p in (runs / 'planner').iterdir()}
+    record = json.loads((runs / 'head' / 'policy' / 'provenance.json').read_text())
+    for key in ('command', 'git_commit', 'data', 'seed', 'steps', 'scores', 'renderer'):
+        assert key in record
+    assert record['planner']['dldm']['stage'] == 'dldm'
+    scores = [json.loads(line) for line in (runs / 'head' / 'log.jsonl').open()]
+    scores = [s for s in scores if s['kind'] == 'validation']
+    assert scores and set(scores[0]['task_xyz_l1']) == set(calvin_files.PHRASES)
+
+
+def test_policy_of_the_last_stage_acts(runs):
+    policy = Policy.load(runs / 'head' / 'policy')
+    plan = policy.plan(np.zeros((96, 96, 3), np.uint8), 'open the drawer')
+    assert policy.actions(plan.hidden).shape == (16, 7)
+    assert policy.imagine(np.zeros((96, 96, 3), np.uint8), plan.codes).shape[0] == 16
+
+
+def test_codes_belong_to_their_frames(runs, data):
+    store = FrameStore([data])
+    rows, indices = train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', store)
+    assert len(rows) == 6 * 6  # 24 clips per range, every fourth
+    assert indices.shape[1:] == (4, 4)
+    model = train_planner.load_part(train_dldm.DLDM, train_dldm.DLDMConfig, runs / 'dldm', 'dldm')
+    small = store.resized(32)
+    clip = torch.from_numpy(small.rgb(rows[9] + np.arange(17))[None])
+    np.testing.assert_array_equal(model.tokenize(train_dldm.to_video(clip))[0], indices[9])
+
+
+def test_codes_of_other_data_are_refused(runs, tmp_path):
+    calvin_files.write_split(tmp_path / 'training', seed=99, shards=True)
+    with pytest.raises(TrainingError, match='other data'):
+        train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([tmp_path]))
+
+
+def test_planner_encodes_data_that_the_dldm_did_not_see(runs, tmp_path):
+    calvin_files.write_split(tmp_path / 'new' / 'training', seed=99, shards=True)
+    train_planner.main('tiny', [tmp_path / 'new'], tmp_path / 'planner', init=runs / 'dldm')
+    assert (tmp_path / 'planner' / 'codes.safetensors').is_file()
+
+
+def test_codes_past_the_end_of_a_task_do_not_count(data):
+    store = FrameStore([data])
+    rows = np.array([0, 20, 24, 39])  # the task's last frame is 34
+    coded = train_planner.CodedFrames(store, rows, np.zeros((4, 4, 4), int),
+                                      sorted(calvin_files.PHRASES))
+    assert coded.valid.sum(1).tolist() == [4, 3, 2, 4]
+    assert coded.task.tolist() == [0, 0, 0, -1]
+
+
+def test_head_from_scratch_with_few_labels(data, tmp_path):
+    record = train_head.main('tiny', [data], tmp_path / 'out', labels=0.5)
+    assert record['labels'] == 0.5 and record['labelled_frames'] == 3 * 35
+    assert Policy.load(tmp_path / 'out' / 'policy')
+
+
+def test_resumed_stage_equals_uninterrupted(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['train']['checkpoint_minutes'] = 1e-9  # after every step
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    out = tmp_path / 'out'
+    train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner')
+    newest, before = checkpoints(out)[::-1]
+    assert (newest.name, before.name) == ('00000006', '00000005')
+    os.rename(newest, tmp_path / 'uninterrupted')
+    train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner', resume=True)
+    for name in ('model', 'ema', 'optimizer'):
+        a, b = (load_tensors(folder / f'{name}.safetensors')[0]
+                for folder in (tmp_path / 'uninterrupted', newest))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_ctrl_c_saves_and_exits_130(data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['dldm']['train']['steps'] = 10**6
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    program = ('import sys; from vw2_ros.models import train_dldm; '
+               'train_dldm.main(sys.argv[1], [sys.argv[2]], sys.argv[3])')
+    out = tmp_path / 'out'
+    process = subprocess.Popen([sys.executable, '-c', program, str(tmp_path / 'c.yaml'),
+                                str(data), str(out)], cwd=ROOT, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    log = out / 'log.jsonl'
+    while time.monotonic() < deadline and not (log.exists() and log.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error.decode()
+    assert b'--resume' in error
+    assert int(checkpoints(out)[-1].name) > 0
