@@ -175,14 +175,19 @@ def build() -> 'typer.Typer':
                                                     'several times.')],
             out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
             init: Annotated[path_type | None, option(
-                help=f'Folder of the {before} run that this stage builds on [default: {before} '
-                'beside --out].' if before else 'Not used by the first stage.',
+                help=f'Folder of the {before} run that this stage builds on (default: {before} '
+                'beside --out).' if before else 'Not used by the first stage.',
                 hidden=not before)] = None,
             resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
                                            '--out, exact to the step.')] = False,
             seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
             max_minutes: Annotated[float | None, option(min=0, help="Stop and finish after this "
                                                         "time; instead of the config's.")] = None,
+            labels: Annotated[float, option(min=0.0, max=1.0, hidden=name != 'head', help='Fraction '
+                                            'of the labelled windows to use.')] = 1.0,
+            scratch: Annotated[bool, option('--scratch', hidden=name != 'head', help='Without a '
+                                            'planner run: a plain transformer, no latents.')]
+            = False,
         ) -> None:
             import importlib
 
@@ -190,8 +195,8 @@ def build() -> 'typer.Typer':
             for folder in data:
                 if not folder.is_dir():
                     raise UsageError(f'--data {folder} is not a folder')
-            more = {}
-            if before:
+            more = {'labels': labels} if name == 'head' else {}
+            if before and not scratch:
                 more['init'] = init or out.parent / before
                 if not more['init'].is_dir():
                     raise UsageError(f"the {before} run {more['init']} is not a folder: train it "
