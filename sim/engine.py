@@ -77,9 +77,12 @@ class Engine:
             with contextlib.suppress(_p.error):
                 _p.disconnect(physicsClientId=client)
 
-    def clear(self, *, gravity: float, time_step: float, solver_iterations: int) -> None:
-        """Empty the world and set its physics: gravity along z [m/s^2], step [s]."""
+    def clear(self) -> None:
+        """Empty the world."""
         _p.resetSimulation(physicsClientId=self._client)
+
+    def set_physics(self, *, gravity: float, time_step: float, solver_iterations: int) -> None:
+        """Set gravity along z [m/s^2], the time step [s] and the solver's effort."""
         _p.setGravity(0, 0, gravity, physicsClientId=self._client)
         _p.setPhysicsEngineParameter(
             fixedTimeStep=time_step,
@@ -101,38 +104,29 @@ class Engine:
             flags=_p.URDF_USE_INERTIA_FROM_FILE, physicsClientId=self._client,
         )
 
-    def add_plane(self, obj_file: str) -> int:
-        """An endless floor at z = 0 that looks like the mesh `obj_file`."""
+    def add_plane(self) -> int:
+        """An endless floor at z = 0, not drawn."""
         shape = _p.createCollisionShape(
             _p.GEOM_PLANE, planeNormal=(0, 0, 1), physicsClientId=self._client
         )
-        visual = _p.createVisualShape(
-            _p.GEOM_MESH, fileName=obj_file, rgbaColor=(1, 1, 1, 1), specularColor=(0, 0, 0),
-            physicsClientId=self._client,
-        )
-        return _p.createMultiBody(0, shape, visual, physicsClientId=self._client)
+        return _p.createMultiBody(0, shape, physicsClientId=self._client)
 
-    def add_visual_mesh(self, obj_file: str, rgba, position) -> int:
+    def add_box(self, size, position, quaternion, *, mass: float) -> int:
+        """A free box with full side lengths `size`, not drawn."""
+        shape = _p.createCollisionShape(
+            _p.GEOM_BOX, halfExtents=[0.5 * s for s in size], physicsClientId=self._client
+        )
+        return _p.createMultiBody(
+            mass, shape, -1, position, quaternion, physicsClientId=self._client
+        )
+
+    def add_visual_mesh(self, obj_file: str, rgba=(1, 1, 1, 1), position=(0, 0, 0)) -> int:
         """A body that is only seen."""
         visual = _p.createVisualShape(
             _p.GEOM_MESH, fileName=obj_file, rgbaColor=rgba, specularColor=(0, 0, 0),
             physicsClientId=self._client,
         )
         return _p.createMultiBody(0, -1, visual, position, physicsClientId=self._client)
-
-    def add_box(self, size, position, quaternion, *, mass: float, rgba, obj_file: str) -> int:
-        """A free box with full side lengths `size`, drawn as the mesh `obj_file`."""
-        half = [0.5 * s for s in size]
-        shape = _p.createCollisionShape(
-            _p.GEOM_BOX, halfExtents=half, physicsClientId=self._client
-        )
-        visual = _p.createVisualShape(
-            _p.GEOM_MESH, fileName=obj_file, rgbaColor=rgba, specularColor=(0, 0, 0),
-            physicsClientId=self._client,
-        )
-        return _p.createMultiBody(
-            mass, shape, visual, position, quaternion, physicsClientId=self._client
-        )
 
     def joints(self, body: int) -> list[Joint]:
         """The joints of a body in order."""

@@ -148,37 +148,42 @@ def _collision(part: Part, folder: Path, name: str) -> str:
     return f'<collision><geometry><mesh filename="{path.name}"/></geometry></collision>'
 
 
-def write_table(links: Sequence[Link], folder: Path) -> tuple[Path, dict[str, list[str]]]:
-    """Write the table's URDF and meshes into `folder`.
+def write_table(
+    links: Sequence[Link], path: Path, *, seen: bool = False, solid: bool = False
+) -> dict[str, list[str]]:
+    """Write links as a URDF at `path`, the first one as the base, with their meshes beside it.
 
+    Args:
+        seen: with what is drawn.
+        solid: with what collides.
     Returns:
-        the URDF's path, and link name -> the material of each of its visual shapes, in order.
+        link name -> the material of each of its visual shapes, in order (empty unless `seen`).
     """
+    folder = path.parent
     materials: dict[str, list[str]] = {}
     xml = ['<?xml version="1.0"?>', '<robot name="play_table">']
     for link in links:
-        by_material: dict[str, Faces] = {}
-        shapes = []
-        for i, part in enumerate(link.parts):
-            by_material.setdefault(part.material, []).extend(part_faces(part))
-            if part.solid:
-                shapes.append(_collision(part, folder, f"{link.name}_{i}"))
-        materials[link.name] = list(by_material)
-        xml.append(f'<link name="{link.name}">')
         mass = max(link.mass, 0.01)
         inertia = mass * 0.01
         xml.append(
-            f'<inertial><mass value="{mass}"/><inertia ixx="{inertia}" ixy="0" ixz="0" '
-            f'iyy="{inertia}" iyz="0" izz="{inertia}"/></inertial>'
+            f'<link name="{link.name}"><inertial><mass value="{mass}"/>'
+            f'<inertia ixx="{inertia}" ixy="0" ixz="0" iyy="{inertia}" iyz="0" izz="{inertia}"/>'
+            "</inertial>"
         )
+        by_material: dict[str, Faces] = {}
+        for part in link.parts if seen else ():
+            by_material.setdefault(part.material, []).extend(part_faces(part))
+        materials[link.name] = list(by_material)
         for material, faces in by_material.items():
-            path = write_obj(folder / f"{link.name}_{material}_seen.obj", faces)
+            mesh = write_obj(folder / f"{path.stem}_{link.name}_{material}.obj", faces)
             xml.append(
-                f'<visual><geometry><mesh filename="{path.name}"/></geometry>'
+                f'<visual><geometry><mesh filename="{mesh.name}"/></geometry>'
                 f'<material name="{link.name}_{material}"><color rgba="1 1 1 1"/></material>'
                 "</visual>"
             )
-        xml.extend(shapes)
+        for i, part in enumerate(link.parts if solid else ()):
+            if part.solid:
+                xml.append(_collision(part, folder, f"{path.stem}_{link.name}_{i}"))
         xml.append("</link>")
         if link is links[0]:
             continue
@@ -196,9 +201,8 @@ def write_table(links: Sequence[Link], folder: Path) -> tuple[Path, dict[str, li
             )
         xml.append("</joint>")
     xml.append("</robot>")
-    path = folder / "play_table.urdf"
     path.write_text("\n".join(xml))
-    return path, materials
+    return materials
 
 
 def write_floor(folder: Path, half: float) -> Path:

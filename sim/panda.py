@@ -71,21 +71,26 @@ def _finger_xml(side: str, mesh: str) -> str:
     )
 
 
-def write_panda(folder: Path) -> Path:
-    """Write the changed description into `folder`; returns the URDF's path."""
+def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
+    """Write the changed description to `path`, meshes beside it.
+
+    Args:
+        seen: with what is drawn.
+        solid: with what collides.
+    """
     text = (Path(PANDA_DIR) / "panda.urdf").read_text()
     text = text.replace("meshes/visual/", "meshes/collision/")
     text = text.replace("package://", PANDA_DIR.rstrip("/") + "/")
-    finger = write_obj(folder / "finger.obj", _finger_faces())
+    finger = write_obj(path.parent / "finger.obj", _finger_faces())
     for side in ("left", "right"):
         text = re.sub(
-            rf'<link name="panda_{side}finger">.*?</link>',
-            _finger_xml(side, finger.name),
-            text,
+            rf'<link name="panda_{side}finger">.*?</link>', _finger_xml(side, finger.name), text,
             flags=re.S,
         )
     # the body of the wrist camera, which the fixed camera sees too
-    housing = write_obj(folder / "wrist_camera.obj", box_faces((-0.07, 0, 0.0), (0.025, 0.09, 0.025)))
+    housing = write_obj(
+        path.parent / "wrist_camera.obj", box_faces((-0.07, 0, 0.0), (0.025, 0.09, 0.025))
+    )
     text = text.replace(
         "</robot>",
         '<link name="wrist_camera"><inertial><mass value="0.0"/>'
@@ -95,15 +100,17 @@ def write_panda(folder: Path) -> Path:
         '<joint name="wrist_camera_joint" type="fixed"><parent link="panda_hand"/>'
         '<child link="wrist_camera"/></joint></robot>',
     )
-    path = folder / "panda.urdf"
+    for element, wanted in (("visual", seen), ("collision", solid)):
+        if not wanted:
+            text = re.sub(rf"<{element}>.*?</{element}>", "", text, flags=re.S)
     path.write_text(text)
-    return path
 
 
 class Panda:
     """The arm within an engine: joints, fingers and their motors."""
 
     def __init__(self, engine: Engine, urdf: Path) -> None:
+        """Load the description at `urdf` into an engine."""
         self.engine = engine
         self.body = engine.load_urdf(str(urdf), tuple(BASE_POSITION), fixed=True)
         joints = engine.joints(self.body)
@@ -112,15 +119,21 @@ class Panda:
         self.arm = tuple(by_name[f"panda_joint{i}"] for i in range(1, 8))
         self.fingers = (by_name["panda_finger_joint1"], by_name["panda_finger_joint2"])
         engine.gear(self.body, *self.fingers, max_force=50.0)
-        self.hand = next(j.index for j in joints if j.link == "panda_hand")
 
     def reset(self, q: np.ndarray, width: float) -> None:
-        """Put the joints (7,) [rad] and the gripper [m] somewhere, at rest, motors holding."""
+        """Put the joints (7,) [rad] and the gripper [m] somewhere, at rest."""
         q = np.clip(q, JOINT_LOWER, JOINT_UPPER)
-        for joint, value in zip(self.arm, q):
+        finger = min(max(0.5 * width, 0.0), FINGER_OPEN)
+        self.place(np.append(q, (finger, finger)))
+
+    def place(self, positions: np.ndarray) -> None:
+        """Put the nine joints (arm, then fingers) somewhere, at rest."""
+        for joint, value in zip(self.arm + self.fingers, positions):
             self.engine.set_joint(self.body, joint, float(value))
-        for finger in self.fingers:
-            self.engine.set_joint(self.body, finger, min(max(0.5 * width, 0.0), FINGER_OPEN))
+
+    def all_positions(self) -> np.ndarray:
+        """The nine joints (9,): arm [rad], fingers [m]."""
+        return self.engine.joint_states(self.body, self.arm + self.fingers)[0]
 
     def command(self, q: np.ndarray, gripper: float) -> None:
         """Drive the joints (7,) [rad]; gripper +1 opens, -1 closes."""

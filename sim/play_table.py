@@ -41,12 +41,11 @@ from ..kinematics import (
     quaternion_to_euler,
 )
 from . import cameras
-from .appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
+from .appearance import Appearance
 from .engine import Engine
-from .meshes import box_faces, cylinder_faces, write_floor, write_obj, write_table, write_tga
+from .meshes import write_table
 from .panda import Panda, write_panda
 from .scenes import (
-    BLOCK_COLOURS,
     BUTTON_THRESHOLD,
     BUTTON_TRAVEL,
     DRAWER_RANGE,
@@ -57,6 +56,8 @@ from .scenes import (
     random_scene_obs,
     table_links,
 )
+from .stage import Pose, Stage
+from .state import COLOURS, BlockState, SceneState
 
 CONTROL_HZ = 30
 PHYSICS_HZ = 240
@@ -68,40 +69,12 @@ BUTTON_SPRING_FORCE = 3.0  # N
 BLOCK_MASS = 1.0  # kg
 BLOCK_FRICTION = 0.7
 BLOCK_SPINNING_FRICTION = 0.001
-COLOURS = ("red", "blue", "pink")
 ACTION_KINDS = ("rel", "abs", "joint_rel", "joint_abs")
 
-_LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
-_BULB = {0: (1.0, 1.0, 1.0, 1.0), 1: (1.0, 1.0, 0.0, 1.0)}
 _DICT_KINDS = {
     "cartesian_rel": "rel", "cartesian_abs": "abs",
     "joint_rel": "joint_rel", "joint_abs": "joint_abs",
 }
-
-
-@dataclass(frozen=True)
-class BlockState:
-    """A block: where it is, how it moves, and the (body, link) pairs that it touches."""
-
-    position: np.ndarray  # (3,) [m]
-    orientation: np.ndarray  # (4,) quaternion xyzw
-    linear_velocity: np.ndarray  # (3,) [m/s]
-    angular_velocity: np.ndarray  # (3,) [rad/s]
-    contacts: frozenset[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class SceneState:
-    """What the task oracle judges by."""
-
-    blocks: dict[str, BlockState]  # "red", "blue", "pink"
-    slider: float
-    drawer: float
-    button: float
-    switch: float
-    lightbulb: int
-    led: int
-    robot_contacts: frozenset[str]  # names of the bodies that the robot touches
 
 
 @dataclass(frozen=True)
@@ -126,21 +99,15 @@ class PlayTable:
         self.appearance = appearance or Appearance.of(self.scene.name)
         self._folder = tempfile.TemporaryDirectory(prefix="vw2_table_")
         folder = Path(self._folder.name)
-        self._table_urdf, self._materials = write_table(table_links(self.scene), folder)
-        self._panda_urdf = write_panda(folder)
-        self._floor_obj = write_floor(folder, FLOOR_HALF)
-        self._pedestal_obj = write_obj(
-            folder / "pedestal.obj", cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
-        )
-        self._block_objs = {
-            colour: write_obj(folder / f"block_{colour}.obj", box_faces((0, 0, 0), size))
-            for colour, size in self.scene.block_sizes.items()
-        }
-        self._texture_files: dict[str, Path] = {}
-        self._textures_written = 0
-        self._write_textures()
+        self._table_urdf = folder / "play_table.urdf"
+        write_table(table_links(self.scene), self._table_urdf, solid=True)
+        self._panda_urdf = folder / "panda.urdf"
+        write_panda(self._panda_urdf, solid=True)
         self._engine = Engine()
-        self._finalizer = weakref.finalize(self, _release, self._engine, self._folder)
+        self._drawing: list[Stage] = []  # made at the first picture
+        self._finalizer = weakref.finalize(
+            self, _release, self._engine, self._drawing, self._folder
+        )
         self._controller = EndEffectorController()
         self.steps = 0
         self.reset()
@@ -193,13 +160,12 @@ class PlayTable:
 
     def _build(self, scene_obs: np.ndarray) -> None:
         engine = self._engine
-        engine.clear(
+        engine.clear()
+        engine.set_physics(
             gravity=GRAVITY, time_step=1.0 / PHYSICS_HZ, solver_iterations=SOLVER_ITERATIONS
         )
-        self._floor = engine.add_plane(str(self._floor_obj))
-        self._pedestal = engine.add_visual_mesh(
-            str(self._pedestal_obj), (1, 1, 1, 1), (BASE_POSITION[0], BASE_POSITION[1], 0.0)
-        )
+        self._floor = engine.add_plane()
+        self._panda = Panda(engine, self._panda_urdf)
         self._table = engine.load_urdf(str(self._table_urdf), fixed=True)
         joints = engine.joints(self._table)
         self._table_links = {-1: "table"} | {j.index: j.link for j in joints}
@@ -210,14 +176,12 @@ class PlayTable:
             self._table, [self._joint["button"]], [0.0],
             force=BUTTON_SPRING_FORCE, max_velocity=1.0,
         )
-        self._panda = Panda(engine, self._panda_urdf)
         self._blocks: dict[str, int] = {}
         for i, colour in enumerate(self.scene.block_order):
             pose = scene_obs[6 + 6 * i:12 + 6 * i]
             body = engine.add_box(
                 self.scene.block_sizes[colour], pose[:3].tolist(),
                 euler_to_quaternion(pose[3:]).tolist(), mass=BLOCK_MASS,
-                rgba=BLOCK_COLOURS[colour], obj_file=str(self._block_objs[colour]),
             )
             engine.set_contact(
                 body, -1, lateral_friction=BLOCK_FRICTION,
@@ -235,7 +199,6 @@ class PlayTable:
         self._led = int(scene_obs[5] > 0.5)
         self._pressed = float(scene_obs[2]) > BUTTON_THRESHOLD
         self._bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
-        self._paint()
 
     # -------------------------------------------------------------- step
 
@@ -280,12 +243,8 @@ class PlayTable:
         pressed = self._joint_position("button") > BUTTON_THRESHOLD
         if pressed and not self._pressed:
             self._led = 1 - self._led
-            self._paint_led()
         self._pressed = pressed
-        bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
-        if bulb != self._bulb:
-            self._bulb = bulb
-            self._paint_bulb()
+        self._bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
 
     # -------------------------------------------------------------- what is measured
 
@@ -392,11 +351,9 @@ class PlayTable:
         """
         cam = cameras.get_camera(camera)
         self._check_open()
-        view = self.view(camera)
-        rgb, metres = cameras.render(
-            self._engine, cam, view, size,
+        rgb, metres = self._stage().render(
+            cam, self.view(camera), size, self._pose(),
             fov_scale=self.appearance.jitter.fov_scale if cam is cameras.STATIC else 1.0,
-            light=self.appearance.light.arguments(),
         )
         return (rgb, metres) if depth else rgb
 
@@ -414,60 +371,34 @@ class PlayTable:
         """Change the looks from now on; None: the scene's own. Physics is not touched."""
         self._check_open()
         self.appearance = appearance or Appearance.of(self.scene.name)
-        self._write_textures()
-        self._paint()
+        if self._drawing:
+            self._drawing[0].set_appearance(self.appearance)
 
-    def _write_textures(self) -> None:
-        folder = Path(self._folder.name)
-        look = self.appearance
-        self._textures_written += 1
-        images = {
-            "wood": wood_texture(look.wood),
-            "door": wood_texture(look.door),
-            "floor": floor_texture(look.floor, look.floor_tile_m, look.floor_offset_m),
-        }
-        for name, image in images.items():
-            if name in self._texture_files:
-                self._texture_files[name].unlink(missing_ok=True)
-            # a new name each time: the engine caches images by file name
-            path = folder / f"{name}_{self._textures_written}.tga"
-            self._texture_files[name] = write_tga(path, image)
+    def _stage(self) -> Stage:
+        if not self._drawing:
+            self._drawing.append(Stage(self.scene, self.appearance, Path(self._folder.name)))
+        return self._drawing[0]
 
-    def _paint(self) -> None:
-        engine = self._engine
-        look = self.appearance
-        texture = {
-            name: engine.load_texture(str(path)) for name, path in self._texture_files.items()
-        }
-        engine.paint(self._floor, -1, texture=texture["floor"])
-        white = (*look.robot, 1.0)
-        engine.paint(self._pedestal, -1, rgba=white)
-        for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
-            engine.paint(self._panda.body, link, rgba=white)
-        for index, link in self._table_links.items():
-            for shape, material in enumerate(self._materials[link]):
-                if material in texture:
-                    engine.paint(self._table, index, texture=texture[material], shape=shape)
-                elif material == "handle":
-                    engine.paint(self._table, index, rgba=(*look.handle, 1.0), shape=shape)
-                elif material == "button":
-                    engine.paint(self._table, index, rgba=(0.0, 0.0, 0.0, 1.0), shape=shape)
-        self._paint_led()
-        self._paint_bulb()
-
-    def _paint_led(self) -> None:
-        self._engine.paint(self._table, self._joint["led"], rgba=_LED[self._led])
-
-    def _paint_bulb(self) -> None:
-        self._engine.paint(self._table, self._joint["lightbulb"], rgba=_BULB[self._bulb])
+    def _pose(self) -> Pose:
+        return Pose(
+            robot=self._panda.all_positions(),
+            table={n: self._joint_position(n) for n in ("slider", "drawer", "button", "switch")},
+            blocks={colour: self._engine.pose(body) for colour, body in self._blocks.items()},
+            led=self._led,
+            lightbulb=self._bulb,
+        )
 
     def _check_open(self) -> None:
         if not self._engine.is_open:
             raise RuntimeError("this play table was closed: make a new one")
 
 
-def _release(engine: Engine, folder: tempfile.TemporaryDirectory) -> None:
+def _release(
+    engine: Engine, drawing: list[Stage], folder: tempfile.TemporaryDirectory
+) -> None:
     engine.close()
+    for stage in drawing:
+        stage.close()
     folder.cleanup()
 
 
