@@ -10,11 +10,10 @@ The command timer never waits for the model: the action head runs in a worker th
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
-
-from vw2_ros.models.policy import Policy
 
 from . import convert, plan_message, topics
 from .control_loop import ControlConfig, ControlLoop
@@ -77,7 +76,8 @@ class ActionNode(NodeBase):
     def on_activate(self):
         c = self.config
         self.plans = deque()  # from the worker's thread to the executor's
-        self.planned_ns = self.answered = None
+        self.planned_ns = self.answered = self.followed_ns = None
+        self.latency_ms = deque(maxlen=1000)  # image stamp to the first command of its plan
         self.clock = TickClock(self.limits.period_s)
         self.guard = self.create_guard_condition(self._take_plans)
         self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
@@ -89,6 +89,7 @@ class ActionNode(NodeBase):
         self.subscribe(JointState, topics.JOINT_STATES, self._on_joints,
                        topics.reliable() if c.lockstep else topics.newest())
         if not c.lockstep:
+            self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest())
             self.every(self.limits.period_s, self._tick)
 
     def halt(self):
@@ -97,7 +98,9 @@ class ActionNode(NodeBase):
             self.destroy_guard_condition(self.guard)
         self.worker = self.loop = None
 
-    def _load(self) -> Policy:
+    def _load(self):
+        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
+
         policy = Policy.load(self.config.weights, threads=self.config.threads)
         policy.warm_up()
         return policy
@@ -129,7 +132,8 @@ class ActionNode(NodeBase):
         self.loop = ControlLoop(self.limits, ControlConfig.lockstep(self.limits, c.execute)
                                 if c.lockstep else
                                 ControlConfig(execute=c.execute, blend=c.blend,
-                                              max_plan_age_s=c.max_plan_age_s))
+                                              max_plan_age_s=c.max_plan_age_s,
+                                              watch_camera=True))
         self.set_instruction(self.get_parameter('instruction').value)
         self.joints = self.planned_ns = self.command = None
         return 'waiting for joint_states'
@@ -149,6 +153,11 @@ class ActionNode(NodeBase):
         age_of_stamp(joints.stamp_ns, self.now_ns(), self.limits)  # refuses a future one
         self.loop.see_joints(joints.position, self.now_s())
 
+    def _on_image(self, msg) -> None:
+        # only its age: a silent camera stops the arm, however long the plan would go on
+        age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
+        self.loop.see_image(self.now_s(), age_s)
+
     def _on_plan(self, msg) -> None:
         part = plan_message.hidden_from_message(msg)
         now_s, age_s = self.now_s(), 0.0
@@ -156,7 +165,7 @@ class ActionNode(NodeBase):
             age_s = age_of_stamp(part.stamp_ns, self.now_ns(), self.limits)
         self.worker.submit((part, now_s - age_s))
 
-    def _act(self, policy: Policy, item) -> None:
+    def _act(self, policy, item) -> None:
         part, observed_s = item
         self.plans.append((part, policy.actions(part.values), observed_s))
         self.guard.trigger()
@@ -184,7 +193,12 @@ class ActionNode(NodeBase):
         now_s = self.now_s()
         self.clock.tick(now_s)
         self.command = self.loop.step(now_s)
-        self._publish(self.now_ns())
+        now_ns = self.now_ns()
+        self._publish(now_ns)
+        plan_ns = self.command.plan_ns
+        if plan_ns not in (None, self.followed_ns):
+            self.followed_ns = plan_ns
+            self.latency_ms.append((now_ns - plan_ns) * 1e-6)
 
     def _answer(self) -> None:
         """Lockstep: one command per joint_states, once the plan that is due has come."""
@@ -212,6 +226,10 @@ class ActionNode(NodeBase):
                             number)
         self.health.set('command jitter p99 [ms]', self.clock.jitter_ms(99))
         self.health.set('deadline misses', self.clock.missed)
+        if self.latency_ms:
+            self.health.set('image to command p50 [ms]', float(np.percentile(self.latency_ms, 50)))
+            self.health.set('image to command p99 [ms]', float(np.percentile(self.latency_ms, 99)))
+            self.health.set('image to command plans', len(self.latency_ms))
         self.health.set('skipped plans', self.worker.inbox.skipped)
         command = self.command
         if self.config.lockstep or command is None:
@@ -225,8 +243,8 @@ class ActionNode(NodeBase):
 
 def main(args=None):
     """Run the action node."""
-    return run(ActionNode, args)
+    run(ActionNode, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

@@ -277,8 +277,8 @@ class CalvinBridgeNode(NodeBase):
 
 def main(args=None):
     """Run the play table node."""
-    return run(CalvinBridgeNode, args)
+    run(CalvinBridgeNode, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 from sensor_msgs.msg import Image
 
-from vw2_ros.models.policy import Policy
-
 from . import convert, plan_message, topics
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .worker import Worker
@@ -60,7 +58,9 @@ class ImaginationNode(NodeBase):
             self.worker.close()
             self.worker = None
 
-    def _load(self) -> Policy:
+    def _load(self):
+        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
+
         policy = Policy.load(self.config.weights, threads=self.config.threads)
         if not policy.can_imagine:
             raise ValueError(f'{policy.path} has no dldm.safetensors: nothing to imagine with')
@@ -80,7 +80,7 @@ class ImaginationNode(NodeBase):
             self.imagined_s = self.now_s()
             self.worker.submit((image, plan))
 
-    def _imagine(self, policy: Policy, item) -> None:
+    def _imagine(self, policy, item) -> None:
         image, plan = item
         began_s = self.now_s()
         frames = policy.imagine(convert.image_to_rgb(image), plan.values)  # (T, H, W, 3)
@@ -100,8 +100,8 @@ class ImaginationNode(NodeBase):
 
 def main(args=None):
     """Run the imagination node."""
-    return run(ImaginationNode, args)
+    run(ImaginationNode, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()

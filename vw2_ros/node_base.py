@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def transition(method):
     """Turn `on_x(self)` into a life cycle callback: whatever it raises is reported, not fatal."""
     @functools.wraps(method)
     def callback(self, state):
-        self.stage = method.__name__
+        self.stage, self.in_transition = method.__name__, True
         try:
             method(self)
         except Exception as error:
@@ -108,6 +109,8 @@ def transition(method):
                 self.halt()
             self.diagnose()
             return TransitionCallbackReturn.FAILURE
+        finally:
+            self.in_transition = False
         self.failure = ''
         return TransitionCallbackReturn.SUCCESS
     return callback
@@ -132,6 +135,7 @@ class NodeBase(LifecycleNode):
         self.health = Health()
         self.failure = ''  # why the last transition failed
         self.stage = ''
+        self.in_transition = False
         self._made: dict[str, list] = {'on_configure': [], 'on_activate': []}
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._reported: tuple[float, int, str] = (-1e9, -1, '')
@@ -335,28 +339,32 @@ def _end_with_parent() -> None:
 
 
 class _Signals:
-    """The first Ctrl-C or SIGTERM lets the present callback finish, the second one does not."""
+    """The first Ctrl-C or SIGTERM lets the present callback finish, unless weights are loading."""
 
     def __init__(self):
         self.asked = False
+        self.node = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
     def _handle(self, number, frame) -> None:
-        if self.asked:
+        if self.asked or self.node is None or self.node.in_transition:
             raise KeyboardInterrupt
         self.asked = True
 
 
-def run(node_class, args=None) -> int:
-    """Run one node in a single-threaded executor until it is told to end; return the exit status."""
+def run(node_class, args=None):
+    """Run one node in a single-threaded executor until it is told to end, then end the process.
+
+    Status 0 after Ctrl-C or SIGTERM, 1 if the automatic start failed and `exit_on_failure` is set.
+    """
     _end_with_parent()
-    signals = _Signals()
     # ROS's own handlers would take the context away from under a worker that still publishes
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node, status = None, 0
     try:
-        node = node_class()
+        signals = _Signals()
+        signals.node = node = node_class()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while rclpy.ok() and not signals.asked:
@@ -372,4 +380,7 @@ def run(node_class, args=None) -> int:
                 node.destroy_node()
         finally:
             rclpy.try_shutdown()
-    return status
+    # all is closed; taking torch apart module by module would cost seconds more
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -12,8 +12,6 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from vw2_ros.models.policy import Policy
-
 from . import convert, plan_message, topics
 from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
@@ -94,7 +92,9 @@ class PlannerNode(NodeBase):
             self.instruction, self.planned_s = text, -1e9
             self.health.set('instruction', text)
 
-    def _load(self) -> Policy:
+    def _load(self):
+        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
+
         self.policy = Policy.load(self.config.weights, threads=self.config.threads,
                                   temperature=self.config.temperature, seed=self.config.seed)
         self.health.set('warm-up [ms]', self.policy.warm_up())
@@ -118,7 +118,7 @@ class PlannerNode(NodeBase):
             self.planned_s = now_s
             self.worker.submit((msg, self.instruction, now_s))
 
-    def _plan(self, policy: Policy, item) -> None:
+    def _plan(self, policy, item) -> None:
         msg, instruction, arrived_s = item
         plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
@@ -156,8 +156,8 @@ class PlannerNode(NodeBase):
 
 def main(args=None):
     """Run the planner node."""
-    return run(PlannerNode, args)
+    run(PlannerNode, args)
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    main()
