@@ -7,10 +7,19 @@
 | plan_ms_p50, plan_ms_p99  | one image and instruction -> codes and hidden states [ms]          |
 | head_ms_p50               | hidden states -> chunk of actions [ms]                             |
 | params                    | parameters of planner and head, vision included                    |
+| image_to_command_ms_p50/99 | stamp of a camera image (taken when it is rendered) -> first joint |
+|                           | command of the plan made from it leaves the action node [ms]       |
+| jitter_ms_p99             | of the command timer: |interval - 1/30 s| between commands [ms]    |
+| deadline_misses           | periods in which no command came                                   |
+| plan_hz                   | plans that arrived per second                                      |
 """
 
+import collections
+import contextlib
 import os
+import pathlib
 import platform
+import tempfile
 import time
 
 import numpy as np
@@ -69,3 +78,88 @@ def policy(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> d
         'image_px': size, 'calls': calls, 'threads': threads,
         'policy': name, 'checkpoint_sha256': loaded.sha256, **where,
     }
+
+
+def loop(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
+    """Time the running system: play table, planner and action node, each in a process, over DDS.
+
+    The table runs in real time and is driven by an instruction meanwhile. Intervals are those
+    between the stamps of joint commands, which the action node reads off just before it publishes;
+    image to command is its own account, on /diagnostics.
+
+    Args:
+        name: shipped weights or the folder of a checkpoint.
+        seconds: how long to listen, after everything has come up.
+    Raises:
+        BringUpError, ClientError: a node did not come up, or the arm was never moved.
+    """
+    from diagnostic_msgs.msg import DiagnosticArray
+    from sensor_msgs.msg import Image
+    from trajectory_msgs.msg import JointTrajectory
+
+    from . import convert, topics
+    from .client import Client, ClientError
+    from .system import Children, calvin
+
+    if not seconds > 0:
+        raise ValueError(f'seconds must be above 0, got {seconds}')
+    where = machine()
+    commands, plans, seen = [], collections.deque(), {}
+    weights = str(pathlib.Path(name).resolve()) if os.path.isdir(name) else name
+
+    def note(msg):
+        for status in msg.status:
+            if status.name.endswith('action'):
+                seen.update({v.key: v.value for v in status.values}, message=status.message)
+
+    with private_domain() as env, tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs, \
+            Children(calvin(weights=weights), log_dir=logs, env=env) as children, \
+            Client(check=children.check) as client:
+        client.wait_active(['calvin_bridge', 'planner', 'action'], 120.0)
+        client.subscribe(JointTrajectory, topics.JOINT_COMMANDS,
+                         lambda m: commands.append(convert.stamp_to_ns(m.header.stamp)),
+                         topics.reliable())
+        client.subscribe(Image, topics.PLAN_HIDDEN, lambda m: plans.append(m.header.stamp),
+                         topics.reliable())
+        client.subscribe(DiagnosticArray, topics.DIAGNOSTICS, note, topics.reliable())
+        client.say(INSTRUCTION)
+        if not client.wait(lambda: plans and commands, 20.0):
+            raise ClientError(f'no joint command within 20 s; action says: '
+                              f'{seen.get("message", "nothing")}')
+        client.spin(2.0)
+        commands.clear(), plans.clear()
+        began = time.monotonic()
+        client.spin(seconds)
+        took = time.monotonic() - began
+        client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
+    intervals_ms = np.diff(np.array(commands, np.int64)) * 1e-6
+    period_ms = 1e3 / 30
+    if len(intervals_ms) < 2 or 'image to command p50 [ms]' not in seen:
+        raise ClientError(f'the arm was not moved; action says: {seen.get("message", "nothing")}')
+    return {
+        'image_to_command_ms_p50': float(seen['image to command p50 [ms]']),
+        'image_to_command_ms_p99': float(seen['image to command p99 [ms]']),
+        'jitter_ms_p99': float(np.percentile(np.abs(intervals_ms - period_ms), 99)),
+        'deadline_misses': int(np.maximum(np.rint(intervals_ms / period_ms) - 1, 0).sum()),
+        'commands': len(commands), 'plan_hz': len(plans) / took, 'seconds': took,
+        'holds': int(seen.get('holds', 0)), 'late_plans': int(seen.get('plans late', 0)),
+        'policy': name, **where,
+    }
+
+
+@contextlib.contextmanager
+def private_domain():
+    """Give variables of a DDS domain of our own, set in this process too as long as it lasts."""
+    from .system import private_environment
+
+    env = private_environment()
+    before = {key: os.environ.get(key) for key in env}
+    os.environ.update(env)
+    try:
+        yield env
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
