@@ -97,7 +97,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
     processes = [
         Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
         Process('planner_node', 'planner', file, model | lockstep | _instruction(a), camera),
-        Process('action_node', 'action', file, model | lockstep | _instruction(a)),
+        Process('action_node', 'action', file, model | lockstep | _instruction(a), camera),
     ]
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
