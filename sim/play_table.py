@@ -14,7 +14,7 @@ Control at 30 Hz over physics at 240 Hz. World frame, metres, radians.
 
 `scene_obs` is described in `scenes`. Body names: "robot", "table", "floor", "block_red",
 "block_blue", "block_pink"; the links of the table are "table", "plank", "drawer", "slider",
-"switch", "button", "led", "lightbulb"; a block and the floor have the one link "base"; the robot's
+"switch", "button", "led", "lightbulb"; a block has the one link "base", the floor "floor"; the robot's
 links bear their URDF names.
 """
 
@@ -330,7 +330,7 @@ class PlayTable:
             return self._table_links[link]
         if body == self._panda.body:
             return self._panda.links[link]
-        return "base"
+        return "floor" if body == self._floor else "base"
 
     def _joint_position(self, name: str) -> float:
         return self._engine.joint_position(self._table, self._joint[name])

@@ -26,33 +26,19 @@ FLANGE_TO_HAND_YAW = -math.pi / 4
 REL_POSITION_SCALE = 0.02  # one unit of a relative action [m]
 REL_ROTATION_SCALE = 0.05  # one unit of a relative action [rad]
 
-# the fixed transform before each revolute joint: (xyz, rotation about x), as in Franka's description
+# before joint i the frame moves by (x, y, z) [m] and makes a quarter turn about x (-1, 0, +1), as in
+# Franka's description; the joint then turns it about z
 _JOINT_ORIGINS = (
-    ((0.0, 0.0, 0.333), 0.0),
-    ((0.0, 0.0, 0.0), -math.pi / 2),
-    ((0.0, -0.316, 0.0), math.pi / 2),
-    ((0.0825, 0.0, 0.0), math.pi / 2),
-    ((-0.0825, 0.384, 0.0), -math.pi / 2),
-    ((0.0, 0.0, 0.0), math.pi / 2),
-    ((0.088, 0.0, 0.0), math.pi / 2),
+    (0.0, 0.0, 0.333, 0),
+    (0.0, 0.0, 0.0, -1),
+    (0.0, -0.316, 0.0, 1),
+    (0.0825, 0.0, 0.0, 1),
+    (-0.0825, 0.384, 0.0, -1),
+    (0.0, 0.0, 0.0, 1),
+    (0.088, 0.0, 0.0, 1),
 )
-
-
-def _fixed_transforms() -> np.ndarray:
-    out = np.zeros((7, 4, 4))
-    for i, (xyz, roll) in enumerate(_JOINT_ORIGINS):
-        c, s = round(math.cos(roll)), round(math.sin(roll))  # quarter turns, exactly
-        out[i] = [[1, 0, 0, xyz[0]], [0, c, -s, xyz[1]], [0, s, c, xyz[2]], [0, 0, 0, 1]]
-    return out
-
-
-_FIXED = _fixed_transforms()
-_cy, _sy = math.cos(FLANGE_TO_HAND_YAW), math.sin(FLANGE_TO_HAND_YAW)
-_LINK7_TO_HAND = np.array(
-    [[_cy, -_sy, 0, 0], [_sy, _cy, 0, 0], [0, 0, 1, 0.107], [0, 0, 0, 1]], dtype=float
-)
-_LINK7_TO_TCP = _LINK7_TO_HAND.copy()
-_LINK7_TO_TCP[2, 3] += TCP_OFFSET
+_HAND_OFFSET = 0.107  # last joint -> panda_hand along z [m]
+_HAND_COS, _HAND_SIN = math.cos(FLANGE_TO_HAND_YAW), math.sin(FLANGE_TO_HAND_YAW)
 _EYE6 = np.eye(6)
 
 
@@ -140,30 +126,44 @@ def _rotation_error(target: np.ndarray, current: np.ndarray) -> tuple[float, flo
 # ---------------------------------------------------------------- the arm
 
 
-def _chain(q: np.ndarray) -> list[np.ndarray]:
-    # poses of link 1..7 in the base frame
-    c, s = np.cos(q)[:, None], np.sin(q)[:, None]
-    a = _FIXED.copy()  # (7, 4, 4), each joint turns about its own z
-    a[:, :, 0] = _FIXED[:, :, 0] * c + _FIXED[:, :, 1] * s
-    a[:, :, 1] = _FIXED[:, :, 1] * c - _FIXED[:, :, 0] * s
-    pose = a[0]
-    out = [pose]
-    for i in range(1, 7):
-        pose = pose @ a[i]
-        out.append(pose)
-    return out
+def _chain(q) -> tuple[list, list]:
+    # The axis and the origin of each joint, and the pose of the hand, in the base frame. In plain
+    # numbers: arrays of three cost more to make than to compute.
+    xx, xy, xz, yx, yy, yz, zx, zy, zz = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0
+    px = py = pz = 0.0
+    joints = []
+    for (tx, ty, tz, quarter), angle in zip(_JOINT_ORIGINS, q):
+        px += xx * tx + yx * ty + zx * tz
+        py += xy * tx + yy * ty + zy * tz
+        pz += xz * tx + yz * ty + zz * tz
+        if quarter > 0:
+            yx, yy, yz, zx, zy, zz = zx, zy, zz, -yx, -yy, -yz
+        elif quarter < 0:
+            yx, yy, yz, zx, zy, zz = -zx, -zy, -zz, yx, yy, yz
+        c, s = math.cos(angle), math.sin(angle)
+        xx, yx = c * xx + s * yx, c * yx - s * xx
+        xy, yy = c * xy + s * yy, c * yy - s * xy
+        xz, yz = c * xz + s * yz, c * yz - s * xz
+        joints.append((zx, zy, zz, px, py, pz))
+    c, s = _HAND_COS, _HAND_SIN
+    hand = [
+        [c * xx + s * yx, c * yx - s * xx, zx, px + _HAND_OFFSET * zx],
+        [c * xy + s * yy, c * yy - s * xy, zy, py + _HAND_OFFSET * zy],
+        [c * xz + s * yz, c * yz - s * xz, zz, pz + _HAND_OFFSET * zz],
+    ]
+    return joints, hand
 
 
 def hand_pose(q) -> tuple[np.ndarray, np.ndarray]:
     """Position (3,) and rotation (3, 3) of `panda_hand` in `panda_link0` for joints (7,) [rad]."""
-    pose = _chain(np.asarray(q, dtype=float))[-1] @ _LINK7_TO_HAND
-    return pose[:3, 3], pose[:3, :3]
+    hand = np.array(_chain(np.asarray(q, dtype=float).tolist())[1])  # (3, 4)
+    return hand[:, 3], hand[:, :3]
 
 
 def forward(q) -> tuple[np.ndarray, np.ndarray]:
     """Position (3,) [m] and rotation (3, 3) of the TCP in `panda_link0` for joints (7,) [rad]."""
-    pose = _chain(np.asarray(q, dtype=float))[-1] @ _LINK7_TO_TCP
-    return pose[:3, 3], pose[:3, :3]
+    hand = np.array(_chain(np.asarray(q, dtype=float).tolist())[1])  # (3, 4)
+    return hand[:, 3] + TCP_OFFSET * hand[:, 2], hand[:, :3]
 
 
 def forward_and_jacobian(q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,17 +171,13 @@ def forward_and_jacobian(q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Rows 0-2 of the Jacobian give the velocity of the TCP, rows 3-5 its angular velocity.
     """
-    links = _chain(np.asarray(q, dtype=float))
-    pose = links[-1] @ _LINK7_TO_TCP
-    frames = np.array(links)  # (7, 4, 4)
-    z = frames[:, :3, 2]
-    r = pose[:3, 3] - frames[:, :3, 3]
-    jac = np.empty((6, 7))
-    jac[0] = z[:, 1] * r[:, 2] - z[:, 2] * r[:, 1]
-    jac[1] = z[:, 2] * r[:, 0] - z[:, 0] * r[:, 2]
-    jac[2] = z[:, 0] * r[:, 1] - z[:, 1] * r[:, 0]
-    jac[3:] = z.T
-    return pose[:3, 3], pose[:3, :3], jac
+    joints, hand = _chain(np.asarray(q, dtype=float).tolist())
+    tx, ty, tz = (row[3] + TCP_OFFSET * row[2] for row in hand)
+    columns = []
+    for zx, zy, zz, px, py, pz in joints:
+        rx, ry, rz = tx - px, ty - py, tz - pz
+        columns.append((zy * rz - zz * ry, zz * rx - zx * rz, zx * ry - zy * rx, zx, zy, zz))
+    return np.array((tx, ty, tz)), np.array([row[:3] for row in hand]), np.array(columns).T
 
 
 def inverse(
