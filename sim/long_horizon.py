@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .scenes import DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
 from .state import COLOURS
 from .tasks import TASKS
 
@@ -235,14 +236,9 @@ def chains(scene: str = 'D') -> tuple[Chain, ...]:
 
 # ---------------------------------------------------------------- symbolic -> physical
 
-# Per scene: order of the blocks in scene_obs, slider travel [m], shift of the shelf against scene
-# D [m], x of the two places on the table [m]
-_PHYSICAL = {
-    'A': (('pink', 'blue', 'red'), 0.28, 0.0, (0.05000009, 0.229995412)),
-    'B': (('red', 'blue', 'pink'), 0.304, 0.18, (0.0, 0.14)),
-    'C': (('blue', 'red', 'pink'), 0.24, 0.18, (0.05000009, 0.229995412)),
-    'D': (('red', 'blue', 'pink'), 0.28, 0.0, (0.0500000896, 0.229995412)),
-}
+# x of the two places on the table [m]; in B they lie closer, as its spawn region ends at 0.15
+_TABLE_X = dict.fromkeys('ACD', (0.0500000896, 0.229995412)) | {'B': (0.015, 0.15)}
+# the places on the shelf of scene D; the others' shelves stand beside it
 _SHELF = {
     'slider_left': (-0.240851662, 0.0924044687, 0.460990009),
     'slider_right': (0.070341633, 0.0924044687, 0.460990009),
@@ -268,21 +264,20 @@ def scene_obs_for(scene: str, state: Symbolic) -> np.ndarray:
     Raises:
         ValueError: unknown scene.
     """
-    if scene not in _PHYSICAL:
-        raise ValueError(f'unknown scene {scene!r}; known scenes: {", ".join(_PHYSICAL)}')
-    order, travel, shelf_dx, table_x = _PHYSICAL[scene]
+    table = get_scene(scene)
+    shelf_dx = table.plank_x - SCENES['D'].plank_x
     rng = np.random.RandomState(_state_seed(state))
-    on_table = [(x, *yz) for x, yz in zip(table_x, _TABLE_YZ)]
+    on_table = [(x, *yz) for x, yz in zip(_TABLE_X[scene], _TABLE_YZ)]
     rng.shuffle(on_table)
     yaw = {c: rng.uniform(*_YAW_RAD) for c in COLOURS}  # drawn for all, in this order
 
     obs = np.zeros(24)
-    obs[0] = travel if state['slider'] == 'left' else 0.0
-    obs[1] = 0.22 if state['drawer'] == 'open' else 0.0
-    obs[3] = 0.088 if state['lightbulb'] else 0.0
+    obs[0] = table.slider_range if state['slider'] == 'left' else 0.0
+    obs[1] = DRAWER_RANGE if state['drawer'] == 'open' else 0.0
+    obs[3] = SWITCH_TRAVEL if state['lightbulb'] else 0.0
     obs[4], obs[5] = state['lightbulb'], state['led']
     places = {c: state[f'{c}_block'] for c in COLOURS}
-    for i, colour in enumerate(order):
+    for i, colour in enumerate(table.block_order):
         if places[colour] == 'table':
             # red takes the first place and pink the second; blue the one that red leaves
             second = colour == 'pink' or (colour == 'blue' and places['red'] == 'table')

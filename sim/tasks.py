@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from .scenes import DRAWER_RANGE, Scene, get_scene
 from .state import COLOURS, ROBOT, BlockState, SceneState
 
 # links of the body 'table'
@@ -217,13 +218,6 @@ def check_task(task: str) -> str:
 
 # ---------------------------------------------------------------- where a task can be started
 
-# per scene: plank centre x, slider travel, drawer centre x [m]
-_GEOMETRY = {
-    'A': (-0.10, 0.28, 0.10),
-    'B': (0.08, 0.304, 0.18),
-    'C': (0.08, 0.24, 0.10),
-    'D': (-0.10, 0.28, 0.18),
-}
 _DRAWER_OPEN_M = 0.15  # from here on a block fits between the table's edge and the drawer's front
 _EDGE_X_M = 0.40  # a pushed block's centre stays within this
 
@@ -239,11 +233,8 @@ class TaskOracle:
 
     tasks = TASKS
 
-    def __init__(self, scene: str = 'D'):
-        if scene not in _GEOMETRY:
-            raise ValueError(f'unknown scene {scene!r}; known scenes: {", ".join(_GEOMETRY)}')
-        self.scene = scene
-        self._plank_x, self._slider_travel, self._drawer_x = _GEOMETRY[scene]
+    def __init__(self, scene: str | Scene = 'D'):
+        self.scene = get_scene(scene)
 
     def succeeded(self, task: str, start: SceneState, now: SceneState) -> bool:
         """Is `task` done now, for a subtask that began at `start`?
@@ -286,7 +277,7 @@ class TaskOracle:
         if task == 'push_into_drawer':
             return state.drawer >= _DRAWER_OPEN_M and any(
                 state.blocks[c].contacts == {('table', TOP)}
-                and abs(state.blocks[c].position[0] - self._drawer_x) < 0.17
+                and abs(state.blocks[c].position[0] - self.scene.drawer_x) < 0.17
                 and state.blocks[c].position[1] < 0.0
                 for c in COLOURS
             )
@@ -307,16 +298,16 @@ class TaskOracle:
             if place == 'drawer':
                 # clear of the table's edge at y -0.18
                 return ('table', DRAWER) in state.blocks[colour].contacts and y < -0.20
-            side = 'left' if x < self._plank_x else 'right'
+            side = 'left' if x < self.scene.plank_x else 'right'
             return ('table', PLANK) in state.blocks[colour].contacts and self._door_open(
                 state, side
             )
         if task == 'move_slider_left':
-            return state.slider < self._slider_travel - _SLIDER_M - 0.02
+            return state.slider < self.scene.slider_range - _SLIDER_M - 0.02
         if task == 'move_slider_right':
             return state.slider > _SLIDER_M + 0.02
         if task == 'open_drawer':
-            return state.drawer < 0.22 - _DRAWER_M - 0.02
+            return state.drawer < DRAWER_RANGE - _DRAWER_M - 0.02
         if task == 'close_drawer':
             return state.drawer > _DRAWER_M + 0.02
         light, to = ('led' if task.endswith('led') else 'lightbulb'), int('_on_' in task)
@@ -341,13 +332,13 @@ class TaskOracle:
         """The slider leaves this half of the shelf ('left' | 'right') free."""
         if side == 'left':
             return state.slider < 0.05
-        return state.slider > self._slider_travel - 0.05
+        return state.slider > self.scene.slider_range - 0.05
 
     def _free_shelf_side(self, state: SceneState) -> str | None:
         """The half of the shelf that the slider leaves open, if no block lies there."""
         for side, sign in (('left', -1), ('right', +1)):
             taken = any(
-                ('table', PLANK) in b.contacts and sign * (b.position[0] - self._plank_x) > 0
+                ('table', PLANK) in b.contacts and sign * (b.position[0] - self.scene.plank_x) > 0
                 for b in state.blocks.values()
             )
             if self._door_open(state, side) and not taken:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vw2_ros.sim import long_horizon as lh
+from vw2_ros.sim.scenes import SCENES
 from vw2_ros.sim.tasks import TASKS
 
 REFERENCE = pathlib.Path(__file__).parents[2] / 'shared' / 'data' / 'calvin_chains.json'
@@ -81,15 +82,15 @@ def test_equal_to_the_benchmark():
 
 @pytest.mark.parametrize('scene', 'ABCD')
 def test_scene_obs_puts_every_block_where_the_state_says(scene):
-    order, travel, _, _ = lh._PHYSICAL[scene]
+    table = SCENES[scene]
     for chain in lh.chains(scene)[:100]:
         obs, state = chain.scene_obs, chain.initial_state
         assert obs.shape == (24,)
-        assert obs[0] == (travel if state['slider'] == 'left' else 0)
+        assert obs[0] == (table.slider_range if state['slider'] == 'left' else 0)
         assert (obs[1] > 0.2) == (state['drawer'] == 'open')
         assert (obs[3] > 0.044) == bool(state['lightbulb']) == bool(obs[4])
         assert obs[5] == state['led']
-        where = {c: obs[6 + 6 * i : 9 + 6 * i] for i, c in enumerate(order)}
+        where = {c: obs[6 + 6 * i : 9 + 6 * i] for i, c in enumerate(table.block_order)}
         for colour, position in where.items():
             assert (position[1] > 0) == (state[f'{colour}_block'] != 'table')
         for a, b in itertools.combinations(where.values(), 2):
