@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+import numpy as np
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -21,7 +22,7 @@ from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .outputs import KINDS, Output
 from .paths import config_file
-from .safety import Limits, TickClock, age_of_stamp
+from .safety import FrozenCamera, Limits, TickClock, age_of_stamp
 from .worker import Worker
 
 
@@ -38,6 +39,8 @@ class Config(BaseConfig):
     max_plan_age_s: float = parameter(0.25, 'an older image behind the plan moves nothing [s]',
                                       low=0.01, high=10.0)
     blend: int = parameter(3, 'periods over which a new plan replaces the old one', low=0, high=16)
+    watch_camera: bool = parameter(True, 'real time: hold as soon as the camera is silent or '
+                                   'frozen, whatever is planned')
     output: str = parameter('trajectory', f'form of the commands: {", ".join(KINDS)}')
     finger_joint: str = parameter('panda_finger_joint1', 'gripper joint in the commands')
     finger_open_m: float = parameter(0.04, 'its position when open', low=0.0, high=1.0)
@@ -158,6 +161,11 @@ class ActionNode(NodeBase):
         age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
         self.loop.see_image(self.now_s(), age_s)
 
+    def _on_image(self, msg) -> None:
+        age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
+        self.loop.see_image(self.now_s(), age_s)
+        self.loop.camera_frozen = self.frozen.see(msg.data)
+
     def _on_plan(self, msg) -> None:
         part = plan_message.hidden_from_message(msg)
         now_s, age_s = self.now_s(), 0.0
@@ -230,6 +238,10 @@ class ActionNode(NodeBase):
             self.health.set('image to command p50 [ms]', float(np.percentile(self.latency_ms, 50)))
             self.health.set('image to command p99 [ms]', float(np.percentile(self.latency_ms, 99)))
             self.health.set('image to command plans', len(self.latency_ms))
+        for percent in (50, 99):
+            if self.latencies_ms:
+                self.health.set(f'image to command p{percent} [ms]',
+                                float(np.percentile(self.latencies_ms, percent)))
         self.health.set('skipped plans', self.worker.inbox.skipped)
         command = self.command
         if self.config.lockstep or command is None:
