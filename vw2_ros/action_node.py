@@ -11,7 +11,6 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import numpy as np
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -91,8 +90,9 @@ class ActionNode(NodeBase):
         self.subscribe(Image, topics.PLAN_HIDDEN, self._on_plan, topics.reliable(1))
         self.subscribe(JointState, topics.JOINT_STATES, self._on_joints,
                        topics.reliable() if c.lockstep else topics.newest())
-        if not c.lockstep:
+        if not c.lockstep and c.watch_camera:
             self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest())
+        if not c.lockstep:
             self.every(self.limits.period_s, self._tick)
 
     def halt(self):
@@ -136,7 +136,8 @@ class ActionNode(NodeBase):
                                 if c.lockstep else
                                 ControlConfig(execute=c.execute, blend=c.blend,
                                               max_plan_age_s=c.max_plan_age_s,
-                                              watch_camera=True))
+                                              watch_camera=c.watch_camera))
+        self.frozen = FrozenCamera(self.limits.frozen_frames)
         self.set_instruction(self.get_parameter('instruction').value)
         self.joints = self.planned_ns = self.command = None
         return 'waiting for joint_states'
@@ -157,11 +158,7 @@ class ActionNode(NodeBase):
         self.loop.see_joints(joints.position, self.now_s())
 
     def _on_image(self, msg) -> None:
-        # only its age: a silent camera stops the arm, however long the plan would go on
-        age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
-        self.loop.see_image(self.now_s(), age_s)
-
-    def _on_image(self, msg) -> None:
+        # a silent or frozen camera stops the arm, however long the plan would go on
         age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
         self.loop.see_image(self.now_s(), age_s)
         self.loop.camera_frozen = self.frozen.see(msg.data)
@@ -238,10 +235,6 @@ class ActionNode(NodeBase):
             self.health.set('image to command p50 [ms]', float(np.percentile(self.latency_ms, 50)))
             self.health.set('image to command p99 [ms]', float(np.percentile(self.latency_ms, 99)))
             self.health.set('image to command plans', len(self.latency_ms))
-        for percent in (50, 99):
-            if self.latencies_ms:
-                self.health.set(f'image to command p{percent} [ms]',
-                                float(np.percentile(self.latencies_ms, percent)))
         self.health.set('skipped plans', self.worker.inbox.skipped)
         command = self.command
         if self.config.lockstep or command is None:

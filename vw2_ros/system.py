@@ -6,6 +6,7 @@
 the same ones up where ros2 launch is not installed. No rclpy here.
 """
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -85,23 +86,31 @@ def calvin(**given: str) -> tuple[Process, ...]:
     """
     a = _arguments(CALVIN_ARGUMENTS, given)
     file = a['params_file'] or str(paths.config_file('calvin.yaml'))
-    lockstep = {'lockstep': True} if a['lockstep'] == 'true' else {}
+    step = {'lockstep': True} if a['lockstep'] == 'true' else {}
     # the nodes follow /clock: somebody must publish it
     sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
     scene = {'scene': a['scene']} if a['scene'] else {}
     camera = (('image_raw', 'static/image_raw'),)
-    bridge = _base(a) | lockstep | sim_time | scene | {'use_sim_time': False}
+    bridge = _base(a) | step | sim_time | scene | {'use_sim_time': False}
     model = _base(a) | _weights(a)
-    if lockstep:
+    if step:
         bridge |= {'image_every': 8}
     processes = [
         Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
-        Process('planner_node', 'planner', file, model | lockstep | _instruction(a), camera),
-        Process('action_node', 'action', file, model | lockstep | _instruction(a), camera),
+        Process('planner_node', 'planner', file, model | step | _instruction(a), camera),
+        Process('action_node', 'action', file, model | step | _instruction(a), camera),
     ]
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
     return tuple(processes)
+
+
+def lockstep(weights: str, scene: str, execute: int = 8) -> tuple[Process, ...]:
+    """The play table in lockstep for evaluation: every wording is tried, a plan each `execute`."""
+    extra = {'calvin_bridge': {'image_every': execute}, 'planner': {'min_known_words': 0.0},
+             'action': {'execute': execute}}
+    return tuple(dataclasses.replace(p, parameters=p.parameters | extra[p.name])
+                 for p in calvin(weights=weights, scene=scene, lockstep='true'))
 
 
 def robot(**given: str) -> tuple[Process, ...]:
