@@ -21,7 +21,7 @@ import math
 
 import numpy as np
 
-from ..kinematics import euler_to_matrix, matrix_to_euler, quaternion_to_matrix
+from ..kinematics import BASE_POSITION, euler_to_matrix, matrix_to_euler, quaternion_to_matrix
 from .play_table import PlayTable
 from .scenes import (
     BUTTON_THRESHOLD,
@@ -37,8 +37,10 @@ from .tasks import TASKS, TaskOracle, check_task, held_block
 OPEN, CLOSE = 1.0, -1.0
 STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
-FLY_Z = 0.58  # the hand is clear of everything from this height on [m] ...
-FLY_Y = -0.01  # ... in front of the cabinet
+FLY_Z = 0.555  # the hand is clear of everything from this height on [m] ...
+FLY_Y = -0.05  # ... in front of the cabinet
+REACH_M = 0.745  # from the base, at the flying height, with the fingers straight down
+WRIST_M = 0.247  # from the wrist's axes to the TCP
 NEUTRAL_YAW = math.pi / 2  # the fingers open along x
 SHELF_TILT = 0.5  # the fingers point forward by this in the cabinet [rad]
 SWITCH_TILT = 0.6
@@ -55,6 +57,14 @@ def hand_rotation(yaw: float, tilt: float = 0.0) -> np.ndarray:
     c, s = math.cos(tilt), math.sin(tilt)
     lean = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     return lean @ euler_to_matrix((math.pi, 0.0, yaw))
+
+
+def tilt_to_reach(position) -> float:
+    """How far the fingers must point forward so that the arm reaches a place on the table [rad]."""
+    dx = min(abs(position[0] - BASE_POSITION[0]), REACH_M - 0.005)
+    dy = position[1] - BASE_POSITION[1]
+    short = dy - math.sqrt(REACH_M**2 - dx**2)
+    return math.asin(min(max(short / WRIST_M, 0.0), 0.5))
 
 
 def _wrap(angle):
@@ -162,6 +172,10 @@ class Expert:
         distance = float(np.linalg.norm(across))
         if distance > 0.06 and not self._is_clear(look.target):
             return self._back_out(look, grip)
+        if point[1] > FLY_Y and abs(away[0]) > 0.05:
+            # pass along the cabinet's front before going in
+            ahead = max(point[1] + reach * up[1], FLY_Y) - FLY_Y
+            across = across + np.array([0.0, ahead, 0.0])
         turn = float(np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler))))
         slack = max(0.0, distance - tolerance) + 0.08 * max(0.0, turn - 0.1)
         height = min(reach, 3.0 * slack)
@@ -183,7 +197,20 @@ class Expert:
         velocity = look.out * max(0.0, FLY_Z + 0.01 - look.target[2]) / max(look.out[2], 0.5)
         if look.target[1] > FLY_Y and look.target[2] > 0.5:
             velocity = velocity + np.array([0.0, FLY_Y - 0.01 - look.target[1], 0.0])
-        return self._drive(look, velocity, None, grip)
+        return self._drive(look, velocity, self._leaning(look), grip)
+
+    def _leaning(self, look: Look) -> np.ndarray | None:
+        """The present rotation, tilted as far as the place on the table needs it."""
+        needed = tilt_to_reach(look.target)
+        if look.target[1] > 0.0 or needed == 0.0:
+            return None
+        rotation = euler_to_matrix(look.target_euler)
+        tilt = math.atan2(rotation[1, 2], -rotation[2, 2])
+        return hand_rotation(0.0, needed - tilt) @ hand_rotation(0.0).T @ rotation
+
+    def _down(self, point, yaw: float = NEUTRAL_YAW) -> np.ndarray:
+        """Rotation of a hand that points at a place on the table."""
+        return hand_rotation(yaw, tilt_to_reach(point))
 
     # ------------------------------------------------------------ blocks
 
@@ -219,13 +246,16 @@ class Expert:
         """Take hold of a block where it lies."""
         block = look.position(colour)
         in_cabinet = block[1] > 0.02
-        tilt = SHELF_TILT if in_cabinet else 0.0
+        tilt = SHELF_TILT if in_cabinet else tilt_to_reach(block)
         rotation = hand_rotation(self._grasp_yaw(look, colour, around), tilt)
-        point = block + np.array([0.0, 0.0, 0.002])
+        # a tilted hand holds one finger lower than the other
+        point = block + np.array([0.0, 0.0, 0.002 + 0.045 * abs(rotation[2, 1])])
         away = rotation.T @ (look.tcp - point)  # in the hand's frame: x wide, y across, z down
         turn = np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler)))
-        inside = abs(away[0]) < 0.012 and abs(away[1]) < 0.02 and abs(away[2]) < 0.010
-        ready = inside and turn < 0.15 and (abs(away[1]) < 0.008 or look.width < 0.075)
+        inside = abs(away[0]) < 0.014 and abs(away[1]) < 0.02 and abs(away[2]) < 0.012
+        centred = abs(away[1]) < 0.008 or look.width < 0.075 \
+            or np.linalg.norm(look.target - point) < 0.005
+        ready = inside and turn < 0.15 and centred
         if ready:
             return self._straight(look, point, rotation, CLOSE, speed=0.3)
         return self._approach(look, point, rotation, OPEN)
@@ -244,7 +274,7 @@ class Expert:
         spot = self._free_spot(look, look.held) if on_block or not self._over_table(block) \
             else look.tcp[:2]
         return self._lower(look, look.held, np.array([*spot, TABLE_TOP + 0.02]),
-                           hand_rotation(NEUTRAL_YAW))
+                           self._down(spot))
 
     def _over_table(self, position) -> bool:
         x, y, _ = position
@@ -285,8 +315,9 @@ class Expert:
         if look.held == colour:
             if place == 'slider' and look.target[2] > PLANK_TOP + 0.06:
                 return self._retreat(look, CLOSE)
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)], None,
-                                  CLOSE, speed=0.8)
+            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
+                                  self._leaning(look),
+                                                CLOSE, speed=0.8)
         if look.held:
             return self._let_go(look)
         if place == 'slider':
@@ -338,7 +369,7 @@ class Expert:
         half = self._half_extent(look, colour, way)
         side = np.array([-way[1], way[0]])
         z = TABLE_TOP + 0.018
-        rotation = hand_rotation(NEUTRAL_YAW)
+        rotation = self._down(block)
         away = look.tcp[:2] - block[:2]
         behind = -float(away @ way)
         off = float(away @ side)
@@ -366,9 +397,6 @@ class Expert:
         if not look.held:
             return self._after_release(look)
         spot = self._shelf_spot(look)
-        clear = self._clear_door(look, spot) if False else None
-        if clear is not None:
-            return clear
         goal = np.array([spot, 0.085, PLANK_TOP + 0.02])
         return self._lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW, SHELF_TILT))
 
@@ -416,7 +444,7 @@ class Expert:
             bases = [c for c in COLOURS if c != look.held]
         base = min(bases, key=lambda c: np.linalg.norm(look.position(c)[:2] - look.tcp[:2]))
         goal = look.position(base) + np.array([0.0, 0.0, 0.042])
-        return self._lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW))
+        return self._lower(look, look.held, goal, self._down(goal))
 
     def _after_release(self, look: Look) -> np.ndarray:
         """Nothing is held: back out; where the block was lost on the way, take it up again."""
@@ -427,13 +455,15 @@ class Expert:
             f'block_{o}' in look.touches(c) and look.position(c)[2] > look.position(o)[2] + 0.02
             for o in COLOURS if o != c)]
         if look.held and look.held not in tops:
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)], None,
-                                  CLOSE, speed=0.8)
+            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
+                                  self._leaning(look),
+                                                CLOSE, speed=0.8)
         if not tops:
             return self._retreat(look, CLOSE if look.held else OPEN)
         if look.held:
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)], None,
-                                  CLOSE, speed=0.8)
+            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
+                                  self._leaning(look),
+                                                CLOSE, speed=0.8)
         return self._grasp(look, tops[0])
 
     # ------------------------------------------------------------ furniture
@@ -574,8 +604,10 @@ def _skill(task: str) -> Skill:
 def prepare(table: PlayTable, task: str, rng: np.random.Generator) -> None:
     """Reset the table at random to a state in which `task` can be started.
 
-    Door, drawer and lights are drawn as the task needs them, blocks lie where it needs them; a
-    block that must be in the hand, on another or in the drawer is brought there by the expert.
+    Door, drawer and lights are drawn as the task needs them, blocks lie where it needs them. Blocks
+    on the shelf get the yaw that the long-horizon protocol gives them (90 +- 22.5 degrees); those
+    on the table any. A block that must be in the hand, on another or in the drawer is brought
+    there by the expert.
 
     Raises:
         ValueError: unknown task.
@@ -591,7 +623,7 @@ def prepare(table: PlayTable, task: str, rng: np.random.Generator) -> None:
         for helper in _helpers(task, table, rng):
             if not run(table, helper, 240)[0]:
                 break
-            if helper.startswith('place'):
+            if helper.startswith(('place', 'stack')):
                 retreat(table)
         if helper_done(table, task, oracle):
             return
@@ -640,6 +672,9 @@ def _fitting_scene_obs(scene: Scene, task: str, rng: np.random.Generator) -> np.
         where = {c: _surface(scene, *obs[6 + 6 * i:8 + 6 * i])
                  for i, c in enumerate(scene.block_order)}
         on_table = [c for c in COLOURS if where[c] == 'table']
+        for i, colour in enumerate(scene.block_order):
+            if colour not in on_table:
+                obs[11 + 6 * i] = rng.uniform(0.375, 0.625) * math.pi
         if words[0] == 'rotate' or (words[0] == 'push' and words[1] in COLOURS):
             if words[1] not in on_table:
                 continue
