@@ -113,7 +113,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     def make_batch(step: int) -> dict:
         rng = np.random.default_rng([train.seed, step])
         rows = starts[rng.integers(len(starts), size=train.batch)]
-        batch = source.part(rows[:, None] + within)
+        batch = {**source.part(rows[:, None] + within), 'step': step}
         if clips.jitter:
             gain = rng.uniform(-clips.jitter, clips.jitter, (train.batch, 2)) + [1.0, 0.0]
             batch['gain'] = torch.from_numpy(gain.astype(np.float32))
@@ -121,11 +121,13 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
 
     def finish(batch: dict) -> dict:
         rgb = source.images(batch)
-        return {'video': to_video(jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb)}
+        rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
+        return {'video': to_video(rgb), 'step': batch['step']}
 
     def loss(batch: dict, progress: float) -> dict:
         result = model.loss(batch['video'])
-        usage.update(result['indices'])
+        if device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
+            usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
 
     held_out = _held_out_clips(data, clips, model_config)
@@ -221,8 +223,7 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int) -> torch.Tensor:
     """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
 
-    Clips overlap; the encoder's first layers see one frame at a time, so each frame goes through
-    them once.
+    Clips of a batch overlap, so each frame is read once.
     """
     c = model.config
     device = next(model.parameters()).device

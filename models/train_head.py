@@ -101,13 +101,17 @@ class Pilot(nn.Module):
         rgb = batch['rgb'].permute(0, 3, 1, 2)
         out = self.planner(rgb, batch['tokens'], None if own_codes else batch['codes'])
         result = self.head.loss(out.hidden, batch['actions'], batch['valid'])
-        known = batch['codes_valid']
-        if config.codes and bool(known.any()):
-            logits, target = out.logits[known], batch['codes'][known]  # (m, N, V), (m, N)
-            entropy = F.cross_entropy(logits.flatten(0, 1).float(), target.flatten())
+        if config.codes:
+            # (B, K-1, N): -1 where a step has no code. No branch on the data: it would make a GPU
+            # wait.
+            known = batch['codes_valid'][..., None].expand_as(batch['codes'])
+            target = batch['codes'].masked_fill(~known, -1)
+            count = known.sum().clamp(min=1)
+            entropy = F.cross_entropy(out.logits.flatten(0, 2).float(), target.flatten(),
+                                      ignore_index=-1, reduction='sum') / count
             result['loss'] = result['loss'] + config.codes * entropy
             result['cross_entropy'] = entropy.detach()
-            result['code_accuracy'] = (logits.argmax(-1) == target).float().mean().detach()
+            result['code_accuracy'] = (out.logits.argmax(-1) == target).sum() / count
         return result
 
 
@@ -182,14 +186,14 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         samples = demos.draw(rng, train.batch)
         return {**labelled.part(samples), **source.part(demos.sample_row[samples]),
                 **augment.draw(rng, train.batch),
-                'own': torch.tensor(coded is None or rng.random() < parts['loss'].own_codes),
+                'own': coded is None or rng.random() < parts['loss'].own_codes,
                 'tokens': torch.from_numpy(book.draw(demos.task(samples), rng, augment))}
 
     def finish(batch: dict) -> dict:
         return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
 
     def loss(batch: dict, progress: float) -> dict:
-        return model.loss(batch, parts['loss'], bool(batch['own']))
+        return model.loss(batch, parts['loss'], batch['own'])
 
     identity = {'data': store.content_hash, 'planner': dataclasses.asdict(c),
                 'head': dataclasses.asdict(head.config), 'labels': labels, 'seed': train.seed,
