@@ -53,13 +53,15 @@ class ActionNode(NodeBase):
 
     Config = Config
 
-    def __init__(self):
-        super().__init__('action')
+    def __init__(self, **options):
+        super().__init__('action', **options)
         self.loop = self.worker = self.joints = None
 
     def parameters_set(self, values):
         if 'instruction' in values:
             self.set_instruction(values['instruction'])
+            if self.loop is not None:
+                self.loop.drop_plan()  # also if it is the same once more
 
     @transition
     def on_configure(self):

@@ -63,8 +63,8 @@ class CalvinBridgeNode(NodeBase):
 
     Config = Config
 
-    def __init__(self):
-        super().__init__('calvin_bridge')
+    def __init__(self, **options):
+        super().__init__('calvin_bridge', **options)
         self.table = None
 
     def parameters_set(self, values):
@@ -154,7 +154,7 @@ class CalvinBridgeNode(NodeBase):
         self.serial += 1
         self.run = TaskRun(self.table, self.get_parameter('task').value,
                            self.get_parameter('max_steps').value, self.serial)
-        self.task_out.publish(String(data=self.run.report()))
+        self.task_out.publish(String(data=self.run.report(self.table)))
         if self.config.lockstep:
             self._publish()
         return str(self.serial)
@@ -205,7 +205,7 @@ class CalvinBridgeNode(NodeBase):
         self.table.step(action)
         self.ticks += 1
         if self.run is not None and self.run.stepped(self.table):
-            self.task_out.publish(String(data=self.run.report()))
+            self.task_out.publish(String(data=self.run.report(self.table)))
 
     def _retry(self) -> None:
         running = self.run is not None and self.run.status == RUNNING

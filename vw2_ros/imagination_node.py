@@ -34,8 +34,8 @@ class ImaginationNode(NodeBase):
 
     Config = Config
 
-    def __init__(self):
-        super().__init__('imagination')
+    def __init__(self, **options):
+        super().__init__('imagination', **options)
         self.worker = None
 
     @transition

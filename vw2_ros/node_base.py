@@ -130,8 +130,8 @@ class NodeBase(LifecycleNode):
 
     Config = BaseConfig
 
-    def __init__(self, name: str):
-        super().__init__(name)
+    def __init__(self, name: str, **options):
+        super().__init__(name, **options)
         self.health = Health()
         self.failure = ''  # why the last transition failed
         self.stage = ''

@@ -44,8 +44,8 @@ class PlannerNode(NodeBase):
 
     Config = Config
 
-    def __init__(self):
-        super().__init__('planner')
+    def __init__(self, **options):
+        super().__init__('planner', **options)
         self.instruction = ''
         self.worker = None
 

@@ -119,5 +119,10 @@ class RosRollout:
                               f'{self._report}')
         return self._report['status'] == 'succeeded', int(self._report['steps'])
 
+    @property
+    def report(self) -> dict:
+        """The table's newest word: serial, task, status, steps, robot_obs (15), scene_obs (24)."""
+        return dict(self._report)
+
     def _on_report(self, msg) -> None:
         self._report = json.loads(msg.data)

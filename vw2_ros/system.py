@@ -136,8 +136,9 @@ def robot(**given: str) -> tuple[Process, ...]:
     model = _base(a) | _weights(a)
     processes = [
         Process('camera_node', 'camera', file, _base(a) | source,
-                (('input', a['image_topic']), ('input/compressed',
-                                               f'{a["image_topic"]}/compressed'))),
+                (('input', a['image_topic']),
+                 ('input/compressed', f'{a["image_topic"]}/compressed'),
+                 ('input/camera_info', _beside(a['image_topic'], 'camera_info')))),
         Process('planner_node', 'planner', file, model | _instruction(a)),
         Process('action_node', 'action', file, model | _instruction(a) | output, commands),
     ]
@@ -158,6 +159,11 @@ def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
             raise ValueError(f'{a.name} must be one of {", ".join(a.choices)}. '
                              f'Got {out[a.name]!r}.')
     return out
+
+
+def _beside(topic: str, name: str) -> str:
+    folder = topic.rpartition('/')[0]
+    return f'{folder}/{name}' if folder or topic.startswith('/') else name
 
 
 def _base(a: dict) -> dict:

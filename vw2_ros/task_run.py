@@ -46,10 +46,12 @@ class TaskRun:
             self.status = FAILED
         return self.status != RUNNING
 
-    def report(self) -> str:
-        """JSON with serial, task, status and steps."""
+    def report(self, table: PlayTable) -> str:
+        """JSON with serial, task, status, steps, and robot_obs and scene_obs of the table."""
         return json.dumps({'serial': self.serial, 'task': self.task, 'status': self.status,
-                           'steps': self.steps, 'max_steps': self.max_steps})
+                           'steps': self.steps, 'max_steps': self.max_steps,
+                           'robot_obs': table.robot_obs().tolist(),
+                           'scene_obs': table.scene_obs().tolist()})
 
 
 def parse_reset(text: str) -> dict:

@@ -6,6 +6,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 
 | name                    | type                           | from -> to                | rate        |
 | ----------------------- | ------------------------------ | ------------------------- | ----------- |
+| input, input/compressed | any camera driver's images     | driver -> camera          | any         |
 | image_raw               | sensor_msgs/Image rgb8         | camera -> planner, action | 30 Hz       |
 | image_raw/compressed    | sensor_msgs/CompressedImage    | camera ->                 | 30 Hz       |
 | camera_info             | sensor_msgs/CameraInfo         | camera ->                 | with images |
@@ -28,6 +29,8 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 
 IMAGE = 'image_raw'
 CAMERA_INFO = 'camera_info'
+INPUT = 'input'  # of the camera node
+INPUT_INFO = 'input/camera_info'
 INSTRUCTION = 'instruction'
 LATENT_PLAN = 'latent_plan'
 PLAN_HIDDEN = 'plan_hidden'
