@@ -30,6 +30,11 @@ class Wood:
     waviness: float = 0.5
     contrast: float = 1.0
     seed: int = 0
+    grain_along: str = "x"  # or "y"
+
+    def __post_init__(self) -> None:
+        if self.grain_along not in ("x", "y"):
+            raise ValueError(f'grain_along must be "x" or "y". Got {self.grain_along!r}')
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Appearance:
 
     wood: Wood
     door: Wood
-    handle: RGB = (0.33, 0.33, 0.33)
+    handle: RGB = (0.37, 0.37, 0.37)
     robot: RGB = (1.0, 1.0, 1.0)
     floor: tuple[RGB, RGB] = ((1.0, 1.0, 1.0), (0.87, 0.87, 0.87))
     floor_tile_m: float = 0.5
@@ -129,26 +134,26 @@ def _random_wood(rng: np.random.Generator) -> Wood:
     return Wood(
         light=_rgb(light), dark=_rgb(dark), lines_per_m=float(rng.uniform(25, 120)),
         waviness=float(rng.uniform(0.0, 1.5)), contrast=float(rng.uniform(0.3, 1.2)),
-        seed=int(rng.integers(2**31)),
+        seed=int(rng.integers(2**31)), grain_along=str(rng.choice(["x", "y"])),
     )
 
 
 _LOOKS = {
     "A": Appearance(
-        wood=Wood((0.47, 0.28, 0.21), (0.34, 0.18, 0.13), 90.0, 0.3, 0.8, 11),
-        door=Wood((0.36, 0.22, 0.16), (0.27, 0.15, 0.11), 120.0, 0.3, 0.8, 12),
+        wood=Wood((0.54, 0.32, 0.22), (0.40, 0.21, 0.14), 120.0, 0.3, 0.7, 11),
+        door=Wood((0.49, 0.29, 0.20), (0.36, 0.19, 0.12), 140.0, 0.5, 0.7, 12),
     ),
     "B": Appearance(
-        wood=Wood((0.98, 0.80, 0.58), (0.87, 0.66, 0.44), 70.0, 0.1, 0.7, 21),
-        door=Wood((0.98, 0.80, 0.58), (0.87, 0.66, 0.44), 70.0, 0.1, 0.7, 21),
+        wood=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, "y"),
+        door=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, "y"),
     ),
     "C": Appearance(
-        wood=Wood((0.70, 0.47, 0.27), (0.52, 0.33, 0.18), 70.0, 0.1, 0.8, 31),
-        door=Wood((0.38, 0.22, 0.16), (0.27, 0.15, 0.11), 100.0, 0.5, 0.8, 32),
+        wood=Wood((0.75, 0.52, 0.31), (0.56, 0.37, 0.21), 90.0, 0.1, 0.8, 31, "y"),
+        door=Wood((0.54, 0.32, 0.21), (0.40, 0.22, 0.14), 120.0, 0.5, 0.8, 32),
     ),
     "D": Appearance(
-        wood=Wood((0.70, 0.52, 0.34), (0.45, 0.31, 0.19), 40.0, 1.0, 1.0, 41),
-        door=Wood((0.62, 0.46, 0.29), (0.42, 0.29, 0.18), 40.0, 1.5, 1.0, 42),
+        wood=Wood((0.78, 0.60, 0.40), (0.53, 0.38, 0.24), 70.0, 0.6, 0.9, 41),
+        door=Wood((0.72, 0.54, 0.35), (0.50, 0.36, 0.23), 50.0, 1.5, 0.8, 42),
     ),
 }
 
@@ -170,13 +175,13 @@ def _noise(rng: np.random.Generator, rows: int, cols: int, size: int) -> np.ndar
 
 @functools.lru_cache(maxsize=16)
 def wood_texture(wood: Wood) -> np.ndarray:
-    """One square metre of a wood, uint8 (512, 512, 3); the grain runs along the columns' axis x."""
+    """One square metre of a wood, uint8 (512, 512, 3)."""
     n = _WOOD_PIXELS
     rng = np.random.default_rng(wood.seed)
     bend = _noise(rng, 10, 3, n) * 0.02 * wood.waviness + _noise(rng, 30, 6, n) * 0.004
     y = np.arange(n)[:, None] / n + bend  # [m] across the grain
     lines = int(wood.lines_per_m * 4)
-    profile = np.repeat(rng.standard_normal(lines), 1)
+    profile = rng.standard_normal(lines)
     at = (y * lines / 1.4 + lines * 0.14) % (lines - 1)
     low = at.astype(int)
     part = at - low
@@ -185,6 +190,8 @@ def wood_texture(wood: Wood) -> np.ndarray:
     patch = _noise(rng, 4, 4, n)
     mix = 0.5 + wood.contrast * (0.28 * rings + 0.12 * fibre + 0.15 * patch)
     mix = np.clip(mix, 0.0, 1.0)[..., None]  # (n, n, 1)
+    if wood.grain_along == "y":
+        mix = mix.swapaxes(0, 1)
     rgb = np.array(wood.dark) * (1 - mix) + np.array(wood.light) * mix
     return (255 * np.clip(rgb, 0, 1)).astype(np.uint8)
 

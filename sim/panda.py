@@ -89,7 +89,7 @@ def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
         )
     # the body of the wrist camera, which the fixed camera sees too
     housing = write_obj(
-        path.parent / "wrist_camera.obj", box_faces((-0.07, 0, 0.0), (0.025, 0.09, 0.025))
+        path.parent / "wrist_camera.obj", box_faces((-0.122, 0, 0.0), (0.02, 0.08, 0.02))
     )
     text = text.replace(
         "</robot>",

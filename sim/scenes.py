@@ -124,7 +124,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType({
         block_kinds={"red": "middle", "blue": "big", "pink": "small"},
         spawn=_spawn((-0.20, 0.35), *_AD_SHELF),
         default_blocks={
-            "red": (0.08, 0.09, 0.461, 1.9), "blue": (-0.235, 0.075, 0.461, 1.75),
+            "red": (0.08, 0.09, 0.461, 1.9), "blue": (-0.185, 0.085, 0.461, 1.1),
             "pink": (-0.185, -0.135, 0.46, 0.65),
         },
     ),
@@ -144,7 +144,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType({
         block_kinds={"red": "big", "blue": "small", "pink": "middle"},
         spawn=_spawn((0.0, 0.35), (-0.12, 0.06), (0.15, 0.30)),
         default_blocks={
-            "red": (0.03, 0.09, 0.461, 0.9), "blue": (0.01, -0.12, 0.46, 0.65),
+            "red": (0.045, 0.085, 0.461, 0.85), "blue": (0.01, -0.12, 0.46, 0.65),
             "pink": (0.22, 0.09, 0.461, 1.5),
         },
     ),
@@ -154,7 +154,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType({
         block_kinds={"red": "middle", "blue": "small", "pink": "big"},
         spawn=_spawn((0.0, 0.35), *_AD_SHELF),
         default_blocks={
-            "red": (0.02, -0.12, 0.46, 0.65), "blue": (-0.16, 0.09, 0.461, 1.0),
+            "red": (0.011, -0.13, 0.46, -0.68), "blue": (-0.16, 0.09, 0.461, 1.0),
             "pink": (0.07, 0.09, 0.461, 1.5),
         },
     ),
@@ -268,13 +268,22 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
             top.append(Box((0.5 * (x0 + x1), -0.17, 0.367), (x1 - x0, 0.02, 0.07)))
     for x in (-0.43, 0.43):
         top.append(Box((x, 0.0, 0.367), (0.02, 0.36, 0.07)))
+    # a lip over the drawer's front hides the gap above it
+    top.append(Box((dx, -0.1785, 0.419), (0.444, 0.004, 0.042), solid=False))
+    top.append(  # the rim around the button
+        Cylinder((scene.button_x, -0.12, TABLE_TOP + 0.009), 0.039, 0.018, solid=False)
+    )
+    # the slots that the switch's arms run in
+    for x in (scene.switch_x - 0.05, scene.switch_x + 0.05):
+        top.append(Box((x, _slope_y(0.545) - 0.0005, 0.545), (0.004, 0.002, 0.11), "slot", -LEAN,
+                       solid=False))
     for x in (-0.41, 0.41):
         for y in (-0.15, 0.15):
-            top.append(Box((x, y, 0.19), (0.055, 0.055, 0.36)))
+            top.append(Box((x, y, 0.19), (0.04, 0.04, 0.38)))
 
     drawer = (
         Box((0.0, -0.06, 0.321), (0.44, 0.24, 0.042), "door"),
-        Box((0.0, -0.172, 0.35), (0.44, 0.018, 0.098), "door"),
+        Box((0.0, -0.17125, 0.35), (0.44, 0.0165, 0.098), "door"),
         Box((0.0, 0.054, 0.365), (0.44, 0.012, 0.07), "door"),
         Box((-0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
         Box((0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
@@ -283,9 +292,9 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
         Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
         Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
     )
-    centre = 0.5 * scene.slider_range  # of the closed door, from the joint's frame
+    centre = 0.14  # of the handle on the closed door, from the joint's frame
     slider = (
-        Box((centre, 0.006, 0.007), (0.26, 0.228, 0.012), "door"),
+        Box((centre - 0.006, 0.006, 0.007), (0.282, 0.228, 0.012), "door"),
         Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), "handle"),
         Box((centre, 0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
         Box((centre, -0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
@@ -310,8 +319,7 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
         Link(
             "button",
             (
-                Cylinder((0.0, 0.0, 0.0225), 0.035, 0.045, "wood"),
-                Cylinder((0.0, 0.0, 0.046), 0.035, 0.002, "button", solid=False),
+                Cylinder((0.0, 0.0, 0.0245), 0.035, 0.045, "button"),
             ),
             (scene.button_x, -0.12, TABLE_TOP), 0.0, (0.0, 0.0, -1.0), BUTTON_TRAVEL, 0.1,
         ),

@@ -122,7 +122,11 @@ class Stage:
     def _paint_table(
         self, engine: Engine, body: int, materials: dict[str, list[str]], textures: dict[str, int]
     ) -> None:
-        plain = {"handle": (*self.appearance.handle, 1.0), "button": (0.0, 0.0, 0.0, 1.0)}
+        plain = {
+            "handle": (*self.appearance.handle, 1.0),
+            "button": (0.0, 0.0, 0.0, 1.0),
+            "slot": (*(0.5 * c for c in self.appearance.wood.dark), 1.0),
+        }
         index = {j.link: j.index for j in engine.joints(body)}
         for link, kinds in materials.items():
             for shape, material in enumerate(kinds):
