@@ -16,7 +16,7 @@ from .cameras import Jitter
 
 RGB = tuple[float, float, float]
 FLOOR_HALF = 4.0  # the drawn floor reaches so far from the origin [m]
-_WOOD_PIXELS = 512  # per metre
+_WOOD_PIXELS = 256  # per metre
 _FLOOR_PIXELS = 512
 
 
@@ -175,7 +175,7 @@ def _noise(rng: np.random.Generator, rows: int, cols: int, size: int) -> np.ndar
 
 @functools.lru_cache(maxsize=16)
 def wood_texture(wood: Wood) -> np.ndarray:
-    """One square metre of a wood, uint8 (512, 512, 3)."""
+    """One square metre of a wood, uint8 (256, 256, 3)."""
     n = _WOOD_PIXELS
     rng = np.random.default_rng(wood.seed)
     bend = _noise(rng, 10, 3, n) * 0.02 * wood.waviness + _noise(rng, 30, 6, n) * 0.004
@@ -186,7 +186,7 @@ def wood_texture(wood: Wood) -> np.ndarray:
     low = at.astype(int)
     part = at - low
     rings = profile[low] * (1 - part) + profile[low + 1] * part
-    fibre = _noise(rng, n // 3, 24, n)
+    fibre = _noise(rng, n // 2, 24, n)
     patch = _noise(rng, 4, 4, n)
     mix = 0.5 + wood.contrast * (0.28 * rings + 0.12 * fibre + 0.15 * patch)
     mix = np.clip(mix, 0.0, 1.0)[..., None]  # (n, n, 1)

@@ -66,14 +66,15 @@ class Stage:
             colour: write_obj(folder / f"block_{colour}.obj", box_faces((0, 0, 0), size))
             for colour, size in scene.block_sizes.items()
         }
-        self._still = Engine()
-        self._moving = Engine()
+        self._still: Engine | None = None
+        self._moving: Engine | None = None
         self.set_appearance(appearance)
 
     def close(self) -> None:
         """Free both worlds."""
-        self._still.close()
-        self._moving.close()
+        for engine in (self._still, self._moving):
+            if engine is not None:
+                engine.close()
 
     # -------------------------------------------------------------- looks
 
@@ -93,8 +94,9 @@ class Stage:
         }
         robot = (*look.robot, 1.0)
 
-        engine = self._still
-        engine.clear()
+        # an engine keeps every image that it has read by its name until it is closed
+        self.close()
+        engine = self._still = Engine()
         textures = {name: engine.load_texture(str(path)) for name, path in files.items()}
         # what is drawn later is shaded only where it is seen: the floor comes last
         table = engine.load_urdf(str(self._still_urdf), fixed=True)
@@ -105,8 +107,7 @@ class Stage:
         floor = engine.add_visual_mesh(str(self._floor_obj))
         engine.paint(floor, -1, texture=textures["floor"])
 
-        engine = self._moving
-        engine.clear()
+        engine = self._moving = Engine()
         textures = {name: engine.load_texture(str(files[name])) for name in ("wood", "door")}
         self._panda = Panda(engine, self._panda_urdf)
         for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
