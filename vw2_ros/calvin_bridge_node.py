@@ -22,6 +22,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.tasks import check_task
 
 from . import convert, topics
 from .camera_model import camera_info
@@ -70,6 +71,8 @@ class CalvinBridgeNode(NodeBase):
     def parameters_set(self, values):
         if 'reset_state' in values:
             parse_reset(values['reset_state'])
+        if values.get('task'):
+            check_task(values['task'])
 
     @transition
     def on_configure(self):

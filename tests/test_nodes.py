@@ -1,0 +1,501 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The nodes, real ones over DDS, in this process: what they do and what they refuse."""
+
+import array
+import dataclasses
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from ros_helpers import Bench, state, tiny_weights  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState  # noqa: E402
+from std_msgs.msg import Float64MultiArray, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
+
+from vw2_ros import convert, plan_message, topics  # noqa: E402
+from vw2_ros.action_node import ActionNode  # noqa: E402
+from vw2_ros.calvin_bridge_node import CalvinBridgeNode  # noqa: E402
+from vw2_ros.camera_node import CameraNode  # noqa: E402
+from vw2_ros.imagination_node import ImaginationNode  # noqa: E402
+from vw2_ros.kinematics import REST_JOINTS  # noqa: E402
+from vw2_ros.node_base import parameter_name  # noqa: E402
+from vw2_ros.planner_node import PlannerNode  # noqa: E402
+
+ALL = (ActionNode, CalvinBridgeNode, CameraNode, ImaginationNode, PlannerNode)
+SIZE = 32
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    return tiny_weights(tmp_path_factory.mktemp('weights') / 'tiny', SIZE)
+
+
+@pytest.fixture
+def bench():
+    made = Bench()
+    yield made
+    made.close()
+
+
+def image(node, seed=0, size=SIZE):
+    rgb = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return convert.numpy_to_image(rgb, 'rgb8', frame_id='lens',
+                                  stamp_ns=node.get_clock().now().nanoseconds)
+
+
+def diagnosed(bench, name):
+    """Return a function that gives the newest (level, message) of a node."""
+    heard = bench.hear(DiagnosticArray, topics.DIAGNOSTICS, 10)
+
+    def newest():
+        own = [s for m in heard for s in m.status if s.name == name]
+        return (own[-1].level[0], own[-1].message) if own else (-1, '')
+    return newest
+
+
+# ------------------------------------------------------------------ all nodes
+
+@pytest.mark.parametrize('node_class', ALL)
+def test_parameters_are_described_and_typed(node_class, bench):
+    node = bench.add(node_class, wait=False, autostart=False)
+    for field in dataclasses.fields(node_class.Config):
+        descriptor = node.describe_parameter(parameter_name(field))
+        assert len(descriptor.description) > 5, field.name
+        number = isinstance(field.default, (int, float)) and not isinstance(field.default, bool)
+        assert bool(descriptor.floating_point_range or descriptor.integer_range) == number, field
+    bench.spin(0.2)
+    assert state(node) == 'unconfigured'  # autostart is off
+
+
+def test_a_fixed_parameter_is_refused_once_configured(bench):
+    node = bench.add(CameraNode, source='topic')
+    refused = node.set_parameters([Parameter('width', value=64)])[0]
+    assert not refused.successful and 'clean it up first' in refused.reason
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert node.set_parameters([Parameter('width', value=64)])[0].successful
+    node.trigger_configure()
+    assert node.config.width == 64
+
+
+def test_a_refused_config_is_told_and_the_node_stays(bench):
+    newest = diagnosed(bench, 'camera')
+    node = bench.add(CameraNode, wait=False, source='telepathy')
+    assert bench.until(lambda: newest()[0] == 2)
+    assert "source must be one of topic, compressed, device, file. Got 'telepathy'" in newest()[1]
+    assert state(node) == 'unconfigured'
+
+
+def test_incompatible_qos_reaches_the_diagnostics(bench):
+    node = bench.add(CameraNode, source='topic')
+    bench.hear(Image, topics.IMAGE, topics.latched())  # ours is volatile
+    assert bench.until(lambda: 'incompatible QoS' in node.health.complaint(node.now_s()))
+
+
+# --------------------------------------------------------------------- camera
+
+def test_camera_resizes_and_keeps_the_stamp(bench):
+    bench.add(CameraNode, source='topic', width=SIZE, height=SIZE, compressed_out=True)
+    images = bench.hear(Image, topics.IMAGE, topics.newest())
+    jpegs = bench.hear(CompressedImage, topics.compressed(topics.IMAGE), topics.newest())
+    infos = bench.hear(CameraInfo, topics.CAMERA_INFO, topics.newest())
+    source = bench.peer.create_publisher(Image, topics.INPUT, topics.reliable(1))
+    info = bench.peer.create_publisher(CameraInfo, topics.INPUT_INFO, topics.reliable(1))
+    rgb = np.zeros((48, 64, 3), np.uint8)
+    rgb[:, 32:] = 200
+    sent = convert.numpy_to_image(rgb, 'rgb8', stamp_ns=7_000_000_123, frame_id='lens')
+    calibration = CameraInfo(width=64, height=48, k=[50.0, 0, 32, 0, 50.0, 24, 0, 0, 1])
+
+    def send():
+        info.publish(calibration)
+        source.publish(sent)
+    assert bench.until(lambda: images and jpegs and infos, each=send)
+    got = convert.image_to_rgb(images[0])
+    assert got.shape == (SIZE, SIZE, 3) and got[16, 8].max() == 0 and got[16, 24].min() == 200
+    assert convert.stamp_to_ns(images[0].header.stamp) == 7_000_000_123
+    assert images[0].header.frame_id == 'lens'
+    assert np.abs(convert.compressed_to_rgb(jpegs[0]).astype(int) - got).max() < 20
+    assert infos[0].width == SIZE and infos[0].k[0] == pytest.approx(50 * SIZE / 48)
+    assert infos[0].k[2] == pytest.approx(SIZE / 2)
+
+
+def test_camera_refuses_what_is_no_picture(bench):
+    newest = diagnosed(bench, 'camera')
+    node = bench.add(CameraNode, source='topic')
+    source = bench.peer.create_publisher(Image, topics.INPUT, topics.reliable(1))
+    bad = Image(width=4, height=4, encoding='rgb8', step=12, data=array.array('B', bytes(5)))
+    assert bench.until(lambda: node.health.counters['input refused'], each=lambda:
+                       source.publish(bad))
+    assert bench.until(lambda: newest()[0] in (1, 2))
+    assert state(node) == 'active'
+
+
+def test_camera_plays_a_file_and_says_when_it_ends(bench, tmp_path):
+    path = str(tmp_path / 'clip.avi')
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 30, (64, 48))
+    for _ in range(20):
+        writer.write(np.full((48, 64, 3), 90, np.uint8))
+    writer.release()
+    newest = diagnosed(bench, 'camera')
+    images = bench.hear(Image, topics.IMAGE, topics.newest())
+    bench.add(CameraNode, source='file', file=path, width=SIZE, height=SIZE)
+    assert bench.until(lambda: newest() == (2, f'{path} has ended'))
+    assert images and convert.image_to_rgb(images[-1]).shape == (SIZE, SIZE, 3)
+
+
+def test_camera_without_a_device_is_told(bench):
+    newest = diagnosed(bench, 'camera')
+    bench.add(CameraNode, wait=False, source='device', device='/dev/video99')
+    assert bench.until(lambda: newest()[0] == 2)
+    assert '/dev/video99 must be a V4L2 device or a video file' in newest()[1]
+
+
+# -------------------------------------------------------------------- planner
+
+def test_plans_bear_the_stamp_of_their_image(bench, weights):
+    node = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
+    codes = bench.hear(Image, topics.LATENT_PLAN, topics.reliable())
+    hidden = bench.hear(Image, topics.PLAN_HIDDEN, topics.reliable())
+    camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+    stamps, seeds = set(), iter(range(10**6))
+
+    def send():
+        msg = image(bench.peer, next(seeds))
+        stamps.add(convert.stamp_to_ns(msg.header.stamp))
+        camera.publish(msg)
+    assert bench.until(lambda: len(codes) > 2 and len(hidden) > 2, each=send)
+    first = plan_message.codes_from_message(codes[0], (4, 4), 12)
+    assert first.stamp_ns in stamps
+    assert first.instruction_id == plan_message.instruction_id('open the drawer')
+    assert plan_message.hidden_from_message(hidden[0], (4, 16)).stamp_ns == first.stamp_ns
+    node.diagnose()
+    assert node.health.values['codes used'] >= 1
+
+
+def test_planner_reports_silence_freeze_and_bad_images(bench, weights):
+    newest = diagnosed(bench, 'planner')
+    node = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
+    hidden = bench.hear(Image, topics.PLAN_HIDDEN, topics.reliable())
+    assert bench.until(lambda: 'nothing ever came on' in newest()[1])
+    camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+    frozen = image(bench.peer)
+
+    def restamped():
+        frozen.header.stamp = bench.peer.get_clock().now().to_msg()
+        camera.publish(frozen)
+    assert bench.until(lambda: 'camera frozen' in newest()[1], each=restamped)
+    count = len(hidden)
+    bench.spin(0.3, each=restamped)
+    assert len(hidden) <= count + 1
+    assert bench.until(lambda: newest()[0] == 2 and 'camera silent' in newest()[1])
+    large = image(bench.peer, size=2 * SIZE)
+    assert bench.until(lambda: node.health.counters['plan refused'], each=lambda: camera.publish(
+        convert.numpy_to_image(convert.image_to_rgb(large), 'rgb8',
+                               stamp_ns=bench.peer.get_clock().now().nanoseconds)))
+    assert f'({SIZE}, {SIZE}, 3)' in node.health.complaint(node.now_s())
+
+
+def test_planner_refuses_empty_and_unknown_instructions(bench, weights):
+    newest = diagnosed(bench, 'planner')
+    node = bench.add(PlannerNode, weights=weights)
+    camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+    say = bench.peer.create_publisher(String, topics.INSTRUCTION, topics.latched())
+    hidden = bench.hear(Image, topics.PLAN_HIDDEN, topics.reliable())
+    seeds = iter(range(10**6))
+
+    def send():
+        camera.publish(image(bench.peer, next(seeds)))
+    assert bench.until(lambda: newest()[1] == 'no instruction', each=send)
+    say.publish(String(data='xylophone zebra quartz'))
+    assert bench.until(lambda: 'unknown instruction' in newest()[1]
+                       or 'unknown instruction' in node.health.complaint(node.now_s()), each=send)
+    assert not hidden
+    refused = node.set_parameters([Parameter('instruction', value='xylophone')])[0]
+    assert not refused.successful and 'say it in other words' in refused.reason
+    say.publish(String(data='push the red block left'))
+    assert bench.until(lambda: hidden, each=send)
+
+
+def test_missing_weights_are_told(bench):
+    newest = diagnosed(bench, 'planner')
+    node = bench.add(PlannerNode, wait=False, weights='no_such_weights')
+    assert bench.until(lambda: newest()[0] == 2, 30)
+    assert 'no_such_weights' in newest()[1] and state(node) == 'inactive'
+
+
+# --------------------------------------------------------------------- action
+
+class Robot:
+    """Publishes joints, images and plans as a robot and a planner would."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.joints_out = bench.peer.create_publisher(JointState, topics.JOINT_STATES,
+                                                      topics.reliable(1))
+        self.camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+        self.plans = bench.peer.create_publisher(Image, topics.PLAN_HIDDEN, topics.reliable())
+        self.commands = bench.hear(JointTrajectory, topics.JOINT_COMMANDS, topics.reliable())
+        self.rng = np.random.default_rng(0)
+        self.send_plans = self.send_joints = self.send_images = True
+        self.instruction = 'open the drawer'
+
+    def __call__(self):
+        now_ns = self.bench.peer.get_clock().now().nanoseconds
+        if self.send_joints:
+            self.joints_out.publish(convert.joints_to_message(
+                topics.ARM_JOINTS[::-1], REST_JOINTS[::-1], stamp_ns=now_ns))  # by name
+        if self.send_images:
+            self.camera.publish(convert.numpy_to_image(
+                self.rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 'rgb8', stamp_ns=now_ns))
+        if self.send_plans:
+            self.plans.publish(plan_message.hidden_to_message(
+                self.rng.normal(size=(4, 16)).astype(np.float32), now_ns, self.instruction))
+
+    def positions(self):
+        return np.array([m.points[0].positions for m in self.commands])
+
+
+@pytest.fixture
+def action(bench, weights):
+    node = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    return node, Robot(bench), diagnosed(bench, 'action')
+
+
+def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 40, 20, each=robot)
+    q = robot.positions()
+    assert q.shape[1] == 8 and np.abs(q[0, :7] - REST_JOINTS).max() < 0.1
+    assert np.abs(q[-1, :7] - q[0, :7]).max() > 1e-4
+    speed = np.abs(np.diff(q[:, :7], axis=0)) / node.limits.period_s
+    assert (speed <= node.limits.velocity_rad_s + 1e-9).all()
+    assert robot.commands[0].joint_names == [*topics.ARM_JOINTS, 'panda_finger_joint1']
+    robot.send_plans = False
+    assert bench.until(lambda: newest()[0] == 2, each=robot)
+    assert 'plan_hidden is' in newest()[1]
+    bench.spin(1.0, each=robot)
+    held = robot.positions()
+    np.testing.assert_array_equal(held[-1, :7], held[-5, :7])  # the last commanded target
+
+
+def test_action_says_what_it_waits_for(bench, action):
+    node, robot, newest = action
+    robot.send_joints = False
+    assert bench.until(lambda: 'nothing ever came on' in newest()[1]
+                       and 'joint_states' in newest()[1], each=robot)
+    assert not robot.commands
+
+
+@pytest.mark.parametrize('fault', ['silent', 'frozen'])
+def test_action_holds_when_the_camera_fails(bench, action, fault):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.send_images = False
+    still = convert.numpy_to_image(np.zeros((8, 8, 3), np.uint8), 'rgb8')
+
+    def broken():
+        robot()
+        if fault == 'frozen':
+            still.header.stamp = bench.peer.get_clock().now().to_msg()
+            robot.camera.publish(still)
+    wanted = 'frozen' if fault == 'frozen' else 'image_raw is'
+    assert bench.until(lambda: newest()[0] == 2 and wanted in newest()[1], each=broken)
+    assert node.command.status == 'holding'
+
+
+def test_stop_and_rearm(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 10, 20, each=robot)
+    assert bench.call(Trigger, topics.STOP).success
+    assert bench.until(lambda: newest()[0] == 2 and 'stopped' in newest()[1], each=robot)
+    bench.spin(0.5, each=robot)
+    held = robot.positions()
+    np.testing.assert_array_equal(held[-1, :7], held[-3, :7])
+    assert node.command.status == 'stopped'
+    assert bench.call(Trigger, topics.REARM).success
+    count = len(robot.commands)
+    assert bench.until(lambda: len(robot.commands) > count + 20, each=robot)
+    q = robot.positions()[count - 3:, :7]
+    assert np.abs(q[-1] - q[0]).max() > 1e-4, 'it moves again'
+    assert (np.abs(np.diff(q, axis=0)) <= node.limits.velocity_rad_s * node.limits.period_s
+            + 1e-9).all(), 'without a jump'
+
+
+def test_action_drops_malformed_and_foreign_plans(bench, action):
+    node, robot, _ = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.send_plans = False
+    bench.spin(0.3, each=robot)
+    now_ns = bench.peer.get_clock().now().nanoseconds
+    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x')
+    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x')
+    infinite = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns,
+                                              'open the drawer')
+    data = np.full((4, 16), np.nan, np.float32)
+    infinite.data = array.array('B', data.tobytes())
+    accepted = node.loop.counts['plans']
+    for msg in (good, broken, infinite, Image()):
+        robot.plans.publish(msg)
+        bench.spin(0.15, each=robot)
+    assert node.loop.counts['plans'] == accepted
+    assert node.loop.counts['other_instruction'] == 1
+    assert node.health.counters['plan_hidden refused'] == 2
+    assert node.health.counters['plan refused'] >= 2
+
+
+def test_no_limits_no_start(bench, weights, tmp_path):
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False, weights=weights, limits=str(tmp_path / 'none.yaml'))
+    assert bench.until(lambda: newest()[0] == 2)
+    assert 'limits are mandatory' in newest()[1]
+
+
+@pytest.mark.parametrize('output, kind, topic', [
+    ('positions', Float64MultiArray, topics.POSITION_COMMANDS),
+    ('joint_state', JointState, topics.JOINT_COMMANDS)])
+def test_other_outputs(bench, weights, output, kind, topic):
+    bench.add(ActionNode, weights=weights, output=output, instruction='open the drawer')
+    heard = bench.hear(kind, topic, topics.reliable())
+    robot = Robot.__new__(Robot)
+    peer = bench.peer
+    robot.bench, robot.rng, robot.instruction = bench, np.random.default_rng(0), 'open the drawer'
+    robot.joints_out = peer.create_publisher(JointState, topics.JOINT_STATES, topics.reliable(1))
+    robot.camera = peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+    robot.plans = peer.create_publisher(Image, topics.PLAN_HIDDEN, topics.reliable())
+    robot.send_plans = robot.send_joints = robot.send_images = True
+    assert bench.until(lambda: len(heard) > 3, 20, each=robot)
+    values = heard[0].data if output == 'positions' else heard[0].position
+    assert len(values) == 8 and np.abs(np.array(values[:7]) - REST_JOINTS).max() < 0.2
+
+
+# ---------------------------------------------------------------- imagination
+
+def test_imagination_shows_the_plan_of_an_image(bench, weights):
+    bench.add(ImaginationNode, weights=weights, period_s=0.0)
+    frames = bench.hear(Image, topics.IMAGINED, topics.reliable())
+    camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
+    plans = bench.peer.create_publisher(Image, topics.LATENT_PLAN, topics.reliable(1))
+    seen = image(bench.peer)
+    stamp_ns = convert.stamp_to_ns(seen.header.stamp)
+    codes = plan_message.codes_to_message(np.arange(16).reshape(4, 4) % 12, stamp_ns, 'lift')
+
+    def send():
+        if not frames:
+            camera.publish(seen)
+            plans.publish(codes)
+    assert bench.until(lambda: len(frames) >= 3, 20, each=send)
+    assert convert.image_to_rgb(frames[0]).shape == (SIZE, SIZE, 3)
+    assert convert.stamp_to_ns(frames[0].header.stamp) > stamp_ns
+
+
+# ----------------------------------------------------------------- play table
+
+def test_table_in_real_time(bench):
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1, image_size=SIZE)
+    joints = bench.hear(JointState, topics.JOINT_STATES, topics.reliable())
+    images = bench.hear(Image, 'static/image_raw', topics.newest())
+    infos = bench.hear(CameraInfo, 'static/camera_info', topics.newest())
+    assert bench.until(lambda: len(joints) > 10 and images and infos)
+    assert joints[0].name == [*topics.ARM_JOINTS, *topics.FINGER_JOINTS]
+    np.testing.assert_allclose(joints[0].position[:7], REST_JOINTS, atol=1e-3)
+    assert convert.image_to_rgb(images[0]).std() > 10
+    assert infos[0].k[0] == pytest.approx(SIZE / 2 / np.tan(np.radians(5)))
+    # a joint command moves it there
+    commands = bench.peer.create_publisher(JointTrajectory, topics.JOINT_COMMANDS,
+                                           topics.reliable(1))
+    names = (*topics.ARM_JOINTS, topics.FINGER_JOINTS[0])
+    target = np.append(REST_JOINTS, 0.0)
+    target[0] += 0.2
+    assert bench.until(lambda: abs(node.table.joint_positions()[0] - target[0]) < 0.01
+                       and node.table.gripper_width() < 0.01,
+                       each=lambda: commands.publish(convert.trajectory_to_message(names, target)))
+    # so does a relative action
+    actions = bench.peer.create_publisher(Float64MultiArray, topics.REL_ACTIONS, topics.reliable())
+    z = node.table.robot_obs()[2]
+    assert bench.until(lambda: node.table.robot_obs()[2] > z + 0.02, each=lambda:
+                       actions.publish(convert.floats_to_message([0, 0, 0.3, 0, 0, 0, 1.0])))
+    before = node.table.steps
+    actions.publish(convert.floats_to_message([0, 0, np.nan, 0, 0, 0, 1.0]))
+    actions.publish(convert.floats_to_message([0, 0, 0.1, 0, 0, 0, 0.5]))
+    commands.publish(convert.trajectory_to_message(names[:5], target[:5]))
+    assert bench.until(lambda: node.health.counters['rel_actions refused'] == 2
+                       and node.health.counters['joint_commands refused'] == 1)
+    assert bench.until(lambda: node.table.steps > before + 5)
+
+
+def test_table_resets_to_a_state(bench):
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1)
+    bad = node.set_parameters([Parameter('reset_state', value='{"scene_obs": [1, 2]}')])[0]
+    assert not bad.successful and 'scene_obs must be 24 finite numbers' in bad.reason
+    bad = node.set_parameters([Parameter('reset_state', value='drawer open')])[0]
+    assert not bad.successful and 'must be JSON' in bad.reason
+    scene_obs = node.table.scene_obs()
+    scene_obs[1] = 0.2
+    good = node.set_parameters([Parameter('reset_state', value=json.dumps(
+        {'scene_obs': scene_obs.tolist()}))])[0]
+    assert good.successful
+    assert bench.call(Trigger, topics.RESET).success
+    assert node.table.scene_obs()[1] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_a_second_simulator_is_refused(bench):
+    first = bench.add(CalvinBridgeNode, discovery_s=0.1)
+    newest = diagnosed(bench, 'calvin_bridge')
+    second = bench.add(CalvinBridgeNode, wait=False, discovery_s=2.0)
+    assert bench.until(lambda: second.failure)
+    assert 'already has a publisher' in second.failure and state(second) == 'unconfigured'
+    assert state(first) == 'active' and newest() is not None
+    # one that comes later all the same: the table stands still
+    other = bench.peer.create_publisher(JointState, topics.JOINT_STATES, topics.reliable(1))
+    assert bench.until(lambda: first.other)
+    steps = first.table.steps
+    bench.spin(0.3)
+    assert first.table.steps == steps
+    bench.peer.destroy_publisher(other)
+    assert bench.until(lambda: first.table.steps > steps)
+
+
+def test_lockstep_waits_for_the_command_with_its_stamp(bench):
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1, lockstep=True, image_size=SIZE,
+                     image_every=2, retry_s=0.5)
+    joints = bench.hear(JointState, topics.JOINT_STATES, topics.reliable())
+    images = bench.hear(Image, 'static/image_raw', topics.reliable())
+    reports = bench.hear(String, topics.TASK_STATE, topics.latched())
+    commands = bench.peer.create_publisher(JointTrajectory, topics.JOINT_COMMANDS,
+                                           topics.reliable())
+    names = (*topics.ARM_JOINTS, topics.FINGER_JOINTS[0])
+    target = np.append(REST_JOINTS, 0.04)
+    bench.spin(0.3)
+    assert not joints, 'nothing before a task has begun'
+    assert node.set_parameters([Parameter('task', value='open_drawer'),
+                                Parameter('max_steps', value=4)])[0].successful
+    assert bench.call(Trigger, topics.START_TASK).message == '1'
+    assert bench.until(lambda: joints)
+    bench.spin(0.2)
+    assert node.table.steps == 0
+    commands.publish(convert.trajectory_to_message(names, target, stamp_ns=5))
+    bench.spin(0.2)
+    assert node.table.steps == 0, 'another stamp'
+    assert bench.until(lambda: len(joints) > 1, 5), 'said again after a while'
+    answered = set()
+
+    def answer():
+        stamp_ns = convert.stamp_to_ns(joints[-1].header.stamp)
+        if stamp_ns not in answered:
+            answered.add(stamp_ns)
+            commands.publish(convert.trajectory_to_message(names, target, stamp_ns=stamp_ns))
+    assert bench.until(lambda: json.loads(reports[-1].data)['status'] == 'failed', each=answer)
+    assert node.table.steps == 4 and json.loads(reports[-1].data)['steps'] == 4
+    # an image at the first step and at every second one, with the stamp of the joints
+    stamps = sorted({convert.stamp_to_ns(m.header.stamp) for m in joints})
+    assert sorted({convert.stamp_to_ns(m.header.stamp) for m in images}) == stamps[::2]
+    bad = node.set_parameters([Parameter('task', value='open_drawr')])[0]
+    assert not bad.successful and 'open_drawer' in bad.reason
