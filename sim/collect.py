@@ -1,207 +1,308 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Play-like demonstrations of the scripted expert, written in CALVIN's on-disk format.
+"""Demonstrations by the scripted expert, in CALVIN's on-disk format.
 
-A session is one reset followed by task after task without another, as people play: each next task
-is one that can be started from where the last one ended. In about every second task the arm is
-bumped: some random steps that are not recorded, after which the expert finds back. So the data
-shows how to recover, and every recorded frame is followed by clean actions.
+A session is play-like: one reset, then task after task without another, each one whose
+precondition holds, the rarest so far first. In about half of the tasks the arm is bumped off its
+way; the bump itself is not recorded, so what follows every recorded frame is what the expert meant
+to do. The session's number and the seed decide everything, so the data do not depend on the number
+of workers, and a collection that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor, as_completed
 import dataclasses
-from multiprocessing import get_context
+import multiprocessing
+import os
 from pathlib import Path
+import signal
+import time
 
 import numpy as np
 
 from .appearance import Appearance
 from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
-from .expert import COLOURS, Expert, prepare
-from .phrases import train_phrases
+from .expert import CLOSE, OPEN, Expert, prepare, settle
+from .long_horizon import initial_states, scene_obs_for
 from .play_table import PlayTable
-from .scenes import get_scene
+from .scenes import SCENES, random_scene_obs
 from .tasks import TASKS, TaskOracle, held_block
 
-VALIDATION_EVERY = 25  # one session in so many goes to the validation split
-TASK_STEPS = 240  # the expert gives up after so many [control steps of 1/30 s]
-STATIC_SIZE, GRIPPER_SIZE = 200, 84  # CALVIN's pictures [px]
-HAND_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
+COLOURS = ('red', 'blue', 'pink')
+SPLITS = ('training', 'validation')
+TASK_STEPS = 200  # a task that takes longer has failed
+BUMP_SHARE = 0.5  # of the tasks
+HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
 
 @dataclasses.dataclass(frozen=True)
-class PlayConfig:
-    """How sessions are played.
+class Plan:
+    """What to collect. The same plan gives the same data.
 
     Attributes:
-        tasks: tasks after one reset. bump: chance that the arm is bumped during a task.
-        bump_steps: shortest and longest bump [control steps].
-        linger: most control steps that the arm goes on after the oracle's verdict.
-        shards: image side of compressed shards [px]; 0: one npz a frame as CALVIN has it.
-        randomize: draw the look anew for every session.
+        scenes: letters; session k plays in scene k modulo their number.
+        seed: of everything that is drawn.
+        randomize: draw the look of each session.
+        tasks_per_session: how many tasks follow one reset.
+        shards: side of the images in shards [px]; 0: one npz per frame, all of CALVIN's images.
+        image_size: side of the static images where there are no shards [px].
+        depth: also record depth (without shards).
     """
 
-    tasks: int = 8
-    bump: float = 0.5
-    bump_steps: tuple[int, int] = (4, 14)
-    linger: int = 4
-    shards: int = 0
+    scenes: str = 'D'
+    seed: int = 0
     randomize: bool = False
+    tasks_per_session: int = 30
+    shards: int = 0
+    image_size: int = 200
+    depth: bool = False
 
-    def __post_init__(self) -> None:
-        if self.tasks < 1:
-            raise ValueError(f'tasks must be at least 1. Got {self.tasks}.')
-        if not 0.0 <= self.bump <= 1.0:
-            raise ValueError(f'bump must lie in [0, 1]. Got {self.bump}.')
-        if self.shards and not 16 <= self.shards <= 1024:
-            raise ValueError(f'shards must be 0 or an image side of 16 to 1024 px. '
-                             f'Got {self.shards}.')
+    def __post_init__(self):
+        unknown = [s for s in self.scenes if s not in SCENES]
+        if unknown or not self.scenes:
+            raise ValueError(f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}')
+        for name in ('shards', 'seed'):
+            if getattr(self, name) < 0:
+                raise ValueError(f'{name} must not be negative. Got {getattr(self, name)}')
+        for name in ('tasks_per_session', 'image_size'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name} must be at least 1. Got {getattr(self, name)}')
 
 
-class Player:
-    """Plays one session: the expert acts, the writer keeps what was seen and commanded."""
+# ---------------------------------------------------------------- one session
 
-    def __init__(self, table: PlayTable, writer: SessionWriter, config: PlayConfig,
-                 rng: np.random.Generator):
-        self.table = table
-        self.writer = writer
-        self.config = config
-        self.rng = rng
-        self.oracle = TaskOracle(table.scene.name)
-        self.played: list[str] = []
 
-    def play(self, first: str) -> None:
-        """Play `config.tasks` tasks, beginning with `first`."""
-        task = first
-        prepare(self.table, task, self.rng)
-        for _ in range(self.config.tasks):
-            solved = self._task(task)
-            self.played.append(task)
-            task = self._next() if solved else None
-            if task is None:
-                self.writer.cut()
-                task = str(self.rng.choice(TASKS))
-                prepare(self.table, task, self.rng)
+def startable(oracle: TaskOracle, state) -> list[str]:
+    """The tasks that can begin now, also while a block on the table is still between the fingers.
 
-    def _next(self) -> str | None:
-        """A task that can be started now, those played least first."""
-        state = self.table.state()
-        choices = [t for t in TASKS if self.oracle.can_start(t, state)]
-        if held_block(state):
-            choices = [t for t in choices if t in HAND_TASKS] or choices
-        if not choices:
-            return None
-        counts = np.array([self.played.count(t) for t in choices])
-        choices = [t for t, n in zip(choices, counts, strict=True) if n == counts.min()]
-        # By kind first: nine of the 34 lift a block, only one stacks.
-        kinds = sorted({_kind(t) for t in choices})
-        kind = str(self.rng.choice(kinds))
-        return str(self.rng.choice([t for t in choices if _kind(t) == kind]))
-
-    def _task(self, task: str) -> bool:
-        """Let the expert do a task, record and annotate it. Returns whether it succeeded."""
-        writer, rng = self.writer, self.rng
-        expert = Expert(self.table, task)
-        bump_at = int(rng.integers(5, 60)) if rng.random() < self.config.bump else -1
-        windows, start, solved = [], writer.next_frame_id, False
-        left = TASK_STEPS
-        while left > 0:
-            left -= 1
-            if bump_at == 0:
-                windows.append((start, writer.next_frame_id - 1))
-                self._bump()
-                start = writer.next_frame_id
-            bump_at -= 1
-            self._record(expert.act())
-            if not solved and expert.done:
-                solved = True
-                left = int(rng.integers(self.config.linger + 1))
-        windows.append((start, writer.next_frame_id - 1))
-        if solved:
-            for a, b in windows:
-                if b > a:
-                    writer.annotate(a, b, task, str(rng.choice(train_phrases(task))))
-        return solved
-
-    def _record(self, action: np.ndarray) -> None:
-        """One control step: what is seen now, then the action."""
-        table, size = self.table, self.config.shards
-        images = {'rgb_static': table.render('static', size or STATIC_SIZE)}
-        if not size:
-            images['rgb_gripper'] = table.render('gripper', GRIPPER_SIZE)
-        self.writer.add(action, table.robot_obs(), table.scene_obs(), images)
-        table.step(action)
-
-    def _bump(self) -> None:
-        """Push the arm off its way for some steps; none of them is recorded."""
-        self.writer.cut()
-        rng, config = self.rng, self.config
-        action = np.zeros(7)
-        action[:3] = rng.uniform(-1, 1, 3)
-        action[3:6] = rng.uniform(-1, 1, 3) * (0.15, 0.15, 0.5)
-        action[6] = 1.0 if self.table.command[1] > 0 else -1.0
-        if rng.random() < 0.15:
-            action[6] = -action[6]
-        for _ in range(int(rng.integers(config.bump_steps[0], config.bump_steps[1] + 1))):
-            # Never into the table: a bump is a disturbance, not a crash.
-            step = action.copy()
-            if self.table.tcp_pose()[0][2] < 0.5:
-                step[2] = abs(step[2])
-            self.table.step(step)
+    The oracle wants an empty gripper; the expert lets go by itself. A block in the air is for
+    placing and stacking only.
+    """
+    if held_block(state):
+        return [t for t in HELD_TASKS if oracle.can_start(t, state)]
+    blocks = {
+        colour: dataclasses.replace(
+            block, contacts=frozenset(c for c in block.contacts if c[0] != 'robot'))
+        for colour, block in state.blocks.items()
+    }
+    free = dataclasses.replace(state, blocks=blocks, robot_contacts=frozenset(
+        body for body in state.robot_contacts if not body.startswith('block_')))
+    return [t for t in TASKS if oracle.can_start(t, free)]
 
 
 def _kind(task: str) -> str:
-    """The task without its colour: push_red_block_left -> push_block_left."""
-    return '_'.join(w for w in task.split('_') if w not in COLOURS)
+    words = task.split('_')
+    return words[0] if words[0] in ('rotate', 'lift', 'place', 'stack') else \
+        words[0] + words[1] if words[0] == 'move' else words[-1]
 
 
-def play_session(out: Path, session: int, scenes: str, seed: int, config: PlayConfig) -> dict:
-    """Play and write one session; the same arguments give the same files.
+def _choose(tasks: list[str], counts: dict[str, int], last: str | None,
+            rng: np.random.Generator) -> str:
+    """The next task: the rarer so far, the likelier; not the kind of thing just done."""
+    fresh = [t for t in tasks if last is None or _kind(t) != _kind(last)] or tasks
+    weights = np.array([0.15 ** (counts[t] - min(counts[x] for x in fresh)) for t in fresh])
+    return fresh[int(rng.choice(len(fresh), p=weights / weights.sum()))]
 
-    Returns:
-        {'session', 'frames', 'solved', 'split'}.
-    """
-    split = _split(session)
-    scene = scenes[session % len(scenes)]
-    rng = np.random.default_rng([seed, session])
-    look = int(rng.integers(2**31)) if config.randomize else -1
-    appearance = Appearance.random(np.random.default_rng(look)) if look >= 0 else None
-    writer = SessionWriter(Path(out) / split, session, shard=config.shards > 0, scene=scene,
+
+def _start(table: PlayTable, session: int, rng: np.random.Generator) -> None:
+    """A reset: anywhere at random, near a start of the long-horizon protocol, or for one task."""
+    kind = rng.random()
+    if kind < 0.35:
+        table.reset(scene_obs=random_scene_obs(table.scene, rng))
+    elif kind < 0.7:
+        states = initial_states()
+        obs = scene_obs_for(table.scene.name, states[int(rng.integers(len(states)))]).copy()
+        for i in range(3):
+            obs[6 + 6 * i:8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
+            obs[11 + 6 * i] += rng.uniform(-0.2, 0.2)
+        table.reset(scene_obs=obs)
+    else:
+        prepare(table, TASKS[session % len(TASKS)], rng)
+    settle(table)
+
+
+def _bump(table: PlayTable, rng: np.random.Generator) -> None:
+    """A few steps that nobody meant."""
+    direction = rng.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    if table.target[0][2] < 0.47:
+        direction[2] = abs(direction[2])
+    turn = rng.uniform(-1.0, 1.0) * (rng.random() < 0.5)
+    grip = table.command[1]
+    if rng.random() < 0.15:
+        grip = -grip
+    for _ in range(int(rng.integers(2, 9))):
+        action = np.zeros(7)
+        action[:3] = rng.uniform(0.2, 0.9) * direction
+        action[5] = turn
+        action[6] = OPEN if grip > 0 else CLOSE
+        table.step(action)
+
+
+def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
+    if plan.shards:
+        return {'rgb_static': table.render('static', plan.shards)}
+    images = {}
+    for camera, size in (('static', plan.image_size), ('gripper', None)):
+        rgb, depth = table.render(camera, size, depth=True)
+        images[f'rgb_{camera}'] = rgb
+        if plan.depth:
+            images[f'depth_{camera}'] = depth.astype(np.float32)
+    return images
+
+
+def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
+                 rng: np.random.Generator) -> bool:
+    """One task from the present state; annotated if it was solved. Returns whether it was."""
+    expert = Expert(table, task)
+    bump_at = int(rng.integers(3, 45)) if rng.random() < BUMP_SHARE else -1
+    after = int(rng.integers(0, 11))
+    ranges = []
+    first = writer.next_frame_id
+    solved = False
+    for step in range(TASK_STEPS + after):
+        if step == bump_at:
+            if writer.next_frame_id > first + 1:
+                ranges.append((first, writer.next_frame_id - 1))
+            writer.cut()
+            _bump(table, rng)
+            first = writer.next_frame_id
+            if expert.done:  # bumped into success
+                solved = True
+        action = expert.act()
+        writer.add(action, table.robot_obs(), table.scene_obs(), _images(table, plan))
+        table.step(action)
+        if not solved and expert.done:
+            solved = True
+        if solved:
+            if after == 0:
+                break
+            after -= 1
+        elif step >= TASK_STEPS:
+            break
+    if writer.next_frame_id > first + 1:
+        ranges.append((first, writer.next_frame_id - 1))
+    draws = rng.random(len(ranges))
+    if solved:
+        for (a, b), draw in zip(ranges, draws, strict=True):
+            writer.annotate(a, b, task, float(draw))
+    return solved
+
+
+def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
+    """Record one session and write it. Returns its marker, with `attempts` {task: [solved, all]}."""
+    rng = np.random.default_rng([plan.seed, SPLITS.index(split), session])
+    scene = plan.scenes[session % len(plan.scenes)]
+    look = int(rng.integers(2**31)) if plan.randomize else -1
+    appearance = Appearance.random(np.random.default_rng(look)) if plan.randomize else None
+    writer = SessionWriter(Path(out) / split, session, shard=plan.shards > 0, scene=scene,
                            appearance=look)
-    # Sessions take turns in what they begin with, so that rare tasks come up as often as others.
-    # The turn moves on by one each round lest a scene always begin with the same tasks.
-    first = TASKS[(session + session // len(TASKS)) % len(TASKS)]
+    oracle = TaskOracle(scene)
+    counts = dict.fromkeys(TASKS, 0)
+    attempts: dict[str, list[int]] = {}
     with PlayTable(scene, appearance=appearance) as table:
-        Player(table, writer, config, rng).play(first)
-    marker = writer.close()
-    return {'session': session, 'frames': marker['frames'], 'split': split,
-            'solved': len(marker['annotations'])}
+        _start(table, session, rng)
+        last, failures = None, 0
+        for _ in range(plan.tasks_per_session):
+            tasks = startable(oracle, table.state())
+            if not tasks or failures >= 3 or writer.room < TASK_STEPS + 12:
+                break
+            last = _choose(tasks, counts, last, rng)
+            counts[last] += 1
+            began = writer.next_frame_id
+            solved = _demonstrate(table, last, plan, writer, rng)
+            failures = 0 if solved else failures + 1
+            tried = attempts.setdefault(last, [0, 0])
+            tried[0] += solved
+            tried[1] += 1
+            if not solved:
+                writer.discard(began)
+    return writer.close(attempts)
 
 
-def _split(session: int) -> str:
-    return 'validation' if session % VALIDATION_EVERY == VALIDATION_EVERY - 1 else 'training'
+# ---------------------------------------------------------------- many sessions
 
 
-def collect(out: Path, scenes: str = 'D', episodes: int = 100, workers: int = 2,
-            randomize: bool = False, seed: int = 0, shards: int = 0) -> dict:
-    """Collect play data of the expert; what is already on disk is kept, so a stop costs little.
+def _work(job: tuple[Path, str, int, Plan]) -> dict:
+    return record_session(*job)
+
+
+def _quiet_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    os.environ['OMP_NUM_THREADS'] = '1'
+
+
+def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: int = 2,
+            randomize: bool = False, seed: int = 0, shards: int = 0, image_size: int = 200,
+            depth: bool = False, tasks_per_episode: int = 30,
+            validation_episodes: int | None = None, progress: bool = True) -> dict:
+    """Collect `episodes` training sessions, and some for validation.
+
+    Sessions that are already in `out` are kept. Ctrl-C stops after writing the index of what is
+    finished; the same call goes on from there.
 
     Args:
-        out: folder, made where missing; gets `training/` and `validation/` (4 % of the sessions).
-        scenes: letters, taken in turn, e.g. 'D' or 'ABCD'.
-        episodes: sessions in all, one reset and some eight tasks each (about 500 frames).
+        out: folder of the data set.
         workers: processes.
-        randomize: draw textures, colours, light and a little camera jitter for every session.
-        seed: the same seed gives the same data, whatever the number of workers.
-        shards: image side of compressed shards [px]; 0: one npz a frame, 200 px, as CALVIN has it.
+        validation_episodes: None: one for twenty of training, at least one.
+        progress: show a progress bar on stderr.
+        Others: see `Plan`.
     Returns:
-        Counts per split: {'training': {'sessions', 'frames', 'ranges', 'annotations'}, ...}.
+        {'training': counts, 'validation': counts, 'success': {task: [solved, all]}}.
     Raises:
-        ValueError: unknown scene, no episodes, or `out` holds data made in another way.
-        KeyboardInterrupt: after the finished sessions were indexed.
+        ValueError: a setting makes no sense, or `out` holds data of other settings.
+        KeyboardInterrupt: after Ctrl-C, with the index written.
     """
+    from .phrases import train_phrases
+
+    if episodes < 1 or workers < 1:
+        raise ValueError(f'episodes and workers must be at least 1. Got {episodes}, {workers}')
+    plan = Plan(scenes=scenes, seed=seed, randomize=randomize, shards=shards,
+                image_size=image_size, depth=depth, tasks_per_session=tasks_per_episode)
+    out = Path(out)
+    if validation_episodes is None:
+        validation_episodes = max(1, round(episodes / 20))
+    number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
+    config = {'expert': dataclasses.asdict(plan), 'scene': f'calvin_scene_{scenes}',
+              'control_freq': 30}
+    _check_same_plan(out, config)
+    jobs = [(out, split, k, plan) for split in SPLITS for k in range(number[split])
+            if not is_finished(out / split, k)]
+    total = sum(number.values())
+
+    def index() -> dict:
+        return {split: write_index(out / split, config, train_phrases) for split in SPLITS}
+
+    index()
+    try:
+        _run(jobs, workers, total, progress, index)
+    finally:
+        counts = index()
+    success: dict[str, list[int]] = {}
+    for split in SPLITS:
+        for marker in read_markers(out / split):
+            for task, (solved, tried) in marker['attempts'].items():
+                both = success.setdefault(task, [0, 0])
+                both[0] += solved
+                both[1] += tried
+    return {**counts, 'success': success}
+
+
+def _check_same_plan(out: Path, config: dict) -> None:
+    import yaml
+
+    for split in SPLITS:
+        path = out / split / '.hydra' / 'merged_config.yaml'
+        if path.is_file():
+            found = yaml.safe_load(path.read_text())
+            if found != config:
+                raise ValueError(f'{out} holds data collected with {found.get("expert", found)}; '
+                                 f'wanted {config["expert"]}. Choose another folder')
+
+
+def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -211,48 +312,23 @@ def collect(out: Path, scenes: str = 'D', episodes: int = 100, workers: int = 2,
         TimeRemainingColumn,
     )
 
-    if episodes < 1 or workers < 1 or not scenes:
-        raise ValueError(f'at least one episode, worker and scene are needed. '
-                         f'Got {episodes}, {workers}, {scenes!r}.')
-    for letter in scenes:
-        get_scene(letter)
-    out, config = Path(out), PlayConfig(shards=shards, randomize=randomize)
-    made_by = {'scenes': scenes, 'seed': seed, 'renderer': 'pybullet_tiny',
-               'play': dataclasses.asdict(config) | {'bump_steps': list(config.bump_steps)}}
-    _check_same(out, made_by)
-    todo = [k for k in range(episodes) if not is_finished(out / _split(k), k)]
-    frames = sum(m['frames'] for s in ('training', 'validation') for m in read_markers(out / s))
-    columns = (TextColumn('collect'), BarColumn(), MofNCompleteColumn(),
-               TextColumn('{task.fields[frames]} frames'), TimeElapsedColumn(),
-               TimeRemainingColumn())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context('spawn'))
+    context = multiprocessing.get_context('spawn')
+    bar = Progress(TextColumn('collecting'), BarColumn(), MofNCompleteColumn(),
+                   TextColumn('{task.fields[frames]} frames'), TimeElapsedColumn(),
+                   TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
+    pool = ProcessPoolExecutor(min(workers, max(1, len(jobs))), context, _quiet_worker)
     try:
-        with Progress(*columns) as progress:
-            bar = progress.add_task('collect', total=episodes, completed=episodes - len(todo),
-                                    frames=frames)
-            jobs = [pool.submit(play_session, out, k, scenes, seed, config) for k in todo]
-            for job in as_completed(jobs):
-                frames += job.result()['frames']
-                progress.update(bar, advance=1, frames=frames)
+        with bar:
+            row = bar.add_task('', total=total, completed=total - len(jobs), frames=0)
+            frames, indexed = 0, time.monotonic()
+            for done in as_completed([pool.submit(_work, job) for job in jobs]):
+                frames += done.result()['frames']
+                bar.update(row, advance=1, frames=frames)
+                if time.monotonic() - indexed > 60.0:
+                    index()
+                    indexed = time.monotonic()
     finally:
-        # Running sessions are given up; what they would have written is played again on resume.
+        # what is under way is not waited for: a session is written whole or not at all
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
-        counts = {s: write_index(out / s, made_by) for s in ('training', 'validation')}
-    return counts
-
-
-def _check_same(out: Path, made_by: dict) -> None:
-    """Raise ValueError if `out` was collected with other settings than `made_by`."""
-    import yaml
-
-    path = out / 'training' / '.hydra' / 'merged_config.yaml'
-    if not path.is_file():
-        return
-    before = yaml.safe_load(path.read_text())
-    differing = {k: (before.get(k), v) for k, v in made_by.items() if before.get(k) != v}
-    if differing:
-        raise ValueError(f'{out} was collected with other settings: '
-                         + '; '.join(f'{k} was {a}, now {b}' for k, (a, b) in differing.items())
-                         + '. Use another --out, or the same settings to resume.')

@@ -32,7 +32,7 @@ after another (uint8), `offsets` int64 (n + 1) where each begins, `frame_ids` in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import io
 import json
@@ -85,12 +85,16 @@ def decode_png(data: bytes) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """One demonstrated task: frames start..end (both included) show `task`, worded as `phrase`."""
+    """One demonstrated task: frames start..end (both included) show `task`.
+
+    `draw` in [0, 1) chooses among the wordings of the task when the index is written, so that a
+    data set can be reworded without recording it again.
+    """
 
     start: int
     end: int
     task: str
-    phrase: str
+    draw: float
 
 
 class SessionWriter:
@@ -162,12 +166,25 @@ class SessionWriter:
         if len(self._rows) > start:
             self._range_starts.append(len(self._rows))
 
-    def annotate(self, start: int, end: int, task: str, phrase: str) -> None:
-        """Say that the frames with ids start..end (both included) show `task`."""
-        self._annotations.append(Annotation(start, end, task, phrase))
+    def discard(self, first: int) -> None:
+        """Forget the frames from id `first` on, as if they had never been added."""
+        keep = first - self.session * FRAME_STRIDE
+        del self._rows[keep:]
+        del self._pngs[keep:]
+        self._range_starts = [s for s in self._range_starts if s < keep] or [0]
+        if keep:
+            self.cut()
 
-    def close(self) -> dict:
-        """Write the frames, then the marker. Returns the marker's content."""
+    def annotate(self, start: int, end: int, task: str, draw: float) -> None:
+        """Say that the frames with ids start..end (both included) show `task`."""
+        self._annotations.append(Annotation(start, end, task, draw))
+
+    def close(self, attempts: dict | None = None) -> dict:
+        """Write the frames, then the marker. Returns the marker's content.
+
+        Args:
+            attempts: {task: [solved, tried]}, kept in the marker.
+        """
         self.cut()
         bounds = [*self._range_starts, len(self._rows)]
         ranges = [(a, b) for a, b in zip(bounds[:-1], bounds[1:], strict=True) if b > a]
@@ -193,6 +210,7 @@ class SessionWriter:
             'shard': self.shard,
             'ranges': [(first + a, first + b - 1) for a, b in ranges],
             'annotations': [dataclasses.asdict(a) for a in self._annotations],
+            'attempts': attempts or {},
             'sums': self._sums(),
         }
         write_atomically(marker_path(self.split, self.session),
@@ -243,7 +261,7 @@ def is_finished(split: Path, session: int) -> bool:
     return marker_path(split, session).is_file()
 
 
-def write_index(split: Path, config: dict) -> dict:
+def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[str]]) -> dict:
     """Write the index files of a split from the markers of its finished sessions.
 
     May be called at any time (also while sessions are still being written): the index then covers
@@ -252,6 +270,7 @@ def write_index(split: Path, config: dict) -> dict:
     Args:
         split: folder of the split.
         config: goes to `.hydra/merged_config.yaml` (how the data was made).
+        wordings: task -> its phrases.
     Returns:
         {'sessions', 'frames', 'ranges', 'annotations'}: counts.
     """
@@ -263,7 +282,7 @@ def write_index(split: Path, config: dict) -> dict:
     write_atomically(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
     annotations = [Annotation(**a) for m in markers for a in m['annotations']]
     write_atomically(split / 'lang_annotations' / 'auto_lang_ann.npy',
-                     _npy_bytes(language_array(annotations)))
+                     _npy_bytes(language_array(annotations, wordings)))
     write_atomically(split / 'statistics.yaml',
                      yaml.safe_dump(_statistics(markers), default_flow_style=None).encode())
     write_atomically(split / '.hydra' / 'merged_config.yaml', yaml.safe_dump(config).encode())
@@ -271,14 +290,16 @@ def write_index(split: Path, config: dict) -> dict:
             'ranges': len(ranges), 'annotations': len(annotations)}
 
 
-def language_array(annotations: Sequence[Annotation]) -> np.ndarray:
+def language_array(annotations: Sequence[Annotation],
+                   wordings: Callable[[str], Sequence[str]]) -> np.ndarray:
     """CALVIN's annotation file: a zero-dimensional object array around a dict.
 
     `emb` holds sentence embeddings in CALVIN; none are computed here, its last axis is empty.
     """
+    phrases = {task: wordings(task) for task in {a.task for a in annotations}}
     content = {
         'language': {
-            'ann': [a.phrase for a in annotations],
+            'ann': [phrases[a.task][int(a.draw * len(phrases[a.task]))] for a in annotations],
             'task': [a.task for a in annotations],
             'emb': np.zeros((len(annotations), 1, 0), dtype=np.float32),
         },

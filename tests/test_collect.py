@@ -21,7 +21,7 @@ def _session(split, session, shard):
     first = writer.add(**_frame(0))
     for i in range(1, 5):
         last = writer.add(**_frame(i))
-    writer.annotate(first, last, 'open_drawer', 'pull the drawer')
+    writer.annotate(first, last, 'open_drawer', 0.6)
     writer.cut()
     writer.add(**_frame(9))
     writer.cut()  # one frame alone is no range
@@ -35,13 +35,14 @@ def test_files_follow_calvin(tmp_path, shard):
     split = tmp_path / 'training'
     _session(split, 0, shard)
     _session(split, 2, shard)
-    counts = dw.write_index(split, {'scene': 'D'})
+    counts = dw.write_index(split, {'scene': 'D'}, lambda task: ['pull it', 'open it'])
     assert counts == {'sessions': 2, 'frames': 16, 'ranges': 4, 'annotations': 2}
     start_end = np.load(split / 'ep_start_end_ids.npy')
     assert start_end.tolist() == [[0, 4], [5, 7], [20000, 20004], [20005, 20007]]
     assert np.load(split / 'ep_lens.npy').tolist() == [5, 3, 5, 3]
     language = np.load(split / 'lang_annotations' / 'auto_lang_ann.npy', allow_pickle=True).item()
     assert language['language']['task'] == ['open_drawer'] * 2
+    assert language['language']['ann'] == ['open it'] * 2
     assert language['info']['indx'] == [(0, 4), (20000, 20004)]
     statistics = yaml.safe_load((split / 'statistics.yaml').read_text())
     assert len(statistics['robot_obs'][0]['mean']) == 15
@@ -69,6 +70,22 @@ def test_nothing_half_written_is_seen(tmp_path):
     assert not dw.is_finished(tmp_path, 1) and not list(tmp_path.rglob('*'))
     writer.close()
     assert dw.is_finished(tmp_path, 1) and not list(tmp_path.rglob('*.part'))
+
+
+def test_discard_forgets_a_failed_attempt(tmp_path):
+    writer = dw.SessionWriter(tmp_path, 0, shard=True, scene='D')
+    for i in range(4):
+        writer.add(**_frame(i))
+    first = writer.next_frame_id
+    for i in range(3):
+        writer.add(**_frame(20 + i))
+    writer.cut()
+    writer.add(**_frame(30))
+    writer.discard(first)
+    for i in range(2):
+        writer.add(**_frame(40 + i))
+    marker = writer.close()
+    assert marker['ranges'] == [(0, 3), (4, 5)] and marker['frames'] == 6
 
 
 def test_wrong_sizes_are_named(tmp_path):
