@@ -74,7 +74,7 @@ def _npz_bytes(compressed: bool, arrays: dict) -> bytes:
 def encode_png(rgb: np.ndarray) -> bytes:
     """PNG file of an image uint8 (H, W, 3)."""
     buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, format='png', compress_level=4)
+    Image.fromarray(rgb).save(buffer, format='png', compress_level=1)
     return buffer.getvalue()
 
 
