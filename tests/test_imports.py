@@ -3,6 +3,7 @@
 """Who may import what, read from the sources, so that it holds on code no test runs."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -20,15 +21,15 @@ SOURCES = sorted(p for d in ('vw2_ros', 'models', 'sim', 'launch', 'tests')
 NODES = {p.stem for p in (ROOT / 'vw2_ros').glob('*_node.py')}
 
 
-def imports(path, top_level_only=False):
+@functools.cache
+def imports(path):
     """Return the absolute names of every module that a file imports, relative ones resolved."""
     found = set()
     tree = ast.parse(path.read_text(), filename=str(path))
     parts = path.relative_to(ROOT).with_suffix('').parts
     package = parts[:-1] if parts[0] in ('vw2_ros', 'tests', 'launch') else \
         ('vw2_ros', *parts[:-1])
-    nodes = tree.body if top_level_only else ast.walk(tree)
-    for node in nodes:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {a.name for a in node.names}
         elif isinstance(node, ast.ImportFrom):

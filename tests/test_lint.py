@@ -3,6 +3,7 @@
 """House rules that a machine can check."""
 
 import ast
+import functools
 import pathlib
 import re
 import subprocess
@@ -39,6 +40,7 @@ HOOKS = {'forward', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup'
          'on_error'}
 
 
+@functools.cache
 def documented_methods():
     """Return {class: the methods that it documents}, over the whole tree."""
     out = {}

@@ -32,6 +32,15 @@ def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"
 
 
+def check_scene(letter: str) -> str:
+    """Return one scene in upper case; UsageError where it does not exist."""
+    from vw2_ros.sim.scenes import SCENES
+
+    if letter.upper() not in SCENES:
+        raise UsageError(close_matches('scene', letter, SCENES))
+    return letter.upper()
+
+
 def check_scenes(letters: str) -> str:
     """Return the scenes, e.g. 'ABCD', in upper case; UsageError where one does not exist."""
     from vw2_ros.sim.scenes import SCENES
@@ -60,17 +69,22 @@ def check_tasks(names: str) -> list[str]:
     return chosen
 
 
-def check_policy(name: str) -> str:
-    """Return a policy: 'expert', 'random', the name of shipped weights or an existing folder."""
+def check_policy(name: str, learned: bool = False) -> str:
+    """Return a policy: the name of shipped weights, a folder, or 'expert' or 'random'.
+
+    Args:
+        name: what the user typed.
+        learned: refuse 'expert' and 'random'.
+    """
     from vw2_ros import paths
 
     folder = paths.weights_dir()
     shipped = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._') \
         if folder.is_dir() else []
-    if name in ('expert', 'random', *shipped) or os.path.isdir(name):
+    known = shipped if learned else ['expert', 'random', *shipped]
+    if name in known or os.path.isdir(name):
         return name
-    raise UsageError(close_matches('policy', name, ['expert', 'random', *shipped])
-                     + '; or give the folder of a checkpoint')
+    raise UsageError(close_matches('policy', name, known) + '; or give the folder of a checkpoint')
 
 
 def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
@@ -142,7 +156,7 @@ def build() -> 'typer.Typer':
         seed: Annotated[int, option(help='Which chain of five tasks.')] = 0,
     ) -> None:
         """Drive a chain of five tasks through the real nodes, and film it."""
-        scene, policy = check_scenes(scene), check_policy(policy)
+        scene, policy = check_scene(scene), check_policy(policy, learned=True)
         from vw2_ros import demo as module
 
         raise typer.Exit(module.run(out=out, scene=scene, seed=seed, policy=policy))
@@ -158,13 +172,27 @@ def build() -> 'typer.Typer':
         seed: Annotated[int, option(help='The same seed gives the same data.')] = 0,
         shards: Annotated[int, option(min=0, help='Write compressed shards with images of this '
                                       'size [px] instead of one file per frame; 0: frames.')] = 0,
+        image_size: Annotated[int, option(min=16, max=1024, help='Side of the static images where '
+                                          'there are no shards [px].')] = 200,
+        depth: Annotated[bool, option('--depth', help='Also depth images (without shards).')]
+        = False,
+        tasks_per_episode: Annotated[int, option(min=1, help='Tasks that follow one reset.')] = 30,
+        validation_episodes: Annotated[int | None, option(min=0, help='Default: one for twenty of '
+                                                          'training.')] = None,
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
         scenes = check_scenes(scenes)
         from vw2_ros.sim import collect as module
 
-        module.collect(out=out, scenes=scenes, episodes=episodes, workers=workers,
-                       randomize=randomize, seed=seed, shards=shards)
+        result = module.collect(
+            out=out, scenes=scenes, episodes=episodes, workers=workers, randomize=randomize,
+            seed=seed, shards=shards, image_size=image_size, depth=depth,
+            tasks_per_episode=tasks_per_episode, validation_episodes=validation_episodes)
+        solved = sum(s for s, _ in result['success'].values())
+        tried = sum(t for _, t in result['success'].values())
+        show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in counts.items())
+                                     for k, counts in result.items() if k != 'success'},
+              'expert': f'{solved} of {tried} tasks solved'})
 
     def add_training(name: str, before: str, what: str) -> None:
         @train.command(name, help=what, epilog=_example(
@@ -221,6 +249,8 @@ def build() -> 'typer.Typer':
                                                     'of the validation phrases.')] = None,
         workers: Annotated[int, option(min=1, help='Processes.')] = 1,
         video: Annotated[int, option(min=0, help='Film the first K rollouts.')] = 0,
+        execute: Annotated[int, option(min=1, max=16, help='Actions of a plan that are executed '
+                                       'before the next.')] = 8,
         ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
         out: Annotated[path_type, option(help='Folder for report.html, videos and the record that '
                                          'an interrupted run resumes from.')] = path_type('out/eval'),
@@ -232,12 +262,16 @@ def build() -> 'typer.Typer':
             raise UsageError('say what to evaluate: --tasks all, --tasks NAME,NAME or --chains N')
         chosen = dict(
             policy=check_policy(policy), tasks=tuple(check_tasks(tasks)) if tasks else (),
-            rollouts=rollouts, chains=chains, scene=check_scenes(scene), seed=seed,
+            rollouts=rollouts, chains=chains, scene=check_scene(scene), seed=seed,
             phrases=check_file(phrases, '--phrases'), workers=workers, video=video, ros=ros,
-            out=out)
+            execute=execute, out=out)
         from vw2_ros import evaluation
 
-        write_json(json_file, evaluation.run(evaluation.Options(**chosen)))
+        result = evaluation.run(evaluation.Options(**chosen))
+        write_json(json_file, result)
+        keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
+            ['mean_success'] if tasks else []) + ['seconds']
+        show({k: result[k] for k in keys} | {'report': str(out / 'report.html')})
 
     def finish(result: dict, json_file: pathlib.Path | None) -> None:
         write_json(json_file, result)
@@ -246,31 +280,41 @@ def build() -> 'typer.Typer':
     json_option = Annotated[path_type | None, option('--json', help='Write the figures here.')]
 
     @bench.command('sim', epilog=_example('vw2 bench sim --json out/sim.json'))
-    def bench_sim(json_file: json_option = None) -> None:
+    def bench_sim(
+        scene: Annotated[str, option(help='A, B, C or D.')] = 'D',
+        seconds: Annotated[float, option(min=0.1, help='Of each measurement.')] = 5.0,
+        json_file: json_option = None,
+    ) -> None:
         """Steps per second of the play table, with and without its cameras."""
+        scene = check_scene(scene)
         from vw2_ros.sim import bench as module
 
-        finish(module.run(), json_file)
+        finish(module.bench_sim(scene, seconds), json_file)
 
     @bench.command('policy', epilog=_example('vw2 bench policy --json out/policy.json'))
     def bench_policy(
         policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        calls: Annotated[int, option(min=2, help='Plans that are timed.')] = 200,
+        threads: Annotated[int, option(min=1, help='Of the processor.')] = 1,
         json_file: json_option = None,
     ) -> None:
         """Time of one plan and of the action head."""
+        policy = check_policy(policy, learned=True)
         from vw2_ros import bench as module
 
-        finish(module.policy(check_policy(policy)), json_file)
+        finish(module.policy(policy, calls=calls, threads=threads), json_file)
 
     @bench.command('loop', epilog=_example('vw2 bench loop --json out/loop.json'))
     def bench_loop(
         policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        seconds: Annotated[float, option(min=1.0, help='How long the nodes run.')] = 30.0,
         json_file: json_option = None,
     ) -> None:
         """Image received to new joint command, and the jitter of the 30 Hz timer, over ROS."""
+        policy = check_policy(policy, learned=True)
         from vw2_ros import bench as module
 
-        finish(module.loop(check_policy(policy)), json_file)
+        finish(module.loop(policy, seconds=seconds), json_file)
 
     @app.command(epilog=_example('vw2 doctor --json'))
     def doctor(as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,
