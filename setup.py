@@ -36,7 +36,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
         *share('launch', '*.py'),
-        *share('config', '*.yaml', '*.xml'),
+        *share('config', '*.yaml', '*.xml', '*.json'),
     ],
     zip_safe=False,
     install_requires=[
