@@ -52,6 +52,7 @@ class View:
         return eye, np.stack([right, np.cross(forward, right), forward], axis=1)
 
 
+RENDERER = "pybullet_tiny"  # goes into every data set, checkpoint and result
 STATIC = Camera("static", size=200, fov_deg=10.0, near=0.01, far=10.0)
 GRIPPER = Camera("gripper", size=84, fov_deg=75.0, near=0.01, far=2.0)
 CAMERAS = {camera.name: camera for camera in (STATIC, GRIPPER)}

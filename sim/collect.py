@@ -22,6 +22,7 @@ import time
 import numpy as np
 
 from .appearance import Appearance
+from .cameras import RENDERER
 from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
 from .expert import CLOSE, OPEN, Expert, prepare, settle
 from .long_horizon import initial_states, scene_obs_for
@@ -266,7 +267,7 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
         validation_episodes = max(1, round(episodes / 20))
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
     config = {'expert': dataclasses.asdict(plan), 'scene': f'calvin_scene_{scenes}',
-              'control_freq': 30}
+              'control_freq': 30, 'renderer': RENDERER}
     _check_same_plan(out, config)
     jobs = [(out, split, k, plan) for split in SPLITS for k in range(number[split])
             if not is_finished(out / split, k)]
@@ -297,7 +298,7 @@ def _check_same_plan(out: Path, config: dict) -> None:
         path = out / split / '.hydra' / 'merged_config.yaml'
         if path.is_file():
             found = yaml.safe_load(path.read_text())
-            if found != config:
+            if found.get('expert') != config['expert']:
                 raise ValueError(f'{out} holds data collected with {found.get("expert", found)}; '
                                  f'wanted {config["expert"]}. Choose another folder')
 

@@ -37,13 +37,14 @@ class RosRollout:
         scene: A, B, C or D.
         execute: actions of a plan until the next one.
         log_dir: for the nodes' output; None: a temporary folder.
+        on_state: called with each state of the table, a dict with robot_obs and scene_obs.
 
     Raises:
         BringUpError, ClientError: the nodes did not come up; the message holds their last words.
     """
 
     def __init__(self, weights: str = 'play_table', scene: str = 'D', *, execute: int = 8,
-                 log_dir=None):
+                 log_dir=None, on_state=None):
         self._logs = None
         if log_dir is None:
             self._logs = tempfile.TemporaryDirectory(prefix='vw2_ros_')
@@ -60,6 +61,10 @@ class RosRollout:
             self.children.start()
             self._client = Client(name='vw2_rollout', check=self.children.check)
             self._client.subscribe(String, topics.TASK_STATE, self._on_report, topics.latched())
+            if on_state is not None:
+                self._client.subscribe(String, topics.TABLE_STATE,
+                                       lambda msg: on_state(json.loads(msg.data)),
+                                       topics.reliable(1))
             self._client.wait_active(NODES, 180.0)
         except BaseException:
             self.close()

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Camera pictures with words above them, and mp4 files of them."""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+import av
+import cv2
+import numpy as np
+
+SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
+_COLOURS = {SUCCEEDED: (90, 220, 110), FAILED: (240, 90, 80), RUNNING: (240, 200, 80)}
+_STRIP_PX = 56
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def captioned(
+    picture: np.ndarray, instruction: str, note: str, verdict: str, side_px: int = 400
+) -> np.ndarray:
+    """A square picture, enlarged, below what was said and how it goes.
+
+    Args:
+        picture: uint8 (S, S, 3) rgb.
+        instruction: first line, shrunk until it fits.
+        note: second line, before the verdict.
+        verdict: 'succeeded', 'failed' or 'running'.
+    Returns:
+        uint8 (side_px + 56, side_px, 3) rgb.
+    """
+    canvas = np.full((side_px + _STRIP_PX, side_px, 3), 28, np.uint8)
+    canvas[_STRIP_PX:] = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    text = f'"{instruction}"'
+    width = cv2.getTextSize(text, _FONT, 1.0, 1)[0][0]
+    scale = min(0.5, (side_px - 16) / width)
+    cv2.putText(canvas, text, (8, 21), _FONT, scale, (235, 235, 235), 1, cv2.LINE_AA)
+    cv2.putText(
+        canvas, f'{note}  {verdict}', (8, 45), _FONT, 0.45, _COLOURS[verdict], 1, cv2.LINE_AA
+    )
+    return canvas
+
+
+def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> None:
+    """Write frames as mp4 (H.264 where PyAV has an encoder for it); whole or not at all.
+
+    Args:
+        frames: uint8 (H, W, 3) rgb, H and W even.
+        rate_hz: frames per second.
+    Raises:
+        ValueError: there is no frame.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part.mp4')
+    try:
+        with av.open(str(part), 'w', options={'movflags': 'faststart'}) as container:
+            stream = None
+            for frame in frames:
+                if stream is None:
+                    stream = _stream(container, rate_hz, frame.shape)
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
+                container.mux(stream.encode(picture))
+            if stream is None:
+                raise ValueError(f'there is no frame to write to {path}')
+            container.mux(stream.encode(None))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stream(container, rate_hz: int, shape):
+    codec = 'libx264' if 'libx264' in av.codecs_available else 'mpeg4'
+    stream = container.add_stream(codec, rate=rate_hz)
+    stream.height, stream.width = shape[:2]
+    stream.pix_fmt = 'yuv420p'
+    if codec == 'libx264':
+        stream.options = {'crf': '26', 'preset': 'veryfast'}
+    return stream
