@@ -8,7 +8,7 @@ each k >= 1 and give N codes of 1000; the decoder rebuilds the clip from f_0 and
 Where Algorithm 1 is silent: the queries' attention has a learned bias over the distance k - j (the
 same queries serve every k, so they need to tell the newest frame); code group k belongs to frames
 4k-3..4k; spatial reduction is 8x, since our images are small.
-Switches away from it: `residual` (the decoder adds to the first frame), `motion_weight` (changed
+Switches away from it: `relative` (codes of the change since f_0), `residual` (the decoder adds to the first frame), `motion_weight` (changed
 pixels weigh more in the MSE), `detach_first_frame`.
 """
 
@@ -32,9 +32,11 @@ class DLDMConfig:
     image_size: side of the square frames [px], a multiple of 8. clip_frames: 1 + T, T a multiple
     of 4 (the paper: 93). channels: encoder at 1/4, 1/8 (time /2), 1/8 (time /4) of the size.
     decoder_channels: decoder at 1/8 (time /4), 1/4 (time /2), 1/4. query_width, query_heads: of
-    the queries. levels: FSQ. queries: N, codes per latent step. residual: decode the change from
-    the first frame instead of the picture. motion_weight: extra weight of pixels that differ from
-    the first frame (0: plain MSE, as in Algorithm 1). detach_first_frame: no gradient through f_0.
+    the queries. levels: FSQ. queries: N, codes per latent step. relative: what the queries
+    read from f_0..f_k less what they read from f_0, so that codes cannot name the scene. residual:
+    decode the change from the first frame instead of the picture. motion_weight: extra weight of
+    pixels that differ from the first frame (0: plain MSE, as in Algorithm 1). detach_first_frame:
+    no gradient through f_0.
     """
 
     image_size: int = 64
@@ -45,6 +47,7 @@ class DLDMConfig:
     query_heads: int = 4
     levels: tuple[int, ...] = (8, 5, 5, 5)
     queries: int = 4
+    relative: bool = False
     residual: bool = False
     motion_weight: float = 0.0
     detach_first_frame: bool = False
@@ -132,6 +135,31 @@ class Block(nn.Module):
         return x + self.time(F.gelu(self.space(self.norm(x))))
 
 
+class CodeNorm(nn.Module):
+    """Each number of each step's codes to mean 0 and deviation 1 over the clips of the batch.
+
+    Codes that hardly differ between clips collapse: the decoder learns to live without them before
+    they say anything. Statistics of step k come from step k alone, so nothing crosses time; in
+    eval mode they are fixed running ones.
+    """
+
+    def __init__(self, steps: int, queries: int, dim: int, momentum: float = 0.02) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.register_buffer('mean', torch.zeros(steps, queries, dim))
+        self.register_buffer('var', torch.ones(steps, queries, dim))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(B, steps, N, C) -> the same shape."""
+        B, steps = z.shape[:2]
+        # One clip has no statistics.
+        train = self.training and B > 1
+        # (B, steps, N, C) -> (B, steps * N * C); the buffers' slices are views, updated in place
+        out = F.batch_norm(z.flatten(1), self.mean[:steps].view(-1), self.var[:steps].view(-1),
+                           training=train, momentum=self.momentum)
+        return out.view_as(z)
+
+
 class Queries(nn.Module):
     """Algorithm 1, `ldm.qformer`: N learnable queries read f_0..f_k, then an MLP."""
 
@@ -139,20 +167,21 @@ class Queries(nn.Module):
         super().__init__()
         c = config
         W, places = c.query_width, (c.image_size // 8) ** 2
-        self.heads, self.K, self.places = c.query_heads, c.latent_frames, places
+        self.heads, self.relative = c.query_heads, c.relative
         self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
         self.norm = nn.LayerNorm(c.channels[-1])
         self.key = nn.Linear(c.channels[-1], W)
         self.value = nn.Linear(c.channels[-1], W)
         self.place = nn.Parameter(torch.randn(places, W) * 0.5)
-        self.where = nn.Parameter(torch.randn(places, W) * 0.1)
+        self.where = nn.Parameter(torch.randn(places, W) * 0.5)
         # bias[h, n, k - j]; the newest frame starts a little ahead.
         bias = -0.5 * torch.arange(c.latent_frames).float()
         self.bias = nn.Parameter(bias.expand(c.query_heads, c.queries, -1).clone())
         self.mlp = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, 2 * W), nn.GELU(),
                                  nn.Linear(2 * W, W))
-        # A norm before the last projection keeps FSQ's tanh out of saturation.
-        self.out = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, len(c.levels)))
+        # The norm keeps FSQ's tanh out of saturation and its codes in use.
+        self.out = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, len(c.levels)),
+                                 CodeNorm(c.steps, c.queries, len(c.levels)))
 
     def forward(self, f: Tensor) -> Tensor:
         """f (B, K, D, h, w) -> z (B, K-1, N, C) before quantisation."""
@@ -165,14 +194,17 @@ class Queries(nn.Module):
         q = self.q.view(N, H, W // H)
         # Scores do not depend on k but for the bias: compute them once, (B, H, N, K, P).
         score = torch.einsum('nhd,bhkpd->bhnkp', q, key) * (W // H) ** -0.5
-        distance = torch.arange(1, K)[:, None] - torch.arange(K)        # (K-1, K): k - j
+        distance = torch.arange(K)[:, None] - torch.arange(K)           # (K, K): k - j
         distance = distance.to(f.device)
-        bias = self.bias[:, :, distance.clamp(min=0)]                   # (H, N, K-1, K)
+        bias = self.bias[:, :, distance.clamp(min=0)]                   # (H, N, K, K)
         bias = bias.masked_fill(distance < 0, float('-inf'))            # never the future
-        # (B, H, N, 1, K, P) + (H, N, K-1, K, 1) -> softmax over the K * P places of f_0..f_k
+        # (B, H, N, 1, K, P) + (H, N, K, K, 1) -> softmax over the K * P places of f_0..f_k
         weight = (score.unsqueeze(3) + bias.unsqueeze(-1)).flatten(4).softmax(dim=-1)
         z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))
-        z = z.reshape(B, K - 1, N, W) + self.q
+        z = z.reshape(B, K, N, W)
+        # k = 0 has no code; it is what there was to see before anything moved.
+        z = z[:, 1:] - z[:, :1] if self.relative else z[:, 1:]          # (B, K-1, N, W)
+        z = z + self.q
         return self.out(z + self.mlp(z))
 
 
@@ -241,6 +273,7 @@ class DLDM(nn.Module):
                                             nn.Linear(code, code))
         self.code_query = nn.Parameter(torch.randn(c.queries, code) * 0.5)
         self.from_first = nn.Conv2d(e, p, 1)
+        self.place = nn.Parameter(torch.randn(p, c.image_size // 8, c.image_size // 8) * 0.1)
         self.decoder = nn.ModuleList([
             nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
             nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
@@ -317,7 +350,7 @@ class DLDM(nn.Module):
         """The decoder's own output (B, F, 3, H, W), before a first frame or grey is added."""
         B, steps = codes.shape[:2]
         # Repeat f_0 for K frames.                                           Alg. 1 l. 17
-        x = self.from_first(f0).unsqueeze(2).expand(-1, -1, steps + 1, -1, -1)
+        x = (self.from_first(f0) + self.place).unsqueeze(2).expand(-1, -1, steps + 1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         z = self.code_embedding(codes) + self.code_query
         for block, attend, up in self.decoder:                             # Alg. 1 l. 18

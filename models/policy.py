@@ -167,8 +167,8 @@ class Policy:
             got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
             raise ValueError(f'rgb must be a numpy array uint8 ({S}, {S}, 3). Got {got}. '
                              f'Resize the camera image to {S}x{S} rgb8.')
-        # (S, S, 3) -> (1, 3, S, S)
-        return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None]
+        # A copy: the caller may reuse or protect its buffer. (S, S, 3) -> (1, 3, S, S)
+        return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
 
     def _text(self, instruction: str) -> torch.Tensor:
         """Tokens (1, L, 1 + G) of an instruction; the last few are kept."""
@@ -219,7 +219,7 @@ class Policy:
         if not np.isfinite(hidden).all():
             raise ValueError('hidden must be finite. Got NaN or infinity: drop this plan.')
         # (steps, width) -> (1, steps, width) -> (steps * frames, 7)
-        actions = self._head(torch.from_numpy(np.ascontiguousarray(hidden))[None])[0].numpy()
+        actions = self._head(torch.from_numpy(hidden.copy())[None])[0].numpy()
         self._note(head_ms=1e3 * (time.perf_counter() - began))
         return actions
 
@@ -283,7 +283,7 @@ class Policy:
                              f'Got {getattr(rgb, "dtype", type(rgb))} '
                              f'{getattr(rgb, "shape", "")}.')
         # (H, W, 3) -> (1, 3, H, W) in [0, 1] -> (1, 3, s, s)
-        image = torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
         H, W = image.shape[-2:]
         small = F.interpolate(image, (c.image_size, c.image_size), mode='bilinear',
                               antialias=True)

@@ -49,7 +49,7 @@ class VisionConfig:
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    # Norm over the channels of one place is fast in channels_last and knows no batch.
+    # One group: the statistics are of this image alone, so a batch changes nothing.
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
                          nn.GroupNorm(1, outputs), nn.ReLU(inplace=True))
 
