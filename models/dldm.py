@@ -8,8 +8,8 @@ each k >= 1 and give N codes of 1000; the decoder rebuilds the clip from f_0 and
 Where Algorithm 1 is silent: the queries' attention has a learned bias over the distance k - j (the
 same queries serve every k, so they need to tell the newest frame); code group k belongs to frames
 4k-3..4k; spatial reduction is 8x, since our images are small.
-Switches away from it: `relative` (codes of the change since f_0), `residual` (the decoder adds to the first frame), `motion_weight` (changed
-pixels weigh more in the MSE), `detach_first_frame`.
+Switches away from it: `relative` (codes of the change since f_0), `residual` (the decoder adds to
+the first frame), `motion_weight` (changed pixels weigh more in the MSE), `detach_first_frame`.
 """
 
 from __future__ import annotations
