@@ -275,6 +275,19 @@ def test_head_from_scratch_with_few_labels(data, tmp_path):
     assert Policy.load(tmp_path / 'out' / 'policy')
 
 
+def test_probe_trains_sight_and_is_thrown_away(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['loss'] = {'state': 0.5, 'own_codes': 0.5}
+    content['head']['train'].update(steps=30, lr=3e-3)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    train_head.main(tmp_path / 'c.yaml', [data], tmp_path / 'out', init=runs / 'planner')
+    log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
+    errors = [x['state'] for x in log if x['kind'] == 'train']
+    assert errors[-1] < errors[0]
+    tensors, _ = load_tensors(tmp_path / 'out' / 'policy' / 'planner.safetensors')
+    assert not [k for k in tensors if 'probe' in k]
+
+
 def test_resumed_stage_equals_uninterrupted(runs, data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
     content['head']['train']['checkpoint_minutes'] = 1e-9  # after every step
