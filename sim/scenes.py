@@ -360,11 +360,10 @@ def _clear_of_table(corners: np.ndarray, surface: str, scene: Scene) -> bool:
         return bool(np.hypot(*(ring - button).T).min() > 0.037)
     left, right = scene.opening
     x, y = corners.T
-    # the leaning door stands over the front of the shelf
-    front = _slope_y(PLANK_TOP + 0.04) - 0.005
+    # the leaning door passes over the front of the shelf, at the height of a block's top here
+    front = _slope_y(PLANK_TOP + 0.04) + 0.004
     return bool(
-        x.min() > left + 0.002 and x.max() < right - 0.002
-        and y.max() < 0.158 and y.min() > min(front, 0.04)
+        x.min() > left + 0.002 and x.max() < right - 0.002 and y.max() < 0.158 and y.min() > front
     )
 
 
