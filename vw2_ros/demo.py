@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 demo`: words and a camera move the arm, through the real nodes, in real time.
+
+The play table, the planner and the action node each run in a process of their own and talk over
+DDS, as `ros2 launch vw2_ros calvin.launch.py` would start them. This program only resets the table,
+says what to do and listens; the table judges each subtask after every step. It works through one
+chain of five subtasks; a chain that fails at its first subtask is followed by the next one, as long
+as there is time, and all of them count in the result.
+
+Written below --out: result.json (the keys of `vw2 eval`), video.mp4, report.html and the logs of
+the nodes. What the camera sees at 200 px is drawn after the run from the recorded states, and the
+imagined frames are decoded then from the recorded plans, so that filming costs the nodes nothing.
+"""
+
+import concurrent.futures
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+
+from .system import Children, calvin
+
+WRITTEN = ('video.mp4', 'report.html', 'result.json')
+NODES = ('calvin_bridge', 'planner', 'action')
+START_PATIENCE_S = 120.0
+RETRY_UNTIL_S = 36.0  # no further chain is begun after so much of the run
+VIDEO_HZ = 10
+VERDICT_S = 1.0  # how long a verdict stands at the end of a subtask
+
+
+@dataclass
+class Subtask:
+    """What happened in one subtask, for the result and the film."""
+
+    chain: int  # index among the scene's chains
+    number: int  # 1..5
+    task: str
+    instruction: str
+    succeeded: bool = False
+    steps: int = 0
+    began: int = 0  # the table's count of steps at its start
+    states: list[str] = field(default_factory=list)  # table_state messages, JSON
+    plans: list = field(default_factory=list)  # (stamp_ns, codes (4, 4), rgb (S, S, 3))
+
+
+def run(out: pathlib.Path = pathlib.Path('out/demo'), scene: str = 'D', seed: int = 0,
+        policy: str = 'play_table') -> int:
+    """Run the demo; return 0 if at least one subtask succeeded.
+
+    Args:
+        out: folder of the results; what an earlier run left there is replaced.
+        scene: A, B, C or D.
+        seed: which of the 1000 chains comes first.
+        policy: shipped weights by name, or the folder of a checkpoint.
+    Raises:
+        ValueError: a policy that sees no images.
+        BringUpError, ClientError: a node did not come up or did not answer.
+    """
+    from vw2_ros.models.checkpoint import load_checkpoint
+
+    from . import report
+
+    if policy in ('expert', 'random'):
+        raise ValueError(f"the demo shows a trained policy: give its weights, not '{policy}'")
+    began_s = time.monotonic()
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
+    print(f'vw2 demo: scene {scene}, weights {policy}')
+    checkpoint = load_checkpoint(weights)  # a damaged one is told before anything is started
+    shutil.rmtree(out / 'log', ignore_errors=True)
+    for name in WRITTEN:  # of an earlier run: they must not pass for this one's
+        (out / name).unlink(missing_ok=True)
+    subtasks, notes = _drive(scene, seed, weights, out / 'log')
+    print(f'filming {sum(s.steps for s in subtasks) / CONTROL_HZ:.0f} s ...', flush=True)
+    film(out / 'video.mp4', subtasks, scene, weights)
+    result = {**summarise(subtasks, scene, checkpoint.sha256), 'policy': policy, 'seed': seed,
+              'ros': True, 'command': f'vw2 demo --scene {scene} --policy {policy} --seed {seed}',
+              **notes, 'seconds': round(time.monotonic() - began_s, 1)}
+    _write_json(out / 'result.json', result)
+    report.write(out / 'report.html', {**result, 'videos': [
+        {'file': 'video.mp4', 'rollout': 'demo', 'success': all(s.succeeded for s in subtasks),
+         'subtasks': [s for r in result['rollouts'] for s in r['subtasks']]}]}, out)
+    won = sum(s.succeeded for s in subtasks)
+    print(f'{won} of {len(subtasks)} subtasks succeeded in {result["chains"]} chain(s), '
+          f'{result["seconds"]:.0f} s in all. Look at:')
+    for name in WRITTEN:
+        print(f'  {(out / name).resolve()}')
+    return 0 if won else 1
+
+
+# ----------------------------------------------------------------- the run
+
+def _drive(scene: str, seed: int, weights: str, log_dir) -> tuple[list[Subtask], dict]:
+    """Bring the nodes up and work through chains; what was judged, and notes on the run."""
+    from .bench import private_domain
+    from .client import Client
+
+    print('starting play table, planner and action node ...')
+    started_s = time.monotonic()
+    with private_domain() as env, \
+            Children(calvin(scene=scene, weights=weights), log_dir=log_dir, env=env) as children, \
+            Client(check=children.check) as client:
+        client.wait_active(NODES, START_PATIENCE_S)
+        print(f'ready after {time.monotonic() - started_s:.0f} s')
+        return _Session(client, scene).run(seed)
+
+
+class _Session:
+    """Talks to the running nodes and keeps what they say."""
+
+    def __init__(self, client, scene: str):
+        from diagnostic_msgs.msg import DiagnosticArray
+        from sensor_msgs.msg import Image
+        from std_msgs.msg import String
+
+        from . import topics
+
+        self.client, self.scene = client, scene
+        self.now: Subtask | None = None
+        self.judged: dict = {}
+        self.diagnostics: dict[str, dict] = {}
+        self._images: OrderedDict[int, object] = OrderedDict()
+        client.subscribe(String, topics.TABLE_STATE, self._on_state, topics.reliable())
+        client.subscribe(String, topics.TASK_STATE, self._on_judged, topics.latched())
+        client.subscribe(Image, f'static/{topics.IMAGE}', self._on_image, topics.newest())
+        client.subscribe(Image, topics.LATENT_PLAN, self._on_codes, topics.reliable())
+        client.subscribe(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics,
+                         topics.reliable())
+
+    def run(self, seed: int) -> tuple[list[Subtask], dict]:
+        """Work through one chain, or through several that fail at once."""
+        from vw2_ros.sim.long_horizon import chains
+
+        every = chains(self.scene)
+        began_s = time.monotonic()
+        done: list[Subtask] = []
+        index = seed % len(every)
+        while True:
+            done += self._chain(index, every[index])
+            if any(s.succeeded for s in done) or time.monotonic() - began_s > RETRY_UNTIL_S:
+                break
+            index = (index + 1) % len(every)
+            print('failed at the first subtask: on to the next chain')
+        self.client.wait(lambda: False, 1.1)  # the last report of each node
+        return done, self._notes(done, time.monotonic() - began_s)
+
+    def _chain(self, index: int, chain) -> list[Subtask]:
+        from vw2_ros.sim.phrases import validation_phrases
+
+        client = self.client
+        client.say('')  # nobody plans while the table is rebuilt
+        client.set('calvin_bridge', reset_state=json.dumps({
+            'robot_obs': chain.robot_obs.tolist(), 'scene_obs': chain.scene_obs.tolist()}))
+        client.trigger('reset')
+        client.spin(0.3)  # the first joint_states after it
+        client.trigger('restart')
+        done = []
+        for number, task in enumerate(chain.tasks, 1):
+            subtask = Subtask(index, number, task, validation_phrases(task)[0])
+            done.append(self._subtask(subtask))
+            verdict = 'succeeded' if subtask.succeeded else 'failed'
+            print(f'  chain {index}, {number} of 5: "{subtask.instruction}" '
+                  f'{verdict} after {subtask.steps / CONTROL_HZ:.1f} s', flush=True)
+            if not subtask.succeeded:
+                break
+        return done
+
+    def _subtask(self, subtask: Subtask) -> Subtask:
+        from vw2_ros.sim.long_horizon import CHAIN_STEPS
+
+        from .client import ClientError
+
+        client = self.client
+        client.set('calvin_bridge', task=subtask.task, max_steps=CHAIN_STEPS)
+        serial = int(client.trigger('start_task'))
+        self.now = subtask
+        client.say(subtask.instruction)
+
+        def judged() -> bool:
+            return self.judged.get('serial') == serial and self.judged['status'] != 'running'
+
+        # twice the real time: then the table does not keep up, and that is no verdict
+        if not client.wait(judged, 2 * CHAIN_STEPS / CONTROL_HZ + 10.0):
+            raise ClientError(f'{subtask.task} was not judged in time; see the logs of the nodes')
+        self.now = None
+        subtask.succeeded = self.judged['status'] == 'succeeded'
+        subtask.steps = int(self.judged['steps'])
+        return subtask
+
+    def _notes(self, done: list[Subtask], seconds: float) -> dict:
+        bridge, action = (self.diagnostics.get(n, {}) for n in ('calvin_bridge', 'action'))
+        steps = sum(s.steps for s in done)
+
+        def number(key: str) -> float | None:
+            return float(action[key]) if key in action else None
+
+        return {
+            'real_time': True, 'run_seconds': round(seconds, 1), 'steps': steps,
+            'missed_table_steps': int(bridge.get('missed steps', 0)),
+            'command_deadline_misses': int(action.get('deadline misses', 0)),
+            'command_jitter_ms_p99': number('command jitter p99 [ms]'),
+            'image_to_command_ms_p50': number('image to command p50 [ms]'),
+            'image_to_command_ms_p99': number('image to command p99 [ms]'),
+            'held_commands': int(action.get('holds', 0)),
+        }
+
+    # -- what the nodes say
+
+    def _on_state(self, msg) -> None:
+        if self.now is not None:
+            if not self.now.states:
+                self.now.began = json.loads(msg.data)['steps']
+            self.now.states.append(msg.data)
+
+    def _on_judged(self, msg) -> None:
+        self.judged = json.loads(msg.data)
+
+    def _on_image(self, msg) -> None:
+        from . import convert
+
+        self._images[convert.stamp_to_ns(msg.header.stamp)] = msg
+        while len(self._images) > 30:
+            self._images.popitem(last=False)
+
+    def _on_codes(self, msg) -> None:
+        from . import convert, plan_message
+
+        part = plan_message.codes_from_message(msg)
+        image = self._images.get(part.stamp_ns)
+        wanted = self.now is not None and image is not None \
+            and part.instruction_id == plan_message.instruction_id(self.now.instruction)
+        if wanted:
+            self.now.plans.append((part.stamp_ns, part.values, convert.image_to_rgb(image)))
+
+    def _on_diagnostics(self, msg) -> None:
+        for status in msg.status:
+            name = status.name.rsplit('/', 1)[-1]
+            self.diagnostics[name] = {v.key: v.value for v in status.values}
+
+
+# ------------------------------------------------------------------ the result
+
+def summarise(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
+    """Everything that was tried, under the keys that `vw2 eval` writes."""
+    from .evaluation import RENDERER, summarise
+
+    lines: dict[str, list] = {}
+    for s in subtasks:
+        lines.setdefault(f'chain/{s.chain}', []).append(
+            {'task': s.task, 'instruction': s.instruction, 'success': s.succeeded,
+             'steps': s.steps})
+    done = [{'rollout': name, 'subtasks': tried} for name, tried in lines.items()]
+    return {**summarise(done), 'scene': scene, 'renderer': RENDERER, 'checkpoint_sha256': sha256,
+            'seconds': 0.0, 'rollouts': done}
+
+
+def _write_json(path: pathlib.Path, value: dict) -> None:
+    part = path.with_name(path.name + '.part')
+    part.write_text(json.dumps(value, indent=2) + '\n')
+    os.replace(part, path)
+
+
+# -------------------------------------------------------------------- the film
+
+def film(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str) -> None:
+    """Write the video: the camera at 200 px with words and verdict, what the planner imagines."""
+    from vw2_ros.models.policy import Policy
+
+    from . import video
+
+    jobs = [json.loads(text) for s in subtasks for text in _thinned(s.states)]
+    with concurrent.futures.ProcessPoolExecutor(
+            min(2, len(os.sched_getaffinity(0))), initializer=_open_table, initargs=(scene,),
+            mp_context=multiprocessing.get_context('spawn')) as pool:
+        pictures = pool.map(_draw, jobs, chunksize=8)
+        policy = Policy.load(weights)
+        clips = [_imagined(s, policy) for s in subtasks]
+        video.write(path, _frames(subtasks, pictures, clips), VIDEO_HZ)
+
+
+def _thinned(states: list[str]) -> list[str]:
+    return states[::CONTROL_HZ // VIDEO_HZ]
+
+
+_table: PlayTable | None = None  # of a worker process
+
+
+def _open_table(scene: str) -> None:
+    global _table
+    _table = PlayTable(scene)
+
+
+def _draw(state: dict) -> np.ndarray:
+    """The static camera's picture (200, 200, 3) of a recorded state."""
+    _table.reset(state['robot_obs'], state['scene_obs'])
+    return _table.render('static', 200)
+
+
+def _imagined(subtask: Subtask, policy) -> list:
+    """Clips [(stamp_ns, frames (16, S, S, 3))], decoded from a plan every 8 steps or so."""
+    clips: list = []
+    for stamp_ns, codes, rgb in subtask.plans if policy.can_imagine else ():
+        if not clips or stamp_ns - clips[-1][0] >= 8 / CONTROL_HZ * 1e9:
+            clips.append((stamp_ns, policy.imagine(rgb, codes.astype(np.int64))))
+    return clips
+
+
+def _frames(subtasks, pictures, clips) -> Iterator[np.ndarray]:
+    from . import video
+
+    for subtask, imagined in zip(subtasks, clips):
+        shown = None
+        for text in _thinned(subtask.states):
+            state = json.loads(text)
+            shown = next(pictures), _dream(imagined, state['stamp_ns'])
+            steps = state['steps'] - subtask.began
+            yield _compose(subtask, *shown, steps / CONTROL_HZ, video.RUNNING)
+        if shown is not None:
+            verdict = video.SUCCEEDED if subtask.succeeded else video.FAILED
+            for _ in range(round(VERDICT_S * VIDEO_HZ)):
+                yield _compose(subtask, *shown, subtask.steps / CONTROL_HZ, verdict)
+
+
+def _dream(clips, stamp_ns: int) -> np.ndarray | None:
+    """The imagined frame that belongs to this moment."""
+    for began_ns, frames in reversed(clips):
+        if began_ns <= stamp_ns:
+            k = round((stamp_ns - began_ns) * 1e-9 * CONTROL_HZ)
+            return frames[min(max(k, 1), len(frames)) - 1]
+    return None
+
+
+def _compose(subtask: Subtask, picture, dream, seconds: float, verdict: str) -> np.ndarray:
+    """One frame of the film, uint8 (456, 816, 3): camera and words, imagination beside."""
+    from . import video
+
+    left = video.captioned(picture, subtask.instruction,
+                           f'chain {subtask.chain}, {subtask.number} of 5, {seconds:4.1f} s', verdict)
+    side, strip = left.shape[1], left.shape[0] - left.shape[1]
+    right = np.full_like(left, 28)
+    if dream is not None:
+        right[strip:] = cv2.resize(dream, (side, side), interpolation=cv2.INTER_LINEAR)
+    title = 'imagined by the planner' if dream is not None else 'nothing imagined yet'
+    cv2.putText(right, title, (8, 45), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (235, 235, 235), 1,
+                cv2.LINE_AA)
+    return np.concatenate([left, np.full((left.shape[0], 16, 3), 28, np.uint8), right], axis=1)
