@@ -129,12 +129,12 @@ def test_ctrl_c_while_collecting_keeps_what_is_written(tmp_path):
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {'PYTHONPATH': str(ROOT)}, start_new_session=True)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline and not out.exists():
             time.sleep(0.1)
         time.sleep(1.0)
         os.killpg(process.pid, signal.SIGINT)  # as the terminal does: the whole group
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -19,7 +19,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def weights(folder, *, recorded=None, score=None, files=('config.json', 'provenance.json')):
     folder.mkdir(parents=True)
     (folder / 'planner.safetensors').write_bytes(b'weights')
-    provenance = {'score': score} | ({'files': recorded} if recorded else {})
+    digest = hashlib.sha256(b'weights').hexdigest()
+    provenance = {'score': score, 'files': recorded or {'planner.safetensors': digest}}
     for name in files:
         (folder / name).write_text(json.dumps(provenance if name == 'provenance.json' else {}))
 
@@ -77,16 +78,24 @@ def test_a_probe_that_hangs_or_dies_is_reported():
 def test_weights_hash_and_score(tmp_path, monkeypatch):
     monkeypatch.setattr(doctor.paths, 'weights_dir', lambda: tmp_path)
     assert [c.status for c in doctor._weights()] == ['missing']
-    digest = hashlib.sha256(b'weights').hexdigest()
-    weights(tmp_path / 'good', recorded={'planner.safetensors': digest}, score={'avg_len': 2.5})
+    weights(tmp_path / 'good', score={'avg_len': 2.5})
     weights(tmp_path / 'changed', recorded={'planner.safetensors': '0' * 64})
+    weights(tmp_path / 'gone', recorded={'head.safetensors': '0' * 64})
     weights(tmp_path / 'no_config', files=('provenance.json',))
     checks = list(doctor._weights())
-    assert only(checks, 'good').status == 'ok'
-    assert digest[:12] in only(checks, 'good').found and 'avg_len 2.5' in only(checks, 'good').found
-    assert only(checks, 'changed').status == 'missing'
-    assert 'provenance.json' in only(checks, 'changed').found
-    assert 'no config.json' in only(checks, 'no_config').found
+    good = only(checks, 'good')
+    assert good.status == 'ok' and 'avg_len 2.5' in good.found
+    assert doctor.folder_sha256(tmp_path / 'good')[:16] in good.found
+    for name, reason in (('changed', 'planner.safetensors is not the file'),
+                         ('gone', 'no head.safetensors'), ('no_config', 'no config.json')):
+        assert only(checks, name).status == 'missing' and reason in only(checks, name).found
+
+
+def test_digest_is_the_checkpoints(tmp_path):
+    checkpoint = pytest.importorskip('vw2_ros.models.checkpoint')
+    weights(tmp_path / 'w')
+    (tmp_path / 'w' / 'tokenizer.json').write_text('{}')
+    assert doctor.folder_sha256(tmp_path / 'w') == checkpoint.folder_sha256(tmp_path / 'w')
 
 
 def test_weights_with_damaged_json(tmp_path, monkeypatch):

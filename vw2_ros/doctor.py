@@ -19,7 +19,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -95,7 +94,7 @@ class Check:
     mend: str = ''
 
 
-def _probe(code: str, timeout_s: float = 90.0) -> tuple[dict, str]:
+def _probe(code: str, timeout_s: float = 180.0) -> tuple[dict, str]:
     """Run code in a child interpreter; return (the JSON of its last line, '') or ({}, reason)."""
     try:
         done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
@@ -268,6 +267,14 @@ def sha256(path: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
+def folder_sha256(folder: pathlib.Path) -> str:
+    """Return the digest that `vw2 eval` writes as checkpoint_sha256 (models/checkpoint.py)."""
+    names = sorted(p.name for p in folder.glob('*.safetensors'))
+    names += [n for n in ('config.json', 'tokenizer.json') if (folder / n).is_file()]
+    lines = ''.join(f'{name} {sha256(folder / name)}\n' for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def _weights() -> Iterator[Check]:
     folder = paths.weights_dir()
     sets = sorted(d for d in folder.glob('*') if d.is_dir()) if folder.is_dir() else []
@@ -289,31 +296,23 @@ def _weights() -> Iterator[Check]:
             json.loads((directory / 'config.json').read_text())
         except (OSError, ValueError) as error:
             problem = problem or str(error)
-        recorded = _recorded_hashes(provenance)
-        parts = []
-        for file in files:
-            digest = sha256(file)
-            parts.append(f'{file.name} {file.stat().st_size / 1e6:.1f} MB sha256 {digest[:12]}')
-            if file.name in recorded and recorded[file.name] != digest:
-                problem = problem or f'{file.name} is not the file provenance.json speaks of'
+        recorded = provenance.get('files') if isinstance(provenance, dict) else None
+        for name, digest in (recorded if isinstance(recorded, dict) else {}).items():
+            path = directory / pathlib.Path(name).name
+            if not path.is_file():
+                problem = problem or f'no {name}'
+            elif sha256(path) != digest:
+                problem = problem or f'{name} is not the file that provenance.json speaks of'
+        if not recorded:
+            problem = problem or 'provenance.json lists no files'
+        parts = [f'{file.name} {file.stat().st_size / 1e6:.1f} MB' for file in files]
+        if not problem:
+            parts.append(f'sha256 {folder_sha256(directory)[:16]}')
         score = provenance.get('score') if isinstance(provenance, dict) else None
         text = '; '.join(parts) + (f'; score {_short(score)}' if score is not None else '')
         yield Check('Weights', directory.name, MISSING if problem else OK,
                     f'{problem}: {text}' if problem else text,
                     'the set is incomplete or damaged: get it again' if problem else '')
-
-
-def _recorded_hashes(provenance: object) -> dict[str, str]:
-    """Return {file name: sha256} as far as provenance.json names them, at any depth."""
-    out: dict[str, str] = {}
-    if isinstance(provenance, dict):
-        for key, value in provenance.items():
-            if isinstance(value, str) and re.fullmatch('[0-9a-f]{64}', value) \
-                    and str(key).endswith('.safetensors'):
-                out[str(key)] = value
-            else:
-                out |= _recorded_hashes(value)
-    return out
 
 
 def _short(value: object) -> str:
