@@ -278,6 +278,10 @@ class DLDM(nn.Module):
             nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
             nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
             nn.ModuleList([Block(r), CodeAttention(r, code), Up(r, 3, space=4, time=1)])])
+        if c.residual:
+            # Begin near "nothing changes".
+            nn.init.normal_(self.decoder[-1][-1].project.weight, std=1e-3)
+            nn.init.zeros_(self.decoder[-1][-1].project.bias)
         self.encoder.to(memory_format=torch.channels_last_3d)
         self.decoder.to(memory_format=torch.channels_last_3d)
 
