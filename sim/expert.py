@@ -36,6 +36,7 @@ from .tasks import TASKS, TaskOracle, check_task, held_block
 
 OPEN, CLOSE = 1.0, -1.0
 STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
+LEASH_M = 0.03  # how far the target runs ahead of the hand before it slows down; twice: stops
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
 FLY_Z = 0.555  # the hand is clear of everything from this height on [m] ...
 FLY_Y = -0.05  # ... in front of the cabinet
@@ -148,7 +149,12 @@ class Expert:
         action = np.zeros(7)
         v = np.asarray(velocity) / STEP_M
         n = np.linalg.norm(v)
-        action[:3] = v * (speed / n) if n > speed else v
+        v = v * (speed / n) if n > speed else v
+        # the joints are slower than the target can be: wait for the hand to come after
+        lag = look.target - look.tcp
+        if lag @ v > 0.0:
+            v = v * float(np.clip(2.0 - np.linalg.norm(lag) / LEASH_M, 0.0, 1.0))
+        action[:3] = v
         if rotation is not None:
             error = _wrap(matrix_to_euler(rotation) - look.target_euler)
             action[3:6] = np.clip(GAIN * error / STEP_RAD, -1.0, 1.0)
