@@ -45,6 +45,7 @@ WRIST_M = 0.247  # from the wrist's axes to the TCP
 NEUTRAL_YAW = math.pi / 2  # the fingers open along x
 SHELF_TILT = 0.5  # the fingers point forward by this in the cabinet [rad]
 SWITCH_TILT = 0.6
+TABLE_TILT = 0.45
 SLOPE = np.array([0.0, 0.5, math.sqrt(0.75)])  # up along the cabinet's front
 COLOURS = ('red', 'blue', 'pink')
 HALF_FINGER = 0.012  # of the closed pair, across; the tips lie as far below the TCP
@@ -176,9 +177,12 @@ class Expert:
         along = float(away @ up)
         across = away - along * up
         distance = float(np.linalg.norm(across))
-        if distance > 0.06 and not self._is_clear(look.target):
+        inside = point[1] > FLY_Y and abs(away[0]) < 0.05 and look.target[2] > FLY_Z - 0.015
+        if distance > 0.06 and not inside and not self._is_clear(look.target):
             return self._back_out(look, grip)
-        if point[1] > FLY_Y and abs(away[0]) > 0.05:
+        if point[1] < FLY_Y:
+            reach = min(reach, (FLY_Z + 0.005 - point[2]) / up[2])  # far places are out of reach
+        elif abs(away[0]) > 0.05:
             # pass along the cabinet's front before going in
             ahead = max(point[1] + reach * up[1], FLY_Y) - FLY_Y
             across = across + np.array([0.0, ahead, 0.0])
@@ -215,8 +219,12 @@ class Expert:
         return hand_rotation(0.0, needed - tilt) @ hand_rotation(0.0).T @ rotation
 
     def _down(self, point, yaw: float = NEUTRAL_YAW) -> np.ndarray:
-        """Rotation of a hand that points at a place on the table."""
-        return hand_rotation(yaw, tilt_to_reach(point))
+        """Rotation of a hand that points at a place on the table.
+
+        Near the cabinet it leans back, away from the handles.
+        """
+        lean = float(np.clip((point[1] + 0.10) / 0.10, 0.0, 1.0)) * TABLE_TILT
+        return hand_rotation(yaw, max(tilt_to_reach(point), lean))
 
     # ------------------------------------------------------------ blocks
 
