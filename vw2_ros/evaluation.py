@@ -37,6 +37,7 @@ import multiprocessing
 import os
 import pathlib
 import queue
+import shlex
 import sys
 import time
 from collections import Counter
@@ -676,8 +677,8 @@ def _shown(rollout: Rollout, film: pathlib.Path, out: pathlib.Path, line: dict) 
 
 
 def _command() -> str:
-    program = pathlib.Path(sys.argv[0]).name
-    return ' '.join([program, *sys.argv[1:]])
+    program = pathlib.Path(sys.argv[0]).stem
+    return shlex.join(['vw2' if program in ('cli', '__main__') else program, *sys.argv[1:]])
 
 
 @contextlib.contextmanager
