@@ -43,11 +43,12 @@ FLY_Y = -0.05  # ... in front of the cabinet
 REACH_M = 0.745  # from the base, at the flying height, with the fingers straight down
 WRIST_M = 0.247  # from the wrist's axes to the TCP
 NEUTRAL_YAW = math.pi / 2  # the fingers open along x
-SHELF_TILT = 0.5  # the fingers point forward by this in the cabinet [rad]
+SHELF_TILT = (0.5, 0.85)  # the fingers point forward by this at the cabinet's front and back
 SWITCH_TILT = 0.6
-TABLE_TILT = 0.45
+TABLE_TILT = 0.55
 SLOPE = np.array([0.0, 0.5, math.sqrt(0.75)])  # up along the cabinet's front
 COLOURS = ('red', 'blue', 'pink')
+OPEN_HALF = 0.068  # of the open fingers, with room
 HALF_FINGER = 0.012  # of the closed pair, across; the tips lie as far below the TCP
 
 
@@ -67,6 +68,11 @@ def tilt_to_reach(position) -> float:
     dy = position[1] - BASE_POSITION[1]
     short = dy - math.sqrt(REACH_M**2 - dx**2)
     return math.asin(min(max(short / WRIST_M, 0.0), 0.5))
+
+
+def shelf_tilt(y: float) -> float:
+    """How far the fingers point forward in the cabinet, for the hand to stay in front of it."""
+    return float(np.interp(y, (0.085, 0.115), SHELF_TILT))
 
 
 def _wrap(angle):
@@ -251,19 +257,38 @@ class Expert:
             for k in (turns - 1, turns, turns + 1):
                 candidate = yaw + k * math.pi
                 cost = abs(candidate - around) + 10.0 * max(0.0, size - 0.04) \
-                    + 0.2 * abs(_wrap(candidate - now))
+                    + 0.2 * abs(_wrap(candidate - now)) \
+                    + 20.0 * self._crowding(look, colour, candidate)
                 if cost < best_cost:
                     best, best_cost = candidate, cost
         return best
+
+    def _crowding(self, look: Look, colour: str, yaw: float) -> float:
+        """How far other blocks reach into where the open fingers would go down [m]."""
+        block = look.position(colour)
+        across = np.array([math.sin(yaw), -math.cos(yaw)])
+        worst = 0.0
+        for other in COLOURS:
+            away = look.position(other) - block
+            if other == colour or abs(away[2]) > 0.03:
+                continue
+            for side in (-0.052, 0.052):
+                off = away[:2] - side * across
+                gap = np.linalg.norm(off)
+                half = self._half_extent(look, other, off / max(gap, 1e-6))
+                worst = max(worst, half + HALF_FINGER + 0.004 - gap)
+        return worst
 
     def _grasp(self, look: Look, colour: str, *, around: float = NEUTRAL_YAW) -> np.ndarray:
         """Take hold of a block where it lies."""
         block = look.position(colour)
         in_cabinet = block[1] > 0.02
-        tilt = SHELF_TILT if in_cabinet else tilt_to_reach(block)
+        tilt = shelf_tilt(block[1]) if in_cabinet else tilt_to_reach(block)
         rotation = hand_rotation(self._grasp_yaw(look, colour, around), tilt)
         # a tilted hand holds one finger lower than the other
         point = block + np.array([0.0, 0.0, 0.002 + 0.045 * abs(rotation[2, 1])])
+        if in_cabinet:
+            point[0] += self._room(look, block[0])
         away = rotation.T @ (look.tcp - point)  # in the hand's frame: x wide, y across, z down
         turn = np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler)))
         inside = abs(away[0]) < 0.014 and abs(away[1]) < 0.02 and abs(away[2]) < 0.012
@@ -273,6 +298,15 @@ class Expert:
         if ready:
             return self._straight(look, point, rotation, CLOSE, speed=0.3)
         return self._approach(look, point, rotation, OPEN)
+
+    def _room(self, look: Look, x: float) -> float:
+        """By how much the open hand must be off a block's middle to fit between door and wall."""
+        left, right = self.scene.opening
+        if x < self.scene.plank_x:
+            right = self.scene.plank_x
+        else:
+            left = self.scene.plank_x
+        return float(np.clip(np.clip(x, left + OPEN_HALF, right - OPEN_HALF) - x, -0.015, 0.015))
 
     def _let_go(self, look: Look) -> np.ndarray:
         """Put down the held block where there is room, and open."""
@@ -329,9 +363,7 @@ class Expert:
         if look.held == colour:
             if place == 'slider' and look.target[2] > PLANK_TOP + 0.06:
                 return self._retreat(look, CLOSE)
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
-                                  self._leaning(look),
-                                                CLOSE, speed=0.8)
+            return self._raise(look)
         if look.held:
             return self._let_go(look)
         if place == 'slider':
@@ -340,9 +372,15 @@ class Expert:
                 return clear
         return self._grasp(look, colour)
 
-    @staticmethod
-    def _rise(look: Look, z: float) -> float:
-        return max(0.0, z - look.target[2])
+    def _raise(self, look: Look) -> np.ndarray:
+        """Lift what is held; from under the cabinet's handles, first away from them."""
+        rise = max(0.0, FLY_Z - look.target[2])
+        aside = 0.0
+        if FLY_Z - 0.02 > look.target[2] and -0.11 < look.target[1] < 0.02:
+            aside = -0.11 - look.target[1]
+            rise *= float(np.clip(1.5 + aside / 0.03, 0.0, 1.0))
+        return self._straight(look, look.target + [0.0, aside, rise], self._leaning(look), CLOSE,
+                              speed=0.8)
 
     def _rotate(self, look: Look, colour: str, side: str) -> np.ndarray:
         sign = -1.0 if side == 'right' else 1.0
@@ -367,23 +405,41 @@ class Expert:
         return math.atan2(w[1, 0], w[0, 0])
 
     def _push(self, look: Look, colour: str, side: str) -> np.ndarray:
-        if look.held:
-            return self._let_go(look)
         sign = 1.0 if side == 'right' else -1.0
         block = look.position(colour)
         moved = sign * (block[0] - self.start.blocks[colour].position[0])
+        if look.held == colour and block[2] < TABLE_TOP + 0.03 and moved < 0.125:
+            # it could not be pushed from behind: pull it along
+            pull = np.array([sign * 0.6 * STEP_M, 0.0, -0.001 if look.tcp[2] > 0.455 else 0.0])
+            return self._drive(look, pull, None, CLOSE)
+        if look.held:
+            return self._let_go(look)
         if moved > 0.125:
             return self._retreat(look, CLOSE)
         way = np.array([sign, 0.0])
-        return self._broom(look, colour, way, stop=None)
+        if self._can_sweep(look, colour, way):
+            return self._broom(look, colour, way)
+        return self._grasp(look, colour)
 
-    def _broom(self, look: Look, colour: str, way, stop) -> np.ndarray:
+    def _broom_start(self, look: Look, colour: str, way) -> np.ndarray:
+        """Where the closed fingers (2,) go down behind a block."""
+        half = self._half_extent(look, colour, way)
+        return look.position(colour)[:2] - way * (half + HALF_FINGER + 0.022)
+
+    def _can_sweep(self, look: Look, colour: str, way) -> bool:
+        """Whether the arm reaches behind the block, and no other block lies there."""
+        start = self._broom_start(look, colour, way)
+        gap = min(np.linalg.norm(look.position(c)[:2] - start) for c in COLOURS if c != colour)
+        return tilt_to_reach(start) < 0.45 and gap > 0.045
+
+    def _broom(self, look: Look, colour: str, way) -> np.ndarray:
         """Push a block along a horizontal direction (2,) with the closed fingers."""
         block = look.position(colour)
         half = self._half_extent(look, colour, way)
         side = np.array([-way[1], way[0]])
         z = TABLE_TOP + 0.018
-        rotation = self._down(block)
+        start = self._broom_start(look, colour, way)
+        rotation = self._down(start)
         away = look.tcp[:2] - block[:2]
         behind = -float(away @ way)
         off = float(away @ side)
@@ -393,7 +449,6 @@ class Expert:
             step = 0.6 * STEP_M * way - 0.4 * off * side
             velocity = np.array([*step, GAIN * (z - look.target[2])])
             return self._drive(look, velocity, rotation, CLOSE)
-        start = block[:2] - way * (half + HALF_FINGER + 0.022)
         return self._approach(look, np.array([*start, z]), rotation, CLOSE, tolerance=0.008)
 
     def _push_into_drawer(self, look: Look) -> np.ndarray:
@@ -405,14 +460,14 @@ class Expert:
         if not loose:
             return self._retreat(look, CLOSE)
         colour = min(loose, key=lambda c: look.position(c)[1])
-        return self._broom(look, colour, np.array([0.0, -1.0]), stop=None)
+        return self._broom(look, colour, np.array([0.0, -1.0]))
 
     def _place_in_slider(self, look: Look) -> np.ndarray:
         if not look.held:
             return self._after_release(look)
         spot = self._shelf_spot(look)
         goal = np.array([spot, 0.085, PLANK_TOP + 0.02])
-        return self._lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW, SHELF_TILT))
+        return self._lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW, shelf_tilt(goal[1])))
 
     def _shelf_spot(self, look: Look) -> float:
         """Where on the open half of the shelf the held block goes (x)."""
@@ -469,15 +524,11 @@ class Expert:
             f'block_{o}' in look.touches(c) and look.position(c)[2] > look.position(o)[2] + 0.02
             for o in COLOURS if o != c)]
         if look.held and look.held not in tops:
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
-                                  self._leaning(look),
-                                                CLOSE, speed=0.8)
+            return self._raise(look)
         if not tops:
             return self._retreat(look, CLOSE if look.held else OPEN)
         if look.held:
-            return self._straight(look, look.target + [0.0, 0.0, self._rise(look, FLY_Z)],
-                                  self._leaning(look),
-                                                CLOSE, speed=0.8)
+            return self._raise(look)
         return self._grasp(look, tops[0])
 
     # ------------------------------------------------------------ furniture

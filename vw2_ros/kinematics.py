@@ -17,6 +17,9 @@ import numpy as np
 # lowest and highest angle of each joint [rad], and the pose that redundancy is resolved towards
 JOINT_LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
 JOINT_UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
+# The arm is stretched out where joint 4 is at -0.467. Beyond, it folds up the other way, and cannot
+# come back: the solver stays on this side.
+ELBOW_UPPER = -0.55
 REST_JOINTS = np.array(
     [-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866]
 )
@@ -205,10 +208,13 @@ def inverse(
         tolerance: stop below this error [m and rad].
         max_step: no joint moves more than this in one iteration [rad].
     Returns:
-        (7,) [rad] within the joint limits: the nearest found where the pose is out of reach.
+        (7,) [rad] within the joint limits, the nearest found where the pose is out of reach. From
+        a seed with a bent elbow (joint 4 below `ELBOW_UPPER`) it stays bent.
     """
     q = np.array(seed, dtype=float)
     position = np.asarray(position, dtype=float)
+    upper = JOINT_UPPER.copy()
+    upper[3] = min(max(ELBOW_UPPER, q[3]), JOINT_UPPER[3])
     free = np.ones(7)  # 0 where a joint sits on its limit and was pushed against it
     for i in range(iterations):
         at, turn, jac = forward_and_jacobian(q)
@@ -234,7 +240,7 @@ def inverse(
         if largest > max_step:
             dq *= max_step / largest
         wanted = q + dq
-        q = np.minimum(np.maximum(wanted, JOINT_LOWER), JOINT_UPPER)
+        q = np.minimum(np.maximum(wanted, JOINT_LOWER), upper)
         free = (wanted == q).astype(float)
     return q
 
