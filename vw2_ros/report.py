@@ -91,7 +91,7 @@ def _extent(result: Mapping) -> str:
     trials = sum(c['trials'] for c in result.get('per_task', {}).values())
     chains = result.get('chains') or 0
     said = [f'{chains} chain{"s" if chains != 1 else ""} of five subtasks'] if chains else []
-    said.append(f'{trials} subtask{"s" if trials != 1 else ""} counted per task')
+    said.append(f'{trials} tr{"ies" if trials != 1 else "y"} behind the success by task')
     return ', '.join(said) + (', through the ROS nodes' if result.get('ros') else '')
 
 
@@ -164,7 +164,7 @@ def _film(entry: Mapping, folder: pathlib.Path) -> str:
     if file.is_file():
         data = base64.b64encode(file.read_bytes()).decode()
         player = (
-            f'<video controls muted loop playsinline preload="metadata" '
+            f'<video controls muted loop playsinline preload="auto" '
             f'src="data:video/mp4;base64,{data}"></video>'
         )
     else:
