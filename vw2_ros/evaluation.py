@@ -38,7 +38,9 @@ import os
 import pathlib
 import queue
 import shlex
+import signal
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -489,8 +491,9 @@ def _in_processes(
         )
         for rank in range(world)
     ]
-    for worker in workers:
-        worker.start()
+    with _deaf_to_ctrl_c():
+        for worker in workers:
+            worker.start()
     try:
         waiting = len(pending)
         while waiting:
@@ -516,11 +519,21 @@ def _in_processes(
             worker.join()
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c():
+    """What starts in here never hears Ctrl-C: this process ends it when it hears one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _work(options: Options, shard: list[Rollout], wordings: dict, films: dict, lines) -> None:
     """One process: its shard, rollout after rollout."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C: the parent ends us
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nodes are ended too
     try:
         with contextlib.closing(_stage(options)) as stage:
