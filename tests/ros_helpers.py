@@ -73,7 +73,7 @@ class Bench:
         self.peer.create_subscription(message_type, topic, heard.append, qos)
         return heard
 
-    def until(self, condition, timeout_s=10.0, each=None):
+    def until(self, condition, timeout_s=40.0, each=None):
         """Spin until the condition holds; `each` is called every 10 ms meanwhile."""
         end, called = time.monotonic() + timeout_s, 0.0
         while not condition():

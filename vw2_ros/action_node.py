@@ -80,7 +80,8 @@ class ActionNode(NodeBase):
         self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
         self.arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
                                               c.watch_camera))
-        self.arm.instruct(self.get_parameter('instruction').value)
+        if self.get_parameter('instruction').value:
+            self.arm.instruct(self.get_parameter('instruction').value)
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.arm.instruct(m.data),
                        topics.latched())
         self.subscribe(Image, topics.PLAN_HIDDEN, self._on_plan, topics.reliable(1))
@@ -183,7 +184,10 @@ class ActionNode(NodeBase):
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
         level, text = self.arm.verdict()
-        return (level, text) if level != OK else super().assess(now_s)
+        if level == OK:
+            return super().assess(now_s)
+        refused = self.health.complaint(now_s)  # why it waits or holds, where that is known
+        return level, f'{text} ({refused})' if refused else text
 
 
 def main(args=None):

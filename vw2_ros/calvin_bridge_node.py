@@ -10,7 +10,6 @@ Real time: a timer steps the physics at 30 Hz, whoever commands. Lockstep: `star
 the table steps once for each command that bears the stamp of the newest joint_states.
 """
 
-import json
 import time
 from dataclasses import dataclass
 
@@ -24,8 +23,7 @@ from trajectory_msgs.msg import JointTrajectory
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 from vw2_ros.sim.tasks import check_task
 
-from . import convert, topics
-from .camera_model import camera_info
+from . import convert, table_messages, topics
 from .health import ERROR, OK
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .safety import TickClock
@@ -169,24 +167,22 @@ class CalvinBridgeNode(NodeBase):
     # -- commands
 
     def _on_command(self, msg) -> None:
-        names = (*topics.ARM_JOINTS, topics.FINGER_JOINTS[0])
-        joints = convert.trajectory_from_message(msg, names)
-        gripper = 1.0 if joints.position[7] > 0.02 else -1.0
-        action = ('joint_abs', np.append(joints.position[:7], gripper))
+        action, stamp_ns = table_messages.joint_action(msg)
         if not self.config.lockstep:
             self.command, self.rel = action, None
-        elif joints.stamp_ns == self.stamp_ns and self.run and self.run.status == RUNNING:
-            self._step(action)
-            self._publish()
+        elif stamp_ns == self.stamp_ns:
+            self._lockstep(action)
 
     def _on_rel(self, msg) -> None:
-        values = convert.floats_from_message(msg, 7)
-        if values[6] not in (-1.0, 1.0):
-            raise ValueError(f'gripper must be -1 (close) or 1 (open), got {values[6]}')
+        action = table_messages.rel_action(msg)
         if not self.config.lockstep:
-            self.rel = values
-        elif self.run and self.run.status == RUNNING:
-            self._step(values)
+            self.rel = action
+        else:
+            self._lockstep(action)
+
+    def _lockstep(self, action) -> None:
+        if self.run is not None and self.run.status == RUNNING and not self.other:
+            self._step(action)
             self._publish()
 
     # -- time
@@ -224,46 +220,32 @@ class CalvinBridgeNode(NodeBase):
         return 10**9 + self.ticks * 10**9 // CONTROL_HZ
 
     def _publish(self) -> None:
-        c, table = self.config, self.table
-        if c.lockstep and self.run.status != RUNNING:
-            return
+        c = self.config
         stamp_ns = self.simulated_ns if c.lockstep or c.sim_time else self.now_ns()
+        self.state_out.publish(table_messages.table_state(self.table, stamp_ns))
+        if c.lockstep and self.run.status != RUNNING:
+            return  # nobody is asked for a command
         self.stamp_ns, self.sent_s = stamp_ns, self.now_s()
         if self.clock_out is not None:
             self.clock_out.publish(Clock(clock=convert.ns_to_stamp(stamp_ns)))
-        self.joints_out.publish(self._joint_state(stamp_ns))
+        self.joints_out.publish(table_messages.joint_state(self.table, stamp_ns))
         # lockstep counts from the start of the subtask: that is when a plan is due
         count = self.run.steps if c.lockstep else self.ticks
         if count % c.image_every == 0:
             self._publish_image('static', c.image_size, stamp_ns, always=c.lockstep)
         if count % c.gripper_every == 0:
             self._publish_image('gripper', c.gripper_size, stamp_ns)
-        self.state_out.publish(String(data=json.dumps({
-            'stamp_ns': stamp_ns, 'steps': table.steps, 'scene': table.scene.name,
-            'robot_obs': table.robot_obs().tolist(), 'scene_obs': table.scene_obs().tolist(),
-            'robot_contacts': sorted(table.state().robot_contacts)})))
-
-    def _joint_state(self, stamp_ns: int):
-        table = self.table
-        half = table.gripper_width() / 2
-        return convert.joints_to_message(
-            (*topics.ARM_JOINTS, *topics.FINGER_JOINTS),
-            np.concatenate([table.joint_positions(), [half, half]]),
-            np.concatenate([table.joint_velocities(), [0.0, 0.0]]),
-            stamp_ns=stamp_ns, frame_id=topics.BASE_FRAME)
 
     def _publish_image(self, name: str, size: int, stamp_ns: int, always=False) -> None:
         publisher = self.images_out[name]
         if not always and not publisher.get_subscription_count():
             return  # a picture that nobody looks at costs as much as any other
-        rgb = self.table.render(name, size)
-        frame = f'{name}_camera_optical_frame'
+        rgb = self.table.render(name, size)  # (size, size, 3)
         if self.config.noise_pixels and not self.config.lockstep:
-            flat = rgb.reshape(-1)  # (H * W * 3,)
-            flat[self.noise.integers(0, flat.size, self.config.noise_pixels)] ^= \
-                self.noise.integers(0, 2, self.config.noise_pixels, dtype=np.uint8)
+            table_messages.sensor_noise(rgb, self.noise, self.config.noise_pixels)
+        frame = f'{name}_camera_optical_frame'
         publisher.publish(convert.numpy_to_image(rgb, 'rgb8', stamp_ns=stamp_ns, frame_id=frame))
-        self.infos_out[name].publish(camera_info(name, size, stamp_ns, frame))
+        self.infos_out[name].publish(table_messages.camera_info(name, size, stamp_ns, frame))
         self.health.tick(f'{name} image', self.now_s())
 
     def assess(self, now_s):

@@ -20,7 +20,9 @@ Everything in 1 and 2 is a service call, so that no step can begin before all kn
 import json
 import os
 import tempfile
+import time
 
+from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from . import system, topics
@@ -56,15 +58,18 @@ class RosRollout:
             system.lockstep(weights=str(weights), scene=scene, execute=execute),
             log_dir=log_dir, env=private)
         self._report: dict = {}
+        self._told_state = on_state
+        self._steps, self._moved_s = -1, 0.0
+        self._complaints: dict[str, str] = {}
         try:
             os.environ.update(private)  # read when the client's context begins
             self.children.start()
             self._client = Client(name='vw2_rollout', check=self.children.check)
             self._client.subscribe(String, topics.TASK_STATE, self._on_report, topics.latched())
-            if on_state is not None:
-                self._client.subscribe(String, topics.TABLE_STATE,
-                                       lambda msg: on_state(json.loads(msg.data)),
-                                       topics.reliable(1))
+            self._client.subscribe(String, topics.TABLE_STATE, self._on_state,
+                                   topics.reliable(1))
+            self._client.subscribe(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics,
+                                   topics.reliable())
             self._client.wait_active(NODES, 180.0)
         except BaseException:
             self.close()
@@ -100,13 +105,14 @@ class RosRollout:
         self._client.trigger(topics.RESTART)
 
     def run_task(self, task: str, instruction: str, max_steps: int = 360,
-                 timeout_s: float = 600.0) -> tuple[bool, int]:
+                 patience_s: float = 120.0) -> tuple[bool, int]:
         """Let the policy try one subtask from the present state.
 
         Args:
             task: one of the 34 names.
             instruction: what the planner is told.
             max_steps: the subtask has failed after so many control steps.
+            patience_s: give up when no step was made for so long.
         Returns:
             whether it succeeded, and after how many steps it ended.
         Raises:
@@ -116,13 +122,16 @@ class RosRollout:
         self._client.set('action', instruction=instruction)
         self._client.set('calvin_bridge', task=task, max_steps=int(max_steps))
         serial = int(self._client.trigger(topics.START_TASK))
-        ended = self._client.wait(
-            lambda: self._report.get('serial') == serial
-            and self._report.get('status') in ('succeeded', 'failed'), timeout_s)
-        if not ended:
-            raise ClientError(f'{task} did not end within {timeout_s:.0f} s; the newest report is '
-                              f'{self._report}')
+        self._moved_s = time.monotonic()
+        while not self._client.wait(lambda: self._ended(serial), 1.0):
+            if time.monotonic() - self._moved_s > patience_s:
+                raise ClientError(f'{task}: no step within {patience_s:.0f} s. '
+                                  f'{"; ".join(self._complaints.values()) or "No node complains"}')
         return self._report['status'] == 'succeeded', int(self._report['steps'])
+
+    def _ended(self, serial: int) -> bool:
+        return self._report.get('serial') == serial and \
+            self._report.get('status') in ('succeeded', 'failed')
 
     @property
     def report(self) -> dict:
@@ -131,3 +140,16 @@ class RosRollout:
 
     def _on_report(self, msg) -> None:
         self._report = json.loads(msg.data)
+
+    def _on_state(self, msg) -> None:
+        state = json.loads(msg.data)
+        if state['steps'] != self._steps:
+            self._steps, self._moved_s = state['steps'], time.monotonic()
+        if self._told_state is not None:
+            self._told_state(state)
+
+    def _on_diagnostics(self, msg) -> None:
+        for status in msg.status:
+            self._complaints.pop(status.name, None)
+            if status.level[0]:
+                self._complaints[status.name] = f'{status.name}: {status.message}'

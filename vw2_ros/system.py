@@ -91,7 +91,9 @@ def calvin(**given: str) -> tuple[Process, ...]:
     sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
     scene = {'scene': a['scene']} if a['scene'] else {}
     camera = (('image_raw', 'static/image_raw'),)
-    bridge = _base(a) | step | sim_time | scene | {'use_sim_time': False}
+    size = image_size(a['weights'])
+    picture = {'image_size': size} if size else {}
+    bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     if step:
         bridge |= {'image_every': 8}
@@ -129,6 +131,9 @@ def robot(**given: str) -> tuple[Process, ...]:
         source = {'source': 'device', 'device': a['camera']}
     else:
         source = {'source': 'file', 'file': a['camera']}
+    size = image_size(a['weights'])
+    if size:
+        source |= {'width': size, 'height': size}
     output = {'output': a['output']} if a['output'] else {}
     topic = a['command_topic']
     commands = tuple((name, topic) for name in ('joint_commands', 'commands', 'twist_commands')) \
@@ -172,6 +177,20 @@ def _base(a: dict) -> dict:
 
 def _weights(a: dict) -> dict:
     return {'weights': a['weights']} if a['weights'] else {}
+
+
+def image_size(weights: str) -> int | None:
+    """Side [px] of the images that weights, named or a folder, want; None if that is not known."""
+    if not weights:
+        return None
+    folder = pathlib.Path(weights)
+    if not folder.is_dir():
+        folder = paths.weights_dir() / weights
+    try:
+        config = json.loads((folder / 'config.json').read_text())
+        return int(config['planner']['vision']['image_size'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the node that loads them says what is wrong
 
 
 def _instruction(a: dict) -> dict:

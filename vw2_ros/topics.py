@@ -56,7 +56,6 @@ CAMERAS = ('static', 'gripper')
 ARM_JOINTS = tuple(f'panda_joint{i}' for i in range(1, 8))
 FINGER_JOINTS = ('panda_finger_joint1', 'panda_finger_joint2')
 BASE_FRAME = 'panda_link0'
-WORLD_FRAME = 'world'
 
 
 def compressed(topic: str) -> str:
