@@ -37,6 +37,7 @@ from .tasks import TASKS, TaskOracle, check_task, held_block
 OPEN, CLOSE = 1.0, -1.0
 STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
 LEASH_M = 0.03  # how far the target runs ahead of the hand before it slows down; twice: stops
+JAM_STEPS = 14  # that long behind its target, the hand is stuck
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
 FLY_Z = 0.555  # the hand is clear of everything from this height on [m] ...
 FLY_Y = -0.05  # ... in front of the cabinet
@@ -124,6 +125,9 @@ class Expert:
         self.start = table.state()
         self._oracle = TaskOracle(self.scene.name)
         self._skill = _skill(task)
+        self._held_up = 0  # how long the hand has been kept from its target [steps]
+        self._escape = 0  # for how long to back out still
+        self._nudge = np.zeros(2)
 
     @property
     def done(self) -> bool:
@@ -132,7 +136,17 @@ class Expert:
 
     def act(self) -> np.ndarray:
         """The next relative action (7,), each value in [-1, 1], the gripper exactly -1 or 1."""
-        return self._skill(self, self._look())
+        look = self._look()
+        lag = look.target - look.tcp
+        self._held_up = self._held_up + 1 if np.linalg.norm(lag) > 0.7 * LEASH_M else 0
+        if self._held_up > JAM_STEPS:
+            # something is in the way: out, and next time a little to the side
+            self._escape, self._held_up = JAM_STEPS, 0
+            self._nudge = -0.01 * lag[:2] / max(np.linalg.norm(lag[:2]), 0.01)
+        if self._escape > 0:
+            self._escape -= 1
+            return self._back_out(look, CLOSE if look.held or look.width < 0.01 else OPEN)
+        return self._skill(self, look)
 
     def _look(self) -> Look:
         table = self.table
@@ -188,10 +202,11 @@ class Expert:
             return self._back_out(look, grip)
         if point[1] < FLY_Y:
             reach = min(reach, (FLY_Z + 0.005 - point[2]) / up[2])  # far places are out of reach
-        elif abs(away[0]) > 0.05:
+        else:
             # pass along the cabinet's front before going in
+            off = max(abs(away[0]), abs(look.tcp[0] - point[0]))
             ahead = max(point[1] + reach * up[1], FLY_Y) - FLY_Y
-            across = across + np.array([0.0, ahead, 0.0])
+            across = across + np.array([0.0, ahead * np.clip((off - 0.015) / 0.03, 0.0, 1.0), 0.0])
         turn = float(np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler))))
         slack = max(0.0, distance - tolerance) + 0.08 * max(0.0, turn - 0.1)
         height = min(reach, 3.0 * slack)
@@ -263,9 +278,19 @@ class Expert:
                     best, best_cost = candidate, cost
         return best
 
-    def _crowding(self, look: Look, colour: str, yaw: float) -> float:
+    def _aside(self, look: Look, colour: str, yaw: float) -> np.ndarray:
+        """By how much to take hold off a block's middle (2,) for neighbours' sake."""
+        across = np.array([math.sin(yaw), -math.cos(yaw)])
+        along = np.array([math.cos(yaw), math.sin(yaw)])
+        length = self._half_extent(look, colour, along) - 0.02
+        choices = [u * across + v * length * along
+                   for u in (0.0, 0.006, -0.006, 0.012, -0.012) for v in (0.0, 0.5, -0.5)]
+        return min(choices, key=lambda d: 10.0 * self._crowding(look, colour, yaw, d)
+                   + np.linalg.norm(d))
+
+    def _crowding(self, look: Look, colour: str, yaw: float, shift=(0.0, 0.0)) -> float:
         """How far other blocks reach into where the open fingers would go down [m]."""
-        block = look.position(colour)
+        block = look.position(colour) + np.array([*shift, 0.0])
         across = np.array([math.sin(yaw), -math.cos(yaw)])
         worst = 0.0
         for other in COLOURS:
@@ -284,11 +309,15 @@ class Expert:
         block = look.position(colour)
         in_cabinet = block[1] > 0.02
         tilt = shelf_tilt(block[1]) if in_cabinet else tilt_to_reach(block)
-        rotation = hand_rotation(self._grasp_yaw(look, colour, around), tilt)
+        yaw = self._grasp_yaw(look, colour, around)
+        if in_cabinet:  # the fingers turn the block a little
+            yaw = float(np.clip(yaw, NEUTRAL_YAW - 0.2, NEUTRAL_YAW + 0.2))
+        rotation = hand_rotation(yaw, tilt)
         # a tilted hand holds one finger lower than the other
         point = block + np.array([0.0, 0.0, 0.002 + 0.045 * abs(rotation[2, 1])])
         if in_cabinet:
             point[0] += self._room(look, block[0])
+        point[:2] += self._aside(look, colour, yaw) + self._nudge
         away = rotation.T @ (look.tcp - point)  # in the hand's frame: x wide, y across, z down
         turn = np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler)))
         inside = abs(away[0]) < 0.014 and abs(away[1]) < 0.02 and abs(away[2]) < 0.012
@@ -696,8 +725,18 @@ def prepare(table: PlayTable, task: str, rng: np.random.Generator) -> None:
 
 
 def helper_done(table: PlayTable, task: str, oracle: TaskOracle) -> bool:
-    """Whether the task can be started now, and is not solved already."""
-    return oracle.can_start(task, table.state())
+    """Whether the task can be started now."""
+    state = table.state()
+    return oracle.can_start(task, state) and can_be_pushed(task, state)
+
+
+def can_be_pushed(task: str, state) -> bool:
+    """False for pushing a block that leans on a handle: it counts only while it keeps leaning."""
+    words = task.split('_')
+    if words[0] != 'push' or words[1] not in COLOURS:
+        return True
+    contacts = {c for c in state.blocks[words[1]].contacts if c[0] != 'robot'}
+    return contacts == {('table', 'table')}
 
 
 def settle(table: PlayTable, steps: int = 4) -> None:
