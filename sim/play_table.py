@@ -51,6 +51,7 @@ from .scenes import (
     DRAWER_RANGE,
     SWITCH_THRESHOLD,
     SWITCH_TRAVEL,
+    Link,
     Scene,
     get_scene,
     random_scene_obs,
@@ -99,8 +100,17 @@ class PlayTable:
         self.appearance = appearance or Appearance.of(self.scene.name)
         self._folder = tempfile.TemporaryDirectory(prefix="vw2_table_")
         folder = Path(self._folder.name)
-        self._table_urdf = folder / "play_table.urdf"
-        write_table(table_links(self.scene), self._table_urdf, solid=True)
+        links = table_links(self.scene)
+        # contacts with a body without joints are solved much faster, so what stands still is apart
+        self._still_urdfs = {x.name: folder / f"{x.name}.urdf" for x in links if x.axis is None}
+        for link in links:
+            if link.axis is None:
+                write_table([link], self._still_urdfs[link.name], solid=True)
+        self._table_urdf = folder / "mechanisms.urdf"
+        write_table(
+            [Link("frame", ()), *(x for x in links if x.axis is not None)], self._table_urdf,
+            solid=True,
+        )
         self._panda_urdf = folder / "panda.urdf"
         write_panda(self._panda_urdf, solid=True)
         self._engine = Engine()
@@ -167,9 +177,16 @@ class PlayTable:
         self._floor = engine.add_plane()
         self._panda = Panda(engine, self._panda_urdf)
         self._table = engine.load_urdf(str(self._table_urdf), fixed=True)
-        joints = engine.joints(self._table)
-        self._table_links = {-1: "table"} | {j.index: j.link for j in joints}
-        self._joint = {j.link: j.index for j in joints}
+        self._joint = {j.link: j.index for j in engine.joints(self._table)}
+        self._link_names = {(self._table, index): name for name, index in self._joint.items()}
+        still = {
+            engine.load_urdf(str(path), fixed=True): name
+            for name, path in self._still_urdfs.items()
+        }
+        self._link_names |= {(body, -1): name for body, name in still.items()}
+        for body in still:  # parts of one table: they run within each other
+            for index in (-1, *self._joint.values()):
+                engine.ignore_collision(self._table, index, body, -1)
         for name in ("drawer", "slider", "switch"):
             engine.brake(self._table, self._joint[name], FRICTION_MOTOR_FORCE)
         engine.position_motors(
@@ -189,9 +206,13 @@ class PlayTable:
             )
             engine.never_sleep(body)
             self._blocks[colour] = body
+        self._link_names |= {(self._floor, -1): "floor"}
+        self._link_names |= {(self._panda.body, i): name for i, name in self._panda.links.items()}
         self._body_names = {
             self._floor: "floor", self._table: "table", self._panda.body: "robot",
-        } | {body: f"block_{colour}" for colour, body in self._blocks.items()}
+        } | dict.fromkeys(still, "table") | {
+            body: f"block_{colour}" for colour, body in self._blocks.items()
+        }
 
         limits = (self.scene.slider_range, DRAWER_RANGE, BUTTON_TRAVEL, SWITCH_TRAVEL)
         for name, value, top in zip(("slider", "drawer", "button", "switch"), scene_obs, limits):
@@ -305,14 +326,14 @@ class PlayTable:
         engine = self._engine
         blocks = {}
         touched_by_robot = {
-            self._body_names.get(b, "other") for _, b, _, _, _ in engine.contacts(self._panda.body)
+            self._body_names[b] for _, b, _, _, _ in engine.contacts(self._panda.body)
         }
         for colour in COLOURS:
             body = self._blocks[colour]
             position, orientation = engine.pose(body)
             linear, angular = engine.velocity(body)
             contacts = frozenset(
-                (self._body_names.get(other, "other"), self._link_name(other, link))
+                (self._body_names[other], self._link_names.get((other, link), "base"))
                 for _, other, _, link, _ in engine.contacts(body)
             )
             blocks[colour] = BlockState(position, orientation, linear, angular, contacts)
@@ -324,13 +345,6 @@ class PlayTable:
             lightbulb=self._bulb, led=self._led,
             robot_contacts=frozenset(touched_by_robot - {"robot"}),
         )
-
-    def _link_name(self, body: int, link: int) -> str:
-        if body == self._table:
-            return self._table_links[link]
-        if body == self._panda.body:
-            return self._panda.links[link]
-        return "floor" if body == self._floor else "base"
 
     def _joint_position(self, name: str) -> float:
         return self._engine.joint_position(self._table, self._joint[name])

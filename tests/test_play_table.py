@@ -360,9 +360,10 @@ def test_switch_lights_the_bulb_by_its_level(table):
     table.reset()
     x = table.scene.switch_x
     assert table.state().lightbulb == 0
-    go(table, (x, -0.10, 0.55), gripper=-1.0)
-    go(table, (x, -0.01, 0.48), gripper=-1.0)
-    go(table, (x, 0.05, 0.64), gripper=-1.0, steps=30)
+    leaning = (np.pi, -0.5, np.pi / 2)
+    go(table, (x, -0.10, 0.55), leaning, gripper=-1.0)
+    go(table, (x, -0.01, 0.48), leaning, gripper=-1.0)
+    go(table, (x, 0.05, 0.60), leaning, gripper=-1.0, steps=30)
     state = table.state()
     assert state.switch > 0.044 and state.lightbulb == 1
     obs = table.scene_obs()
