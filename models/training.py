@@ -507,6 +507,7 @@ class Reporter:
         os.replace(beside, self.path)
 
     def advance(self, progress: float, note: str | None = None) -> None:
+        """Move the bar to `progress` in [0, 1]; a note is printed where there is no terminal."""
         self._bar.update(self._task, completed=min(1.0, progress),
                          **({'note': note} if note is not None else {}))
         if note and not self._bar.console.is_terminal:
@@ -535,9 +536,11 @@ class Reporter:
             self.board.add_image(name, picture, step, dataformats='HWC')
 
     def warn(self, text: str) -> None:
+        """Print a warning above the bar."""
         self._bar.console.print(f'[yellow]warning:[/] {text}')
 
     def close(self) -> None:
+        """End the bar, the log and the curves."""
         self._bar.stop()
         self._log.close()
         if self.board:

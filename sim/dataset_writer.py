@@ -17,7 +17,7 @@ what. Every file is written beside its name and renamed.
 | key            | dtype, shape              | meaning                                              |
 | -------------- | ------------------------- | ---------------------------------------------------- |
 | actions        | float64 (7,)              | TCP pose at the next frame [m, rad], gripper -1 / +1 |
-| rel_actions    | float64 (7,)              | commanded relative action in [-1, 1] (x .02 m, .05 rad), gripper |
+| rel_actions    | float64 (7,)              | commanded, in [-1, 1] (x .02 m, .05 rad), gripper    |
 | robot_obs      | float64 (15,)             | see PlayTable.robot_obs                              |
 | scene_obs      | float64 (24,)             | see PlayTable.scene_obs                              |
 | rgb_static     | uint8 (H, W, 3)           | static camera                                        |
