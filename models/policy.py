@@ -132,7 +132,7 @@ class Policy:
         differs = []
         for key, got in (('renderer', renderer), ('image_size', image_size)):
             wanted = self.provenance.get(key)
-            if got is not None and wanted is not None and got != wanted:
+            if got is not None and wanted not in (None, 'unknown', got):
                 differs.append(f'{key} {got!r} instead of {wanted!r}')
         if differs:
             warnings.warn(f'{self.path.name} was trained on other images: {", ".join(differs)}. '
