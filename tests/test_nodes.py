@@ -310,8 +310,13 @@ def test_action_holds_when_the_camera_fails(bench, action, fault):
             still.header.stamp = bench.peer.get_clock().now().to_msg()
             robot.camera.publish(still)
     wanted = 'frozen' if fault == 'frozen' else 'image_raw is'
-    assert bench.until(lambda: newest()[0] == 2 and wanted in newest()[1], each=broken)
-    assert node.arm.command.status == 'holding'
+    assert bench.until(lambda: newest()[0] == 2 and wanted in newest()[1]
+                       and node.arm.command.status == 'holding', each=broken)
+    bench.spin(0.3, each=broken)
+    count = len(robot.commands)
+    bench.spin(0.3, each=broken)
+    q = robot.positions()[count:]
+    assert len(q) and np.ptp(q, axis=0).max() == 0
 
 
 def test_stop_and_rearm(bench, action):
