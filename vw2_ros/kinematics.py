@@ -43,6 +43,7 @@ _JOINT_ORIGINS = (
 _HAND_OFFSET = 0.107  # last joint -> panda_hand along z [m]
 _HAND_COS, _HAND_SIN = math.cos(FLANGE_TO_HAND_YAW), math.sin(FLANGE_TO_HAND_YAW)
 _EYE6 = np.eye(6)
+_LAST_STEP = 1e-3  # below this error [m, rad] one more step ends the search
 
 
 # ---------------------------------------------------------------- rotations
@@ -103,7 +104,16 @@ def euler_to_quaternion(euler) -> np.ndarray:
 
 def quaternion_to_euler(quaternion) -> np.ndarray:
     """Fixed-axes Euler angles (3,) [rad] of a quaternion (x, y, z, w)."""
-    return matrix_to_euler(quaternion_to_matrix(quaternion))
+    x, y, z, w = (float(v) for v in quaternion)
+    n = x * x + y * y + z * z + w * w
+    sy = 2.0 * (w * y - x * z) / n if n > 1e-12 else 1.0
+    if abs(sy) > 1.0 - 1e-9:  # zero, or gimbal lock
+        return matrix_to_euler(quaternion_to_matrix(quaternion))
+    return np.array([
+        math.atan2(2.0 * (y * z + w * x), n - 2.0 * (x * x + y * y)),
+        math.asin(sy),
+        math.atan2(2.0 * (x * y + w * z), n - 2.0 * (y * y + z * z)),
+    ])
 
 
 def _rotation_error(target: np.ndarray, current: np.ndarray) -> tuple[float, float, float]:
@@ -241,6 +251,8 @@ def inverse(
             dq *= max_step / largest
         wanted = q + dq
         q = np.minimum(np.maximum(wanted, JOINT_LOWER), upper)
+        if i > 0 and size < _LAST_STEP and (wanted == q).all():
+            break  # the error shrinks with its square: another look would find it below tolerance
         free = (wanted == q).astype(float)
     return q
 
