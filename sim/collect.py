@@ -2,11 +2,11 @@
 # Copyright 2026 vw2_ros maintainers
 """Demonstrations by the scripted expert, in CALVIN's on-disk format.
 
-A session is play-like: one reset, then task after task without another, each one whose
-precondition holds, the rarest so far first. In about half of the tasks the arm is bumped off its
-way; the bump itself is not recorded, so what follows every recorded frame is what the expert meant
-to do. The session's number and the seed decide everything, so the data do not depend on the number
-of workers, and a collection that was stopped goes on where it was.
+A session is play-like: one reset, then task after task, each one whose precondition holds, the
+rarest so far first; only after two failures in a row is there another reset. In about half of the
+tasks the arm is bumped off its way; the bump itself is not recorded, so what follows every recorded
+frame is what the expert meant to do. The session's number and the seed decide everything, so the
+data do not depend on the number of workers, and a collection that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from .appearance import Appearance
 from .cameras import RENDERER
 from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
-from .expert import CLOSE, OPEN, Expert, prepare, settle
+from .expert import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
 from .long_horizon import initial_states, scene_obs_for
 from .play_table import PlayTable
 from .scenes import SCENES, random_scene_obs
@@ -89,7 +89,7 @@ def startable(oracle: TaskOracle, state) -> list[str]:
     }
     free = dataclasses.replace(state, blocks=blocks, robot_contacts=frozenset(
         body for body in state.robot_contacts if not body.startswith('block_')))
-    return [t for t in TASKS if oracle.can_start(t, free)]
+    return [t for t in TASKS if oracle.can_start(t, free) and can_be_pushed(t, free)]
 
 
 def _kind(task: str) -> str:
@@ -207,9 +207,16 @@ def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
         _start(table, session, rng)
         last, failures = None, 0
         for _ in range(plan.tasks_per_session):
-            tasks = startable(oracle, table.state())
-            if not tasks or failures >= 3 or writer.room < TASK_STEPS + 12:
+            if writer.room < TASK_STEPS + 12:
                 break
+            tasks = startable(oracle, table.state())
+            if not tasks or failures >= 2:
+                # nothing works here any more: begin again elsewhere
+                writer.cut()
+                _start(table, int(rng.integers(len(TASKS))), rng)
+                tasks, last, failures = startable(oracle, table.state()), None, 0
+                if not tasks:
+                    continue
             last = _choose(tasks, counts, last, rng)
             counts[last] += 1
             began = writer.next_frame_id

@@ -32,7 +32,7 @@ from .scenes import (
     Scene,
     random_scene_obs,
 )
-from .tasks import TASKS, TaskOracle, check_task, held_block
+from .tasks import TASKS, TaskOracle, check_task
 
 OPEN, CLOSE = 1.0, -1.0
 STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
@@ -273,7 +273,7 @@ class Expert:
                 candidate = yaw + k * math.pi
                 cost = abs(candidate - around) + 10.0 * max(0.0, size - 0.04) \
                     + 0.2 * abs(_wrap(candidate - now)) \
-                    + 20.0 * self._crowding(look, colour, candidate)
+                    + 60.0 * self._crowding(look, colour, candidate)
                 if cost < best_cost:
                     best, best_cost = candidate, cost
         return best
@@ -302,6 +302,11 @@ class Expert:
                 gap = np.linalg.norm(off)
                 half = self._half_extent(look, other, off / max(gap, 1e-6))
                 worst = max(worst, half + HALF_FINGER + 0.004 - gap)
+        if block[2] < 0.40:  # the drawer's walls, and the table above it
+            for side in (-0.052, 0.052):
+                x, y = block[:2] + side * across
+                worst = max(worst, abs(x - self.scene.drawer_x) - 0.192, y + 0.192,
+                            -y - 0.148 - look.state.drawer)
         return worst
 
     def _grasp(self, look: Look, colour: str, *, around: float = NEUTRAL_YAW) -> np.ndarray:
@@ -376,7 +381,8 @@ class Expert:
         point = goal + (look.tcp - block)
         error = goal - block
         supported = look.touches(colour) - {'robot'}
-        down = error[2] > -0.012 or supported
+        blocked = np.linalg.norm(look.target - look.tcp) > 0.012
+        down = error[2] > (-0.025 if blocked else -0.012) or supported
         if np.linalg.norm(error[:2]) < 0.012 and down:
             return self._straight(look, look.target, None, OPEN)
         return self._approach(look, point, rotation, CLOSE, tolerance=0.008)

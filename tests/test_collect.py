@@ -2,10 +2,18 @@
 # Copyright 2026 vw2_ros maintainers
 """Collection writes CALVIN's format, resumes, and does not depend on who does the work."""
 
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 import yaml
 
+from vw2_ros.sim import collect
 from vw2_ros.sim import dataset_writer as dw
 
 
@@ -94,3 +102,83 @@ def test_wrong_sizes_are_named(tmp_path):
     frame['robot_obs'] = np.zeros(14)
     with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\), got \(14,\)'):
         writer.add(**frame)
+
+
+# ---------------------------------------------------------------- sessions
+
+TINY = dict(scenes='D', episodes=2, validation_episodes=1, tasks_per_episode=1, shards=16, seed=4,
+            progress=False)
+
+
+def _contents(out):
+    """Everything that a collection is: arrays and language, by file."""
+    found = {}
+    for path in sorted(out.rglob('*')):
+        if path.suffix == '.npz':
+            with np.load(path) as data:
+                for key in data.files:
+                    found[f'{path.relative_to(out)}:{key}'] = data[key].tolist()
+        elif path.name == 'auto_lang_ann.npy':
+            language = np.load(path, allow_pickle=True).item()
+            found[str(path.relative_to(out))] = (language['language']['task'],
+                                                 language['language']['ann'],
+                                                 language['info']['indx'])
+        elif path.suffix == '.npy':
+            found[str(path.relative_to(out))] = np.load(path).tolist()
+    return found
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    out = tmp_path_factory.mktemp('whole')
+    counts = collect.collect(out, workers=1, **TINY)
+    assert counts['training']['sessions'] == 2 and counts['validation']['sessions'] == 1
+    return out
+
+
+def test_the_number_of_workers_does_not_matter(whole, tmp_path):
+    collect.collect(tmp_path, workers=2, **TINY)
+    assert _contents(tmp_path) == _contents(whole)
+
+
+def test_goes_on_after_being_killed(whole, tmp_path):
+    first = subprocess.Popen(
+        [sys.executable, '-c', 'from vw2_ros.sim.collect import collect\n'
+         f'if __name__ == "__main__": collect({str(tmp_path)!r}, workers=1, **{TINY!r})'],
+        cwd=Path(collect.__file__).parents[1], start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120.0
+    while not dw.is_finished(tmp_path / 'training', 0) and first.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    collect.collect(tmp_path, workers=1, **TINY)
+    assert _contents(tmp_path) == _contents(whole)
+    assert not list(tmp_path.rglob('*.part'))
+
+
+def test_other_settings_want_another_folder(whole):
+    with pytest.raises(ValueError, match='Choose another folder'):
+        collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
+
+
+def test_a_session_repeats(whole, tmp_path):
+    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=1, shards=16)
+    collect.record_session(tmp_path, 'training', 1, plan)
+    again, first = _contents(tmp_path), _contents(whole)
+    keys = [key for key in first if key.startswith('training/shards/shard_00001')]
+    assert keys and all(again[key] == first[key] for key in keys)
+
+
+def test_what_is_recorded_is_what_was_commanded(whole):
+    with np.load(whole / 'training' / 'shards' / 'shard_00000.npz') as data:
+        actions, robot = data['rel_actions'], data['robot_obs']
+    assert np.abs(actions).max() <= 1.0 and set(actions[:, 6]) <= {-1.0, 1.0}
+    assert np.isfinite(robot).all()
+
+
+@pytest.mark.parametrize('wrong', [dict(scenes='X'), dict(seed=-1), dict(image_size=0)])
+def test_a_senseless_plan_is_refused(wrong):
+    with pytest.raises(ValueError, match='Got'):
+        collect.Plan(**wrong)
