@@ -63,7 +63,7 @@ class PlannerNode(NodeBase):
     def on_activate(self):
         c = self.config
         self.codes = deque(maxlen=1000)  # of the newest plans, for the code usage
-        self.planned_s = -1e9
+        self.planned_s, self.planning = -1e9, False
         self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
         self.worker = Worker(self._load, self._plan, lambda e: self.refuse('plan', e), 'planner')
         self.set_instruction(self.get_parameter('instruction').value or self.instruction)
@@ -114,11 +114,20 @@ class PlannerNode(NodeBase):
                              f'{c.max_image_age_s * 1e3:.0f} ms')
         if self.frozen is not None and self.frozen.see(msg.data):
             return
-        if now_s - self.planned_s >= c.period_s - 0.005:
-            self.planned_s = now_s
+        if self.planning:
+            # an image that waited would make an older plan than the next one does at once
+            self.health.count('skipped images')
+        elif now_s - self.planned_s >= c.period_s - 0.005:
+            self.planned_s, self.planning = now_s, True
             self.worker.submit((msg, self.instruction, now_s))
 
     def _plan(self, policy, item) -> None:
+        try:
+            self._plan_one(policy, item)
+        finally:
+            self.planning = False
+
+    def _plan_one(self, policy, item) -> None:
         msg, instruction, arrived_s = item
         plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
@@ -127,7 +136,6 @@ class PlannerNode(NodeBase):
         now_s = self.now_s()
         self.health.tick('plan', now_s)
         self.health.set('image to plan [ms]', (now_s - arrived_s) * 1e3)
-        self.health.set('skipped images', self.worker.inbox.skipped)
         self.codes.extend(plan.codes.ravel().tolist())
 
     def assess(self, now_s):
