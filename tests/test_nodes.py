@@ -113,7 +113,7 @@ def test_camera_resizes_and_keeps_the_stamp(bench):
     rgb = np.zeros((48, 64, 3), np.uint8)
     rgb[:, 32:] = 200
     sent = convert.numpy_to_image(rgb, 'rgb8', stamp_ns=7_000_000_123, frame_id='lens')
-    calibration = CameraInfo(width=64, height=48, k=[50.0, 0, 32, 0, 50.0, 24, 0, 0, 1])
+    calibration = CameraInfo(width=64, height=48, k=[50.0, 0.0, 32.0, 0.0, 50.0, 24.0, 0.0, 0.0, 1.0])
 
     def send():
         info.publish(calibration)
@@ -282,8 +282,7 @@ def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action
     assert (speed <= node.limits.velocity_rad_s + 1e-9).all()
     assert robot.commands[0].joint_names == [*ARM_JOINTS, 'panda_finger_joint1']
     robot.send_plans = False
-    assert bench.until(lambda: newest()[0] == 2, each=robot)
-    assert 'plan_hidden is' in newest()[1]
+    assert bench.until(lambda: newest()[0] == 2 and 'plan_hidden is' in newest()[1], each=robot)
     bench.spin(1.0, each=robot)
     held = robot.positions()
     np.testing.assert_array_equal(held[-1, :7], held[-5, :7])  # the last commanded target
