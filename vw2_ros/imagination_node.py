@@ -49,7 +49,7 @@ class ImaginationNode(NodeBase):
         self.clip: deque = deque()
         self.imagined_s = -1e9
         self.worker = Worker(self._load, self._imagine, lambda e: self.refuse('plan', e), 'decoder')
-        self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest())
+        self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest(8))
         self.subscribe(Image, topics.LATENT_PLAN, self._on_codes, topics.reliable(1))
         self.every(1.0 / self.config.rate_hz, self._show)
 

@@ -65,9 +65,9 @@ def compressed(topic: str) -> str:
 
 # A profile may be changed by whoever it is given to (QoS overrides do): a fresh one each time.
 
-def newest() -> QoSProfile:
-    """Sensor data of which only the newest counts: best effort, depth 1 (REP-2003)."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1,
+def newest(depth: int = 1) -> QoSProfile:
+    """Sensor data, best effort (REP-2003); by default only the newest counts."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth,
                       reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
