@@ -4,9 +4,13 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# A run started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Workers that run beside each other, and other people's robots, must not hear one another.
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
