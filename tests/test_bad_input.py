@@ -231,7 +231,10 @@ def wrong_size(image):
 def not_finite(image):
     from vw2_ros import convert
 
-    return convert.numpy_to_image(np.full((96, 96), np.nan, np.float32), '32FC1',
+    # Another number in the corner of each, or the camera counts as frozen.
+    nan = np.full((96, 96), np.nan, np.float32)
+    nan[0, 0] = time.monotonic()
+    return convert.numpy_to_image(nan, '32FC1',
                                   stamp_ns=convert.stamp_to_ns(image.header.stamp))
 
 
@@ -244,6 +247,8 @@ def test_bad_image_holds_the_arm_and_is_reported(robot, spoil, words):
         'action', (2, ''))[0] == 0)
     assert len(moved)
     robot.until_told('planner', words, spoil)
+    robot.until_told('action', 'holding', spoil)  # the last good plan has run out
+    robot.live(0.5, spoil)  # and the arm has come to rest
     held = robot.live(0.5, spoil)
     assert np.isfinite(held).all() and np.ptp(held, axis=0).max() == 0
 
