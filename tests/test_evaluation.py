@@ -4,6 +4,12 @@
 
 import json
 import math
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -23,6 +29,7 @@ from vw2_ros.sim.phrases import validation_phrases
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 KEYS = {
     'avg_len',
     'success_at',
@@ -223,6 +230,47 @@ def test_a_worker_that_fails_is_told(tmp_path):
     bad = evaluation.Rollout('x/0', ('juggle',), (0,), 1, None)
     with pytest.raises(EvaluationError, match='juggle'):
         list(evaluation._in_processes(options, [bad, bad], {'juggle': ['x']}, {}, 2))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):
+    run_it = [
+        sys.executable,
+        '-m',
+        'vw2_ros.cli',
+        'eval',
+        '--policy',
+        'expert',
+        '--workers',
+        '2',
+        '--chains',
+        '1000',
+        '--out',
+        str(tmp_path),
+    ]
+    program = subprocess.Popen(
+        run_it,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob('record-*')) or not lines(tmp_path):
+        assert program.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    os.killpg(program.pid, signal.SIGINT)
+    assert 'interrupted' in program.communicate(timeout=60)[1]
+    assert program.returncode == 130
+    assert lines(tmp_path)  # every line is whole
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            os.killpg(program.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail('a process is left')
 
 
 # ---------------------------------------------------------------- bad input

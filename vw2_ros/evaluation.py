@@ -34,6 +34,7 @@ import fcntl
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import queue
@@ -535,6 +536,7 @@ def _deaf_to_ctrl_c():
 def _work(options: Options, shard: list[Rollout], wordings: dict, films: dict, lines) -> None:
     """One process: its shard, rollout after rollout."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nodes are ended too
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with contextlib.closing(_stage(options)) as stage:
             for rollout in shard:
@@ -543,6 +545,12 @@ def _work(options: Options, shard: list[Rollout], wordings: dict, films: dict, l
         lines.put({'error': f'{type(error).__name__}: {error}'})
     lines.close()
     lines.join_thread()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed has nobody to tell."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 # ---------------------------------------------------------------- the record
