@@ -27,7 +27,7 @@ def save(folder, dldm=True, residual=True):
     net = DLDM(DLDMConfig(image_size=16, channels=(4, 4, 8), decoder_channels=(8, 4, 4),
                           query_width=8, query_heads=2, residual=residual)) if dldm else None
     save_checkpoint(folder, planner=planner, head=head, tokenizer=words, dldm=net,
-                    provenance={'renderer': 'pybullet-tiny', 'image_size': 32})
+                    provenance={'renderer': 'pybullet_tiny', 'image_size': 32})
 
 
 @pytest.fixture(scope='module')
@@ -167,9 +167,9 @@ def test_other_bad_input(policy, rgb, folder):
 def test_another_renderer_is_warned_of(policy):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert policy.check_renderer('pybullet-tiny', 32)
+        assert policy.check_renderer('pybullet_tiny', 32)
         assert policy.check_renderer()
-    with pytest.warns(UserWarning, match="renderer 'egl' instead of 'pybullet-tiny'"):
+    with pytest.warns(UserWarning, match="renderer 'egl' instead of 'pybullet_tiny'"):
         assert not policy.check_renderer('egl')
     with pytest.warns(UserWarning, match='image_size 200 instead of 32'):
         assert not policy.check_renderer(image_size=200)
