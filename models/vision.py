@@ -66,7 +66,7 @@ class KeypointEncoder(nn.Module):
             nn.Conv2d(c.channels, c.channels, 3, padding=1)).to(
                 memory_format=torch.channels_last)
         self.heat = nn.Conv2d(c.channels, c.keypoints, 1)
-        self.log_sharpness = nn.Parameter(torch.full((c.keypoints,), 3.0).log())
+        self.log_sharpness = nn.Parameter(torch.zeros(c.keypoints))
         side = c.image_size // 4
         axis = (torch.arange(side) + 0.5) / side * 2 - 1
         y, x = torch.meshgrid(axis, axis, indexing='ij')
@@ -95,7 +95,7 @@ class KeypointEncoder(nn.Module):
         heat = self.heat(F.relu(feature)).flatten(2)                    # (B, P, h*w)
         # Each map at one scale: left to itself the softmax stays flat and no keypoint forms.
         heat = (heat - heat.mean(-1, keepdim=True)) / (heat.std(-1, keepdim=True) + 1e-3)
-        weight = (heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
+        weight = (3 * heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
         place = weight @ self.grid                                      # (B, P, 2)
         local = weight @ feature.flatten(2).transpose(1, 2)             # (B, P, C)
         return place, local
