@@ -16,10 +16,10 @@ from vw2_ros.sim.play_table import PlayTable  # noqa: E402
 
 
 def test_every_chain_that_was_tried_counts():
-    tried = [demo.Subtask(7, 1, 'open_drawer', 'open it', False, 360),
-             demo.Subtask(8, 1, 'close_drawer', 'close it', True, 40),
-             demo.Subtask(8, 2, 'open_drawer', 'open it', True, 50),
-             demo.Subtask(8, 3, 'turn_on_led', 'light up', False, 360)]
+    tried = [demo.Subtask(7, 1, 'open_drawer', 'open it', True, False, 360),
+             demo.Subtask(8, 1, 'close_drawer', 'close it', True, True, 40),
+             demo.Subtask(8, 2, 'open_drawer', 'open it', True, True, 50),
+             demo.Subtask(8, 3, 'turn_on_led', 'light up', True, False, 360)]
     result = demo.summarise(tried, 'D', 'abc')
     assert result['chains'] == 2 and result['avg_len'] == 1.0
     assert result['success_at'] == [0.5, 0.5, 0, 0, 0]
@@ -27,11 +27,16 @@ def test_every_chain_that_was_tried_counts():
     assert result['mean_success'] == pytest.approx((0.5 + 1 + 0) / 3)
     assert result['checkpoint_sha256'] == 'abc' and result['scene'] == 'D'
     assert [len(r['subtasks']) for r in result['rollouts']] == [1, 3]
+    assert [s.chain for s in demo.furthest(tried)] == [8, 8, 8]
+    again = [*tried[:1], demo.Subtask(7, 1, 'open_drawer', 'open it', False, True, 99)]
+    result = demo.summarise(again, 'D', 'abc')  # once more in lockstep: both count
+    assert result['chains'] == 2 and result['avg_len'] == 0.5
+    assert [r['real_time'] for r in result['rollouts']] == [True, False]
 
 
 def test_film_shows_camera_and_imagination(tmp_path):
     weights = tiny_weights(tmp_path / 'weights')
-    subtask = demo.Subtask(0, 1, 'open_drawer', 'open the drawer', True, 30)
+    subtask = demo.Subtask(0, 1, 'open_drawer', 'open the drawer', True, True, 30)
     rgb = np.full((32, 32, 3), 90, np.uint8)
     with PlayTable('D') as table:
         for step in range(30):
@@ -74,6 +79,7 @@ def test_demo_of_an_untrained_model_says_so(tmp_path, monkeypatch):
     weights = tiny_weights(tmp_path / 'weights', image_size=96)
     assert demo.run(tmp_path / 'out', policy=weights) == 1
     result = json.loads((tmp_path / 'out/result.json').read_text())
-    assert result['chains'] == 1 and result['avg_len'] == 0
+    assert result['chains'] >= 2 and result['avg_len'] == 0
+    assert {r['real_time'] for r in result['rollouts']} == {True, False}
     assert (tmp_path / 'out/video.mp4').stat().st_size > 10_000
     assert '<video' in (tmp_path / 'out/report.html').read_text()
