@@ -330,7 +330,13 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
         with bar:
             row = bar.add_task('', total=total, completed=total - len(jobs), frames=0)
             frames, indexed = 0, time.monotonic()
-            for done in as_completed([pool.submit(_work, job) for job in jobs]):
+            # Workers are born deaf to Ctrl-C, or one that is still importing would die of it.
+            hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                running = [pool.submit(_work, job) for job in jobs]
+            finally:
+                signal.signal(signal.SIGINT, hear)
+            for done in as_completed(running):
                 frames += done.result()['frames']
                 bar.update(row, advance=1, frames=frames)
                 if time.monotonic() - indexed > 60.0:
