@@ -49,6 +49,7 @@ setup(
         'torch>=2.4',
         'transformers>=4.48,<6',
         'safetensors>=0.4.3',
+        'diffusers>=0.37',
         'tensorboard>=2.14',
         # sim
         'pybullet>=3.2.6',

@@ -225,6 +225,16 @@ def split_folder(path: Path | str, split: str) -> Path:
                     '`vw2 collect --out DIR` or give the root of a CALVIN data set')
 
 
+def with_validation(roots: Iterable[Path | str]) -> list[Path]:
+    """Those data folders that have held-out frames; a collection that was cut short has none."""
+    found = []
+    for root in map(Path, roots):
+        path = root / 'validation' / 'ep_start_end_ids.npy'
+        if path.is_file() and len(CalvinFolder(path.parent)):
+            found.append(root)
+    return found
+
+
 # ---------------------------------------------------------------------------------- frame reading
 
 def resize_area(rgb: np.ndarray, size: int) -> np.ndarray:
@@ -251,8 +261,7 @@ def _reading(path: Path):
     except FileNotFoundError as error:
         raise DataError(f'{path} is missing, but the index says that the frame exists; collect '
                         'or download it again') from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error,
-            NotImplementedError, RuntimeError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise DataError(f'{path} is damaged: {error}') from error
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
 from .text import TextEmbedding
-from .vision import KeypointEncoder, VisionConfig
+from .vision import KeypointEncoder, Keypoints, VisionConfig
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Planner(nn.Module):
         offsets = 1 + torch.arange(c.queries) * c.codebook_size
         self.register_buffer('_offsets', offsets, persistent=False)
 
-    def _check(self, rgb: Tensor, tokens: Tensor) -> None:
+    def _check(self, rgb: Tensor | Keypoints, tokens: Tensor) -> None:
         c = self.config
         if (tokens.dtype != torch.int64 or tokens.dim() != 3 or tokens.shape[1] > c.max_words
                 or tokens.shape[0] != rgb.shape[0]):
@@ -101,7 +101,7 @@ class Planner(nn.Module):
                              f"image's batch. Got {tokens.dtype} {tuple(tokens.shape)} for rgb "
                              f'{tuple(rgb.shape)}.')
 
-    def _prefix(self, rgb: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _prefix(self, rgb: Tensor | Keypoints, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embed [instruction | image]: x (B, S, W), real (B, S) bool, positions (S,)."""
         self._check(rgb, tokens)
         # Cut the padding that no instruction of the batch needs; the image keeps its positions.
@@ -139,11 +139,12 @@ class Planner(nn.Module):
         # (B, k, N * codebook) -> (B, k, N, codebook)
         return self.heads(hidden).view(B, k, self.config.queries, self.config.codebook_size)
 
-    def forward(self, rgb: Tensor, tokens: Tensor, codes: Tensor | None = None) -> PlannerOutput:
+    def forward(self, rgb: Tensor | Keypoints, tokens: Tensor,
+                codes: Tensor | None = None) -> PlannerOutput:
         """Predict every step of a plan, with gradient.
 
         Args:
-            rgb: uint8 (B, 3, S, S), the image at the plan's start.
+            rgb: uint8 (B, 3, S, S), the image at the plan's start, or the keypoints found in it.
             tokens: int64 (B, L, 1 + ngrams) of `Tokenizer.encode_batch`.
             codes: int64 (B, steps, N), teacher forcing: step k sees codes[:, :k]. None: step k
                 sees the model's own greedy choices, as when it plans (for training the head on
@@ -169,7 +170,7 @@ class Planner(nn.Module):
         hidden = hidden[:, S:]                                          # (B, steps, W)
         return PlannerOutput(self._logits(hidden), hidden, codes)
 
-    def _rollout(self, rgb: Tensor, tokens: Tensor, temperature: float,
+    def _rollout(self, rgb: Tensor | Keypoints, tokens: Tensor, temperature: float,
                  generator: torch.Generator | None) -> PlannerOutput:
         """Step after step on the model's own codes, each new step one position."""
         c = self.config

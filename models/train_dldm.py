@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+from functools import partial
 import json
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from .checkpoint import save_json
 from .checkpoint import save_tensors
 from .data import FrameStore
 from .data import progress_bar
+from .data import with_validation
 from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
@@ -99,30 +101,12 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     train = override(parts['train'], seed, max_minutes)
     device = prepare(train)
     out = Path(out)
-    store = FrameStore(data, 'training', clips.stored_size).resized(model_config.image_size)
-    starts = store.clip_starts(model_config.clip_frames)
-    if not len(starts):
-        raise TrainingError(f'no contiguous range of the data holds {model_config.clip_frames} '
-                            'frames, so there is no clip to train on')
+    source = ClipSource(data, clips, model_config.clip_frames, model_config.image_size, device,
+                        train.preload)
+    store = source.store
     torch.manual_seed(train.seed)
     model = DLDM(model_config).to(device)
-    source = FrameSource(store, device, train.preload)
-    within = np.arange(model_config.clip_frames)
     usage = CodeUsage(model_config.codebook_size, model_config.queries)
-
-    def make_batch(step: int) -> dict:
-        rng = np.random.default_rng([train.seed, step])
-        rows = starts[rng.integers(len(starts), size=train.batch)]
-        batch = {**source.part(rows[:, None] + within), 'step': step}
-        if clips.jitter:
-            gain = rng.uniform(-clips.jitter, clips.jitter, (train.batch, 2)) + [1.0, 0.0]
-            batch['gain'] = torch.from_numpy(gain.astype(np.float32))
-        return batch
-
-    def finish(batch: dict) -> dict:
-        rgb = source.images(batch)
-        rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
-        return {'video': to_video(rgb), 'step': batch['step']}
 
     def loss(batch: dict, progress: float) -> dict:
         result = model.loss(batch['video'])
@@ -130,7 +114,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
             usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
 
-    held_out = _held_out_clips(data, clips, model_config)
+    held_out = held_out_clips(data, clips, model_config.clip_frames, model_config.image_size)
 
     def validate() -> dict:
         video = to_video(torch.from_numpy(held_out)).to(device)
@@ -153,9 +137,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                 f'query_{n}': p for n, p in enumerate(usage.perplexity())}}, 'codes')
             usage.warn_on_collapse()
             usage.counts.zero_()
-        rows = starts[np.linspace(0, len(starts) - 1, 4).astype(int)]
-        clip = held_out[:4] if len(held_out) else store.rgb(rows[:, None] + within)
-        video = to_video(torch.from_numpy(np.ascontiguousarray(clip))).to(device)
+        video = to_video(torch.from_numpy(held_out[:4] if len(held_out)
+                                          else source.spread(4))).to(device)
         model.eval()
         with torch.no_grad():
             rebuilt = model.loss(video)['reconstruction']
@@ -164,8 +147,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
 
     identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
                 'seed': train.seed, 'batch': train.batch}
-    ended = fit('dldm', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
-                resume=resume, identity=identity, on_report=on_report,
+    ended = fit('dldm', model, train, out, make_batch=partial(source.make_batch, train),
+                loss=loss, finish=source.finish, resume=resume, identity=identity, on_report=on_report,
                 validate=validate if len(held_out) else None)
     record = provenance(stage='dldm', data=store.content_hash, seed=train.seed, steps=ended.steps,
                         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
@@ -185,27 +168,71 @@ def override(train: TrainConfig, seed: int | None, max_minutes: float | None) ->
 
 
 def prepare(train: TrainConfig) -> torch.device:
-    """Set torch's threads and the precision of matrix products; returns the device."""
+    """Set torch's threads and how it treats numbers; returns the device."""
     if train.threads:
         torch.set_num_threads(train.threads)
     torch.set_float32_matmul_precision('high')
+    torch.set_flush_denormal(True)  # sharp softmaxes are full of them, and a CPU is slow with them
     return train.torch_device()
 
 
-def _held_out_clips(data: Sequence[Path], clips: ClipConfig, config: DLDMConfig,
-                    count: int = 64) -> np.ndarray:
-    """uint8 (<= count, F, S, S, 3): clips spread over the validation split, if there is one."""
-    roots = [root for root in data
-             if (Path(root) / 'validation' / 'ep_start_end_ids.npy').is_file()]
-    empty = np.zeros((0, config.clip_frames, config.image_size, config.image_size, 3), np.uint8)
-    if not roots:
-        return empty
-    store = FrameStore(roots, 'validation', clips.stored_size).resized(config.image_size)
-    starts = store.clip_starts(config.clip_frames)
-    if not len(starts):
-        return empty
+class ClipSource:
+    """Batches of clips that begin at any frame of the training split.
+
+    Args:
+        data, config: see `main`. frames, size: of a clip, size in pixels. device, preload: see
+            `FrameSource`.
+    Raises:
+        DataError: see `FrameStore`. TrainingError: no clip in the data.
+    """
+
+    def __init__(self, data: Sequence[Path], config: ClipConfig, frames: int, size: int,
+                 device: torch.device, preload: bool = False):
+        self.jitter = config.jitter
+        self.store = FrameStore(data, 'training', config.stored_size).resized(size)
+        self.starts = self.store.clip_starts(frames)
+        if not len(self.starts):
+            raise TrainingError(f'no contiguous range of the data holds {frames} frames, so there '
+                                'is no clip to train on')
+        self.within = np.arange(frames)
+        self.frames = FrameSource(self.store, device, preload)
+
+    def make_batch(self, train: TrainConfig, step: int) -> dict:
+        """Which clips a step sees: a function of (seed, step)."""
+        rng = np.random.default_rng([train.seed, step])
+        rows = self.starts[rng.integers(len(self.starts), size=train.batch)]
+        batch = {**self.frames.part(rows[:, None] + self.within), 'step': step}
+        if self.jitter:
+            gain = rng.uniform(-self.jitter, self.jitter, (train.batch, 2)) + [1.0, 0.0]
+            batch['gain'] = torch.from_numpy(gain.astype(np.float32))
+        return batch
+
+    def finish(self, batch: dict) -> dict:
+        """On the device: video float (B, F, 3, S, S) in [0, 1], and the step."""
+        rgb = self.frames.images(batch)
+        rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
+        return {'video': to_video(rgb), 'step': batch['step']}
+
+    def spread(self, count: int) -> np.ndarray:
+        """uint8 (<= count, F, S, S, 3): clips spread over the data."""
+        return _spread(self.store, self.starts, self.within, count)
+
+
+def _spread(store: FrameStore, starts: np.ndarray, within: np.ndarray, count: int) -> np.ndarray:
     chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)]
-    return store.rgb(chosen[:, None] + np.arange(config.clip_frames))
+    return np.ascontiguousarray(store.rgb(chosen[:, None] + within))
+
+
+def held_out_clips(data: Sequence[Path], config: ClipConfig, frames: int, size: int,
+                   count: int = 64) -> np.ndarray:
+    """uint8 (<= count, F, S, S, 3): clips spread over the validation split, if there is one."""
+    roots = with_validation(data)
+    if roots:
+        store = FrameStore(roots, 'validation', config.stored_size).resized(size)
+        starts = store.clip_starts(frames)
+        if len(starts):
+            return _spread(store, starts, np.arange(frames), count)
+    return np.zeros((0, frames, size, size, 3), np.uint8)
 
 
 def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:

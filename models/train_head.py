@@ -10,8 +10,8 @@ on, weighted, where a frame's codes are known.
 
 Differs: the planner sees its own greedy codes while it is fine-tuned, as it does when it plans;
 with the data's codes it would meet other hidden states when it acts. `own_codes` is the switch.
-Where `state` is above 0 a linear probe on the image tokens also predicts where hand and blocks are;
-it trains sight faster, and is thrown away: the policy never gets a state.
+Where `points` or `state` is above 0, a probe that knows the simulator's state trains sight beside
+(`probe.py`); it is thrown away: the policy never gets a state.
 
 Output, beside what `fit` writes: `policy/`, a model folder for `Policy.load`.
 """
@@ -35,10 +35,14 @@ from .checkpoint import load_json
 from .checkpoint import save_checkpoint
 from .data import Demonstrations
 from .data import FrameStore
+from .data import with_validation
 from .dldm import DLDM
 from .dldm import DLDMConfig
 from .planner import Planner
 from .planner import PlannerConfig
+from .probe import point_targets
+from .probe import Probe
+from .probe import state_targets
 from .text import Tokenizer
 from .train_dldm import override
 from .train_dldm import prepare
@@ -50,6 +54,9 @@ from .train_planner import phrases_of
 from .train_planner import Phrasebook
 from .train_planner import planner_config
 from .train_planner import previous
+from .train_sight import find_all
+from .train_sight import learn
+from .train_sight import SightConfig
 from .training import ConfigError
 from .training import fit
 from .training import FrameSource
@@ -57,6 +64,7 @@ from .training import from_dict
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
+from .vision import Keypoints
 from .vision import VisionConfig
 
 FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
@@ -67,20 +75,21 @@ class LossConfig:
     """What is minimised: the head's loss + codes * cross-entropy of the codes.
 
     own_codes: share of the steps at which the planner reads its own greedy codes instead of the
-    data's. std_floor: smallest standard deviation by which an action's error is divided. state:
-    weight of the probe that predicts the simulator's state from the image tokens, while training;
-    it needs data of one scene, or of scenes with one order of blocks.
+    data's. std_floor: smallest standard deviation by which an action's error is divided. points,
+    state: weights of the probe's two errors, while training; they need a simulator's data of one
+    scene, or of scenes with one order of blocks.
     """
 
     codes: float = 0.05
     own_codes: float = 1.0
     std_floor: float = 0.1
+    points: float = 0.0
     state: float = 0.0
 
     def __post_init__(self):
-        if self.codes < 0 or self.state < 0 or not self.std_floor > 0:
-            raise ConfigError('codes and state must be >= 0, std_floor > 0. '
-                              f'Got {self.codes}, {self.state}, {self.std_floor}')
+        if min(self.codes, self.points, self.state) < 0 or not self.std_floor > 0:
+            raise ConfigError('codes, points and state must be >= 0, std_floor > 0. Got '
+                              f'{self.codes}, {self.points}, {self.state}, {self.std_floor}')
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
 
@@ -91,33 +100,28 @@ class Pilot(nn.Module):
     def __init__(self, planner: Planner, head: ActionHead, state_size: int = 0):
         super().__init__()
         self.planner, self.head = planner, head
-        self.probe = None
-        if state_size:
-            c = planner.config
-            self.probe = nn.Linear(c.vision.tokens * c.width, state_size)
-            self._seen: list[torch.Tensor] = []
-            planner.vision.register_forward_hook(lambda *call: self._seen.append(call[2]))
+        self.probe = (Probe(planner.vision, state_size, planner.config.width) if state_size
+                      else None)
 
     def loss(self, batch: dict, config: LossConfig, own_codes: bool = True) -> dict:
         """Loss of one batch.
 
         Args:
-            batch: rgb uint8 (B, S, S, 3), tokens int64 (B, L, 1 + ngrams), actions float
-                (B, A, 7) with valid bool (B, A), codes int64 (B, K-1, N) with codes_valid bool
-                (B, K-1), False where there is none.
+            batch: rgb uint8 (B, S, S, 3), or place and local of the keypoints found in it; tokens
+                int64 (B, L, 1 + ngrams), actions float (B, A, 7) with valid bool (B, A), codes
+                int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none.
             own_codes: whether the planner reads its own greedy codes.
         Returns:
             loss and the head's scalars; cross_entropy and accuracy of the codes.
         """
-        rgb = batch['rgb'].permute(0, 3, 1, 2)
-        out = self.planner(rgb, batch['tokens'], None if own_codes else batch['codes'])
+        seen = (Keypoints(batch['place'], batch['local']) if 'place' in batch
+                else batch['rgb'].permute(0, 3, 1, 2))
+        out = self.planner(seen, batch['tokens'], None if own_codes else batch['codes'])
         result = self.head.loss(out.hidden, batch['actions'], batch['valid'])
-        if self.probe is not None:
-            image_tokens = self._seen.pop()  # (B, P, W)
-            self._seen.clear()
-            error = F.mse_loss(self.probe(image_tokens.flatten(1)), batch['state'])
-            result['loss'] = result['loss'] + config.state * error
-            result['state'] = error.detach()
+        if self.probe is not None and 'rgb' in batch:
+            state, points = self.probe(batch['state'], batch['points'])
+            result['loss'] = result['loss'] + config.state * state + config.points * points
+            result |= {'state': state.detach(), 'points': points.detach()}
         if config.codes:
             # (B, K-1, N): -1 where a step has no code. No branch on the data: it would make a GPU
             # wait.
@@ -130,20 +134,6 @@ class Pilot(nn.Module):
             result['cross_entropy'] = entropy.detach()
             result['code_accuracy'] = (out.logits.argmax(-1) == target).sum() / count
         return result
-
-
-def state_targets(store: FrameStore) -> np.ndarray:
-    """What the probe predicts, float32 (n, 25), each column of mean 0 and deviation 1.
-
-    TCP position, gripper width, the six fixtures, and for each block its position and twice its
-    yaw as sine and cosine (a block looks the same after half a turn).
-    """
-    blocks = store.scene_obs[:, 6:].reshape(-1, 3, 6)  # (n, 3, xyz + Euler)
-    twice = 2 * blocks[..., 5]
-    columns = [store.robot_obs[:, :3], store.robot_obs[:, 6:7], store.scene_obs[:, :6],
-               blocks[..., :3].reshape(-1, 9), np.sin(twice), np.cos(twice)]
-    state = np.concatenate(columns, axis=1)
-    return ((state - state.mean(0)) / np.maximum(state.std(0), 1e-3)).astype(np.float32)
 
 
 class LabelledFrames:
@@ -189,10 +179,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         interrupted, saved.
     """
     parts = stage_configs(config, 'head', model=dict, train=TrainConfig, loss=LossConfig,
-                          augment=AugmentConfig)
+                          augment=AugmentConfig, sight=SightConfig)
     train, augment = override(parts['train'], seed, max_minutes), parts['augment']
     device = prepare(train)
-    out = Path(out)
+    out, sight = Path(out), parts['sight']
     planner, tokenizer, dldm = (_from_planner_run(Path(init)) if init
                                 else _from_scratch(config, data, train.seed))
     store = FrameStore(data, 'training', planner.config.vision.image_size)
@@ -208,29 +198,57 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     arm = store.rel_actions[demos.sample_row, :6]
     head.set_normalization(torch.from_numpy(arm.mean(0)), torch.from_numpy(
         np.maximum(arm.std(0), parts['loss'].std_floor)))
-    state = state_targets(store) if parts['loss'].state else np.zeros((len(store), 0), np.float32)
+    taught = parts['loss'].points > 0 or parts['loss'].state > 0
+    state = state_targets(store) if taught else np.zeros((len(store), 0), np.float32)
+    points = point_targets(store) if taught else np.zeros((len(store), 0, 2), np.float32)
     model = Pilot(planner, head, state.shape[1]).to(device)
     source = FrameSource(store, device, train.preload)
     book = Phrasebook(demos.phrases, tokenizer)
+
+    def shown(rng: np.random.Generator, rows: np.ndarray) -> dict:
+        """Pictures of these rows, and what the probe knows of them."""
+        changes = augment.draw(rng, len(rows))
+        return {**source.part(rows), **changes, 'state': torch.from_numpy(state[rows]),
+                'points': torch.from_numpy(points[rows]) + _moved(changes, store.size)}
+
+    def found(rng: np.random.Generator, rows: np.ndarray) -> dict:
+        """Keypoints of these rows, instead of the pictures."""
+        place, local = (x[torch.from_numpy(rows)] for x in keypoints)
+        return {'place': place + _moved(augment.draw(rng, len(rows)), store.size), 'local': local}
 
     def make_batch(step: int) -> dict:
         rng = np.random.default_rng([train.seed, step])
         samples = demos.draw(rng, train.batch)
         rows = demos.sample_row[samples]
-        return {**labelled.part(samples), **source.part(rows),
-                'state': torch.from_numpy(state[rows]), **augment.draw(rng, train.batch),
+        return {**labelled.part(samples), **(shown if keypoints is None else found)(rng, rows),
                 'own': coded is None or rng.random() < parts['loss'].own_codes,
                 'tokens': torch.from_numpy(book.draw(demos.task(samples), rng, augment))}
 
+    def any_frames(step: int) -> dict:
+        rng = np.random.default_rng([train.seed, 1, step])
+        return shown(rng, rng.integers(len(store), size=train.batch))
+
     def finish(batch: dict) -> dict:
-        return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
+        return batch if 'place' in batch else {
+            **batch, 'rgb': augment.apply(source.images(batch), batch)}
 
     def loss(batch: dict, progress: float) -> dict:
         return model.loss(batch, parts['loss'], batch['own'])
 
     identity = {'data': store.content_hash, 'planner': dataclasses.asdict(c),
                 'head': dataclasses.asdict(head.config), 'labels': labels, 'seed': train.seed,
-                'batch': train.batch}
+                'batch': train.batch, 'sight': dataclasses.asdict(sight)}
+    scores = {}
+    if sight.steps:
+        if model.probe is None:
+            raise ConfigError('head.sight needs loss.points or loss.state above 0. Got 0')
+        scores = learn(planner.vision, model.probe, (parts['loss'].state, parts['loss'].points),
+                       sight, train, out / 'sight', resume=resume, identity=identity,
+                       make_batch=any_frames, finish=finish)
+    keypoints = None
+    if sight.frozen:
+        planner.vision.locate.requires_grad_(False)
+        keypoints = find_all(planner.vision, store)
     ended = fit('head', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
                 resume=resume, identity=identity,
                 validate=_validation(model, data, demos.tasks, book))
@@ -239,13 +257,18 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
         scores=ended.last, renderer=renderer_of(store), frames=len(store),
         labelled_frames=len(demos), tasks=demos.tasks, train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(parts['loss']), augment=dataclasses.asdict(augment),
-        planner=previous(Path(init)) if init else {})
+        loss=dataclasses.asdict(parts['loss']), sight={**dataclasses.asdict(sight), **scores},
+        augment=dataclasses.asdict(augment), planner=previous(Path(init)) if init else {})
     size = sum(p.numel() for p in planner.parameters())
     record['policy_sha256'] = save_checkpoint(
         out / 'policy', planner=model.planner.cpu(), head=model.head.cpu(), tokenizer=tokenizer,
         dldm=dldm, provenance=record, dtype='float32' if size < FLOAT32_LIMIT else 'float16')
     return record
+
+
+def _moved(changes: dict, side: int) -> torch.Tensor:
+    """How far a picture's points move with it, (B, 1, 2): (y, x) [px] -> (x, y) in half sides."""
+    return changes['shift'].flip(-1)[:, None].float() * (2 / side)
 
 
 def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM]:
@@ -294,7 +317,7 @@ def renderer_of(store: FrameStore) -> str:
 def _validation(model: Pilot, data: Sequence[Path], tasks: list[str], book: Phrasebook,
                 count: int = 1024) -> Callable[[], dict] | None:
     """Action errors on the held-out split, per task, if there is one."""
-    roots = [r for r in data if (Path(r) / 'validation' / 'ep_start_end_ids.npy').is_file()]
+    roots = with_validation(data)
     if not roots:
         return None
     c = model.planner.config

@@ -26,9 +26,11 @@ from .checkpoint import config_to_dict
 from .checkpoint import load_json
 from .checkpoint import load_state
 from .checkpoint import load_tensors
+from .checkpoint import MAX_STATE_BYTES
 from .checkpoint import save_json
 from .checkpoint import save_tensors
 from .data import FrameStore
+from .data import with_validation
 from .dldm import DLDM
 from .dldm import DLDMConfig
 from .planner import Planner
@@ -51,6 +53,9 @@ from .training import stage_configs
 from .training import TrainConfig
 from .training import TrainingError
 from .vision import VisionConfig
+
+
+SPARSE = 12  # frames between the clips of data that the dLDM was not trained on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,7 +266,8 @@ def load_part(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.
         raise CheckpointError(f'{folder}/config.json must have a section {name!r}. Got '
                               f'{sorted(config)}. Is this the folder of the stage before?')
     model = cls(config_from_dict(config_cls, config[name]))
-    load_state(model, load_tensors(folder / f'{name}.safetensors')[0], str(folder))
+    tensors, _ = load_tensors(folder / f'{name}.safetensors', limit=MAX_STATE_BYTES)
+    load_state(model, tensors, str(folder))
     return model.eval()
 
 
@@ -276,14 +282,14 @@ def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
                 if 'other data' not in str(error):
                     raise
     out.mkdir(parents=True, exist_ok=True)
-    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig())
+    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig(stride=SPARSE))
     return read_codes(out / name, store)
 
 
 def _validation(model: Planner, data: Sequence[Path], size: int, dldm: DLDM, init: Path, out: Path,
                 phrases: dict, book: Phrasebook, count: int = 1024) -> Callable[[], dict] | None:
     """Cross-entropy and accuracy on the held-out split, if there is one."""
-    roots = [r for r in data if (Path(r) / 'validation' / 'ep_start_end_ids.npy').is_file()]
+    roots = with_validation(data)
     if not roots:
         return None
     store = FrameStore(roots, 'validation', size)

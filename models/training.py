@@ -178,7 +178,7 @@ def config_path(config: Path | str) -> Path:
 
 
 def load_config(config: Path | str, stage: str) -> dict:
-    """The section of one stage ('dldm', 'planner' or 'head') of a training config.
+    """The section of one stage ('dldm', 'planner', 'head' or 'vdm') of a training config.
 
     Raises:
         ConfigError: no such file, not YAML, or no such section.

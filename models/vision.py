@@ -10,6 +10,7 @@ from scratch on a CPU, so it takes what locates small objects cheaply: keypoints
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -48,16 +49,27 @@ class VisionConfig:
         return self.keypoints // self.per_token
 
 
+class Keypoints(NamedTuple):
+    """places (B, P, 2) in [-1, 1], x right, y down; features found there (B, P, channels)."""
+
+    place: Tensor
+    local: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the places; the first number is the batch."""
+        return self.place.shape
+
+
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    # One group: the statistics are of this image alone, so a batch changes nothing.
     return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
-                         nn.GroupNorm(1, outputs), nn.ReLU(inplace=True))
+                         nn.ReLU(inplace=True))
 
 
-class KeypointEncoder(nn.Module):
-    """uint8 image -> one token per keypoint group."""
+class KeypointFinder(nn.Module):
+    """uint8 image -> places of the keypoints, and the features found there."""
 
-    def __init__(self, config: VisionConfig, width: int) -> None:
+    def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = c = config
         self.convs = nn.Sequential(
@@ -72,16 +84,9 @@ class KeypointEncoder(nn.Module):
         y, x = torch.meshgrid(axis, axis, indexing='ij')
         # (side * side, 2): x to the right, y down, both in [-1, 1].
         self.register_buffer('grid', torch.stack([x, y], dim=-1).reshape(-1, 2), persistent=False)
-        # Sines of (x, y) let one linear layer tell places a few millimetres apart.
-        self.register_buffer('bands', torch.pi * 2.0 ** torch.arange(4), persistent=False)
-        place = 2 + 2 * 2 * 4
-        # Each keypoint has its own projection: (keypoints, place + channels, width).
-        self.project = nn.Parameter(
-            torch.randn(c.keypoints, place + c.channels, width) * (place + c.channels) ** -0.5)
-        self.bias = nn.Parameter(torch.randn(c.tokens, width) * 0.1)
 
-    def keypoints(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (B, 3, S, S) -> places (B, P, 2) in [-1, 1] and features there (B, P, C).
+    def forward(self, rgb: Tensor) -> Keypoints:
+        """uint8 (B, 3, S, S) -> keypoints.
 
         Raises:
             ValueError: if dtype or shape is another.
@@ -98,13 +103,31 @@ class KeypointEncoder(nn.Module):
         weight = (3 * heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
         place = weight @ self.grid                                      # (B, P, 2)
         local = weight @ feature.flatten(2).transpose(1, 2)             # (B, P, C)
-        return place, local
+        return Keypoints(place, local)
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        """uint8 (B, 3, S, S) -> float (B, tokens, width)."""
-        place, local = self.keypoints(rgb)
-        angle = (place.unsqueeze(-1) * self.bands).flatten(2)           # (B, P, 2*4)
-        x = torch.cat([place, angle.sin(), angle.cos(), local], dim=-1)
+
+class KeypointEncoder(nn.Module):
+    """uint8 image -> one token per keypoint group."""
+
+    def __init__(self, config: VisionConfig, width: int) -> None:
+        super().__init__()
+        self.config = c = config
+        self.locate = KeypointFinder(c)
+        # Sines of (x, y) let one linear layer tell places a few millimetres apart.
+        self.register_buffer('bands', torch.pi * 2.0 ** torch.arange(4), persistent=False)
+        # Each keypoint has its own projection: (keypoints, features, width).
+        features = 2 * (2 + 2 * 2 * 4) + c.channels
+        self.project = nn.Parameter(
+            torch.randn(c.keypoints, features, width) * features ** -0.5)
+        self.bias = nn.Parameter(torch.randn(c.tokens, width) * 0.1)
+
+    def forward(self, seen: Tensor | Keypoints) -> Tensor:
+        """uint8 (B, 3, S, S), or the keypoints found in it -> float (B, tokens, width)."""
+        place, local = seen if isinstance(seen, Keypoints) else self.locate(seen)
+        # Where it is, and where as seen from the first keypoint: what moves is moved to something.
+        x = torch.stack([place, place - place[:, :1]], dim=2)           # (B, P, 2, 2)
+        angle = (x.unsqueeze(-1) * self.bands).flatten(2)               # (B, P, 2*2*4)
+        x = torch.cat([x.flatten(2), angle.sin(), angle.cos(), local], dim=-1)
         x = torch.einsum('bpi,piw->bpw', x, self.project)
         B, P, W = x.shape
         # (B, P, W) -> (B, tokens, per_token, W) -> sum of the group

@@ -116,13 +116,13 @@ def render(
     engine: Engine, camera: Camera, view: View, size=None, *, fov_scale: float = 1.0,
     light: dict | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
+    """One picture: rgba uint8 (H, W, 4) and depth float32 (H, W) [m]."""
     width, height = image_size(camera, size)
-    rgb, buffer = engine.render(
+    rgba, buffer = engine.render(
         width,
         height,
         view_matrix(view.eye, view.target, view.up),
         projection_matrix(camera.fov_deg * fov_scale, width / height, camera.near, camera.far),
         light,
     )
-    return rgb, depth_to_metres(buffer, camera.near, camera.far)
+    return rgba, depth_to_metres(buffer, camera.near, camera.far)

@@ -3,14 +3,20 @@
 """Demonstrations by the scripted expert, in CALVIN's on-disk format.
 
 A session is play-like: one reset, then task after task, each one whose precondition holds, the
-rarest so far first; only after two failures in a row is there another reset. In about half of the
-tasks the arm is bumped off its way; the bump itself is not recorded, so what follows every recorded
-frame is what the expert meant to do. The session's number and the seed decide everything, so the
-data do not depend on the number of workers, and a collection that was stopped goes on where it was.
+rarest so far first; only after two failures in a row is there another reset. In most tasks the arm
+is bumped off its way, once or more often; the bumps are not recorded, so what follows every
+recorded frame is what the expert meant to do. Nor is half of the putting down after a lift: what
+can be done with a block in the hand is little, and would fill the data. The session's number and
+the seed decide everything, so the data do not depend on the number of workers, and a collection
+that was stopped goes on where it was.
+
+Instead of a bump a policy may act for a while, unrecorded too, before the expert takes over: so the
+data show the way back from where that policy gets lost (HG-DAgger, Kelly et al. 2019).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 import dataclasses
 import multiprocessing
@@ -22,7 +28,7 @@ import time
 import numpy as np
 
 from .appearance import Appearance
-from .cameras import RENDERER
+from .cameras import RENDERER, STATIC, STATIC_VIEW
 from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
 from .expert import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
 from .long_horizon import initial_states, scene_obs_for
@@ -33,7 +39,12 @@ from .tasks import TASKS, TaskOracle, held_block
 COLOURS = ('red', 'blue', 'pink')
 SPLITS = ('training', 'validation')
 TASK_STEPS = 200  # a task that takes longer has failed
-BUMP_SHARE = 0.5  # of the tasks
+BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
+PUT_DOWN_SHARE = 0.5  # of the lifts
+ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
+
+# Acts for a while instead of the expert: (table, task, rng). It must be picklable.
+Astray = Callable[[PlayTable, str, np.random.Generator], None]
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
 
@@ -49,6 +60,7 @@ class Plan:
         shards: side of the images in shards [px]; 0: one npz per frame, all of CALVIN's images.
         image_size: side of the static images where there are no shards [px].
         depth: also record depth (without shards).
+        policy: name of the policy that acts now and then; empty: none.
     """
 
     scenes: str = 'D'
@@ -58,6 +70,7 @@ class Plan:
     shards: int = 0
     image_size: int = 200
     depth: bool = False
+    policy: str = ''
 
     def __post_init__(self):
         unknown = [s for s in self.scenes if s not in SCENES]
@@ -141,6 +154,19 @@ def _bump(table: PlayTable, rng: np.random.Generator) -> None:
         table.step(action)
 
 
+def _next_bump(step: int, rng: np.random.Generator) -> int:
+    return step + int(rng.integers(3, 40)) if rng.random() < BUMP_SHARE else -1
+
+
+def _put_down(table: PlayTable, rng: np.random.Generator) -> None:
+    """Let go of what is held, where there is room; a task that needs a free hand begins so."""
+    expert = Expert(table, 'turn_on_led' if rng.random() < 0.5 else 'turn_off_led')
+    for _ in range(TASK_STEPS):
+        if not held_block(table.state()):
+            break
+        table.step(expert.act())
+
+
 def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
     if plan.shards:
         return {'rgb_static': table.render('static', plan.shards)}
@@ -154,10 +180,10 @@ def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
 
 
 def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
-                 rng: np.random.Generator) -> bool:
+                 rng: np.random.Generator, astray: Astray | None) -> bool:
     """One task from the present state; annotated if it was solved. Returns whether it was."""
     expert = Expert(table, task)
-    bump_at = int(rng.integers(3, 45)) if rng.random() < BUMP_SHARE else -1
+    bump_at = _next_bump(0, rng)
     after = int(rng.integers(0, 11))
     ranges = []
     first = writer.next_frame_id
@@ -167,7 +193,11 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
             if writer.next_frame_id > first + 1:
                 ranges.append((first, writer.next_frame_id - 1))
             writer.cut()
-            _bump(table, rng)
+            if astray and rng.random() < ASTRAY_SHARE:
+                astray(table, task, rng)
+            else:
+                _bump(table, rng)
+            bump_at = _next_bump(step, rng)
             first = writer.next_frame_id
             if expert.done:  # bumped into success
                 solved = True
@@ -191,7 +221,8 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
     return solved
 
 
-def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
+def record_session(out: Path, split: str, session: int, plan: Plan,
+                   astray: Astray | None = None) -> dict:
     """Record one session and write it. Returns its marker, with `attempts` {task: [solved, all]}."""
     rng = np.random.default_rng([plan.seed, SPLITS.index(split), session])
     scene = plan.scenes[session % len(plan.scenes)]
@@ -200,8 +231,7 @@ def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
     writer = SessionWriter(Path(out) / split, session, shard=plan.shards > 0, scene=scene,
                            appearance=look)
     oracle = TaskOracle(scene)
-    # Door, drawer and lights can always be played with; blocks must first lie right.
-    counts = {t: 0 if 'block' in t or t == 'push_into_drawer' else 2 for t in TASKS}
+    counts = dict.fromkeys(TASKS, 0)
     attempts: dict[str, list[int]] = {}
     with PlayTable(scene, appearance=appearance) as table:
         _start(table, session, rng)
@@ -209,6 +239,9 @@ def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
         for _ in range(plan.tasks_per_session):
             if writer.room < TASK_STEPS + 12:
                 break
+            if held_block(table.state()) and rng.random() < PUT_DOWN_SHARE:
+                writer.cut()
+                _put_down(table, rng)
             tasks = startable(oracle, table.state())
             if not tasks or failures >= 2:
                 # nothing works here any more: begin again elsewhere
@@ -220,7 +253,7 @@ def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
             last = _choose(tasks, counts, last, rng)
             counts[last] += 1
             began = writer.next_frame_id
-            solved = _demonstrate(table, last, plan, writer, rng)
+            solved = _demonstrate(table, last, plan, writer, rng, astray)
             failures = 0 if solved else failures + 1
             tried = attempts.setdefault(last, [0, 0])
             tried[0] += solved
@@ -233,7 +266,7 @@ def record_session(out: Path, split: str, session: int, plan: Plan) -> dict:
 # ---------------------------------------------------------------- many sessions
 
 
-def _work(job: tuple[Path, str, int, Plan]) -> dict:
+def _work(job: tuple[Path, str, int, Plan, Astray | None]) -> dict:
     return record_session(*job)
 
 
@@ -245,7 +278,8 @@ def _quiet_worker() -> None:
 def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: int = 2,
             randomize: bool = False, seed: int = 0, shards: int = 0, image_size: int = 200,
             depth: bool = False, tasks_per_episode: int = 12,
-            validation_episodes: int | None = None, progress: bool = True) -> dict:
+            validation_episodes: int | None = None, progress: bool = True,
+            policy: str = '', astray: Astray | None = None) -> dict:
     """Collect `episodes` training sessions, and some for validation.
 
     Sessions that are already in `out` are kept. Ctrl-C stops after writing the index of what is
@@ -256,6 +290,7 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
         workers: processes.
         validation_episodes: None: one for twenty of training, at least one.
         progress: show a progress bar on stderr.
+        policy, astray: name of a policy, and what lets it act.
         Others: see `Plan`.
     Returns:
         {'training': counts, 'validation': counts, 'success': {task: [solved, all]}}.
@@ -268,15 +303,15 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
     if episodes < 1 or workers < 1:
         raise ValueError(f'episodes and workers must be at least 1. Got {episodes}, {workers}')
     plan = Plan(scenes=scenes, seed=seed, randomize=randomize, shards=shards,
-                image_size=image_size, depth=depth, tasks_per_session=tasks_per_episode)
+                image_size=image_size, depth=depth, tasks_per_session=tasks_per_episode,
+                policy=policy)
     out = Path(out)
     if validation_episodes is None:
         validation_episodes = max(1, round(episodes / 20))
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
-    config = {'expert': dataclasses.asdict(plan), 'scene': f'calvin_scene_{scenes}',
-              'control_freq': 30, 'renderer': RENDERER}
+    config = config_of(plan)
     _check_same_plan(out, config)
-    jobs = [(out, split, k, plan) for split in SPLITS for k in range(number[split])
+    jobs = [(out, split, k, plan, astray) for split in SPLITS for k in range(number[split])
             if not is_finished(out / split, k)]
     total = sum(number.values())
 
@@ -296,6 +331,20 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
                 both[0] += solved
                 both[1] += tried
     return {**counts, 'success': success}
+
+
+def config_of(plan: Plan) -> dict:
+    """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the plan."""
+    config = {'expert': dataclasses.asdict(plan), 'scene': f'calvin_scene_{plan.scenes}',
+              'control_freq': 30, 'renderer': RENDERER}
+    if not plan.randomize:  # else the camera is moved a little in each session
+        config['cameras'] = {'static': {
+            'fov': STATIC.fov_deg, 'look_from': list(STATIC_VIEW.eye),
+            'look_at': list(STATIC_VIEW.target), 'up_vector': list(STATIC_VIEW.up)}}
+    if len(plan.scenes) == 1:
+        config['handles'] = {name: {'at': at.tolist(), 'along': along.tolist()}
+                             for name, (at, along) in SCENES[plan.scenes].handles.items()}
+    return config
 
 
 def _check_same_plan(out: Path, config: dict) -> None:

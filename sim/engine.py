@@ -191,10 +191,6 @@ class Engine:
         states = _p.getJointStates(body, joints, physicsClientId=self._client)
         return np.array([[s[0] for s in states], [s[1] for s in states]])
 
-    def joint_position(self, body: int, joint: int) -> float:
-        """One joint's position."""
-        return _p.getJointState(body, joint, physicsClientId=self._client)[0]
-
     def pose(self, body: int) -> tuple[np.ndarray, np.ndarray]:
         """World position (3,) and quaternion xyzw (4,) of a body's base."""
         position, quaternion = _p.getBasePositionAndOrientation(
@@ -208,16 +204,15 @@ class Engine:
         return np.array(linear), np.array(angular)
 
     def set_pose(self, body: int, position, quaternion) -> None:
-        """Put a body somewhere at rest."""
+        """Put a body somewhere."""
         _p.resetBasePositionAndOrientation(
             body, position, quaternion, physicsClientId=self._client
         )
-        _p.resetBaseVelocity(body, (0, 0, 0), (0, 0, 0), physicsClientId=self._client)
 
-    def contacts(self, body: int) -> list[tuple[int, int, int, int, float]]:
-        """Contact points of a body: (this body, other body, this link, other link, distance)."""
+    def contacts(self, body: int) -> set[tuple[int, int]]:
+        """What a body touches: (other body, other body's link)."""
         found = _p.getContactPoints(bodyA=body, physicsClientId=self._client)
-        return [(c[1], c[2], c[3], c[4], c[8]) for c in found or ()]
+        return {(c[2], c[4]) for c in found or ()}
 
     def distance(self, body_a: int, body_b: int, within: float) -> float:
         """Shortest distance between two bodies [m], negative when they overlap; inf beyond."""
@@ -289,15 +284,17 @@ class Engine:
             view, projection: 16 numbers each, column-major (OpenGL).
             light: lightDirection, lightColor, lightAmbientCoeff, ... where not PyBullet's own.
         Returns:
-            rgb uint8 (H, W, 3) and the raw depth buffer float32 (H, W) in [0, 1].
+            rgba uint8 (H, W, 4) and the raw depth buffer float32 (H, W) in [0, 1].
         """
         _, _, rgba, depth, _ = _p.getCameraImage(
             width, height, viewMatrix=view, projectionMatrix=projection, shadow=0,
             renderer=_p.ER_TINY_RENDERER, flags=_p.ER_NO_SEGMENTATION_MASK,
             physicsClientId=self._client, **(light or {}),
         )
-        rgb = np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4)[:, :, :3]
-        return np.ascontiguousarray(rgb), np.asarray(depth, np.float32).reshape(height, width)
+        return (
+            np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4),
+            np.asarray(depth, np.float32).reshape(height, width),
+        )
 
 
 def view_matrix(eye, target, up) -> tuple[float, ...]:

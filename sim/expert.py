@@ -36,6 +36,7 @@ from .tasks import TASKS, TaskOracle, check_task
 
 OPEN, CLOSE = 1.0, -1.0
 STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
+TOP_SPEED = 0.6  # of what an action can ask for: the joints keep up, and 8 actions are 10 cm at most
 LEASH_M = 0.03  # how far the target runs ahead of the hand before it slows down; twice: stops
 JAM_STEPS = 14  # that long behind its target, the hand is stuck
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
@@ -50,6 +51,7 @@ TABLE_TILT = 0.55
 SLOPE = np.array([0.0, 0.5, math.sqrt(0.75)])  # up along the cabinet's front
 COLOURS = ('red', 'blue', 'pink')
 OPEN_HALF = 0.068  # of the open fingers, with room
+NEIGHBOUR_M = 0.16  # blocks farther from each other are not in the open hand's way
 HALF_FINGER = 0.012  # of the closed pair, across; the tips lie as far below the TCP
 
 
@@ -77,7 +79,16 @@ def shelf_tilt(y: float) -> float:
 
 
 def _wrap(angle):
-    return (np.asarray(angle) + math.pi) % (2 * math.pi) - math.pi
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def _norm(vector: np.ndarray) -> float:
+    # what np.linalg.norm computes, to the bit, at a fifth of its price
+    return math.sqrt(vector.dot(vector))
+
+
+def _clip(value: float, low: float, high: float) -> float:
+    return min(max(float(value), low), high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +102,7 @@ class Look:
     width: float
     held: str | None  # colour of the block between the fingers
     state: object
+    noted: dict = dataclasses.field(default_factory=dict)  # what the expert has worked out of it
 
     @property
     def out(self) -> np.ndarray:
@@ -122,6 +134,8 @@ class Expert:
         self.table = table
         self.task = check_task(task)
         self.scene: Scene = table.scene
+        self._sizes = self.scene.block_sizes
+        self._handles = self.scene.handles
         self.start = table.state()
         self._oracle = TaskOracle(self.scene.name)
         self._skill = _skill(task)
@@ -138,11 +152,11 @@ class Expert:
         """The next relative action (7,), each value in [-1, 1], the gripper exactly -1 or 1."""
         look = self._look()
         lag = look.target - look.tcp
-        self._held_up = self._held_up + 1 if np.linalg.norm(lag) > 0.7 * LEASH_M else 0
+        self._held_up = self._held_up + 1 if _norm(lag) > 0.7 * LEASH_M else 0
         if self._held_up > JAM_STEPS:
             # something is in the way: out, and next time a little to the side
             self._escape, self._held_up = JAM_STEPS, 0
-            self._nudge = -0.01 * lag[:2] / max(np.linalg.norm(lag[:2]), 0.01)
+            self._nudge = -0.01 * lag[:2] / max(_norm(lag[:2]), 0.01)
         if self._escape > 0:
             self._escape -= 1
             return self._back_out(look, CLOSE if look.held or look.width < 0.01 else OPEN)
@@ -158,7 +172,7 @@ class Expert:
         for colour in COLOURS:
             fingers = {link for body, link in state.blocks[colour].contacts if body == 'robot'}
             if {'panda_leftfinger', 'panda_rightfinger'} <= fingers and width < 0.078 \
-                    and np.linalg.norm(state.blocks[colour].position - tcp) < 0.05:
+                    and _norm(state.blocks[colour].position - tcp) < 0.05:
                 held = colour
         return Look(tcp, rotation, position, euler, width, held, state)
 
@@ -170,7 +184,8 @@ class Expert:
         action = np.zeros(7)
         v = np.asarray(velocity) / STEP_M
         n = np.linalg.norm(v)
-        v = v * (speed / n) if n > speed else v
+        top = TOP_SPEED * speed
+        v = v * (top / n) if n > top else v
         # the joints are slower than the target can be: wait for the hand to come after
         lag = look.target - look.tcp
         if lag @ v > 0.0:
@@ -196,7 +211,7 @@ class Expert:
         away = look.target - point
         along = float(away @ up)
         across = away - along * up
-        distance = float(np.linalg.norm(across))
+        distance = _norm(across)
         inside = point[1] > FLY_Y and abs(away[0]) < 0.05 and look.target[2] > FLY_Z - 0.015
         if distance > 0.06 and not inside and not self._is_clear(look.target):
             return self._back_out(look, grip)
@@ -206,12 +221,12 @@ class Expert:
             # pass along the cabinet's front before going in
             off = max(abs(away[0]), abs(look.tcp[0] - point[0]))
             ahead = max(point[1] + reach * up[1], FLY_Y) - FLY_Y
-            across = across + np.array([0.0, ahead * np.clip((off - 0.015) / 0.03, 0.0, 1.0), 0.0])
+            across = across + np.array([0.0, ahead * _clip((off - 0.015) / 0.03, 0.0, 1.0), 0.0])
         turn = float(np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler))))
         slack = max(0.0, distance - tolerance) + 0.08 * max(0.0, turn - 0.1)
         height = min(reach, 3.0 * slack)
         lag = height - along
-        share = float(np.clip(1.5 - lag / 0.04, 0.0, 1.0))
+        share = _clip(1.5 - lag / 0.04, 0.0, 1.0)
         velocity = GAIN * (lag * up - share * across)
         if distance > 0.06:
             # while flying, stay clear
@@ -244,25 +259,29 @@ class Expert:
 
         Near the cabinet it leans back, away from the handles.
         """
-        lean = float(np.clip((point[1] + 0.10) / 0.10, 0.0, 1.0)) * TABLE_TILT
+        lean = _clip((point[1] + 0.10) / 0.10, 0.0, 1.0) * TABLE_TILT
         return hand_rotation(yaw, max(tilt_to_reach(point), lean))
 
     # ------------------------------------------------------------ blocks
 
     def _axes(self, look: Look, colour: str) -> list[tuple[float, np.ndarray, float]]:
         """Horizontal axes of a block: (full length, direction (2,), |z| of the axis)."""
-        m = quaternion_to_matrix(look.state.blocks[colour].orientation)
-        size = self.scene.block_sizes[colour]
-        return [(size[k], m[:2, k], abs(m[2, k])) for k in range(3) if abs(m[2, k]) < 0.6]
+        if ('axes', colour) not in look.noted:
+            m = quaternion_to_matrix(look.state.blocks[colour].orientation)
+            size = self._sizes[colour]
+            look.noted['axes', colour] = [
+                (size[k], m[:2, k], abs(m[2, k])) for k in range(3) if abs(m[2, k]) < 0.6]
+        return look.noted['axes', colour]
 
     def _half_extent(self, look: Look, colour: str, direction) -> float:
         """How far a block reaches from its centre along a horizontal direction (2,)."""
-        return sum(0.5 * size * abs(float(axis @ np.asarray(direction)))
+        direction = np.asarray(direction)
+        return sum(0.5 * size * abs(float(axis @ direction))
                    for size, axis, _ in self._axes(look, colour))
 
     def _grasp_yaw(self, look: Look, colour: str, around: float = NEUTRAL_YAW) -> float:
         """Yaw of the hand with the fingers across a short side, near `around`."""
-        now = look.target_euler[2]
+        now = float(look.target_euler[2])
         best, best_cost = around, math.inf
         for size, (ax, ay), _ in self._axes(look, colour):
             if size > 0.06:
@@ -272,42 +291,62 @@ class Expert:
             for k in (turns - 1, turns, turns + 1):
                 candidate = yaw + k * math.pi
                 cost = abs(candidate - around) + 10.0 * max(0.0, size - 0.04) \
-                    + 0.2 * abs(_wrap(candidate - now)) \
-                    + 60.0 * self._crowding(look, colour, candidate)
+                    + 0.2 * abs(_wrap(candidate - now))
+                if cost < best_cost:  # else crowding, never negative, need not be worked out
+                    cost += 60.0 * self._crowding(look, colour, candidate)
                 if cost < best_cost:
                     best, best_cost = candidate, cost
         return best
 
     def _aside(self, look: Look, colour: str, yaw: float) -> np.ndarray:
         """By how much to take hold off a block's middle (2,) for neighbours' sake."""
+        best, best_cost = np.zeros(2), 10.0 * self._crowding(look, colour, yaw)
+        if best_cost == 0.0:
+            return best
         across = np.array([math.sin(yaw), -math.cos(yaw)])
         along = np.array([math.cos(yaw), math.sin(yaw)])
         length = self._half_extent(look, colour, along) - 0.02
-        choices = [u * across + v * length * along
-                   for u in (0.0, 0.006, -0.006, 0.012, -0.012) for v in (0.0, 0.5, -0.5)]
-        return min(choices, key=lambda d: 10.0 * self._crowding(look, colour, yaw, d)
-                   + np.linalg.norm(d))
+        for u in (0.0, 0.006, -0.006, 0.012, -0.012):
+            for v in (0.0, 0.5, -0.5):
+                shift = u * across + v * length * along
+                cost = _norm(shift)
+                if cost < best_cost:
+                    cost += 10.0 * self._crowding(look, colour, yaw, shift)
+                if cost < best_cost:
+                    best, best_cost = shift, cost
+        return best
 
     def _crowding(self, look: Look, colour: str, yaw: float, shift=(0.0, 0.0)) -> float:
         """How far other blocks reach into where the open fingers would go down [m]."""
-        block = look.position(colour) + np.array([*shift, 0.0])
-        across = np.array([math.sin(yaw), -math.cos(yaw)])
+        x, y, z = look.position(colour).tolist()
+        near, in_drawer = self._neighbours(look, colour), z < 0.40
+        if not near and not in_drawer:
+            return 0.0
+        x, y = x + float(shift[0]), y + float(shift[1])
+        fingers = [(side * math.sin(yaw), -side * math.cos(yaw)) for side in (-0.052, 0.052)]
         worst = 0.0
-        for other in COLOURS:
-            away = look.position(other) - block
-            if other == colour or abs(away[2]) > 0.03:
-                continue
-            for side in (-0.052, 0.052):
-                off = away[:2] - side * across
-                gap = np.linalg.norm(off)
+        for other in near:
+            ox, oy, _ = look.position(other).tolist()
+            for fx, fy in fingers:
+                off = np.array([ox - x - fx, oy - y - fy])
+                gap = _norm(off)
                 half = self._half_extent(look, other, off / max(gap, 1e-6))
                 worst = max(worst, half + HALF_FINGER + 0.004 - gap)
-        if block[2] < 0.40:  # the drawer's walls, and the table above it
-            for side in (-0.052, 0.052):
-                x, y = block[:2] + side * across
-                worst = max(worst, abs(x - self.scene.drawer_x) - 0.192, y + 0.192,
-                            -y - 0.148 - look.state.drawer)
+        if in_drawer:  # the drawer's walls, and the table above it
+            for fx, fy in fingers:
+                worst = max(worst, abs(x + fx - self.scene.drawer_x) - 0.192, y + fy + 0.192,
+                            -(y + fy) - 0.148 - look.state.drawer)
         return worst
+
+    @staticmethod
+    def _neighbours(look: Look, colour: str) -> list[str]:
+        """The blocks that lie so near that they could be in the open fingers' way."""
+        if ('near', colour) not in look.noted:
+            away = {c: (look.position(c) - look.position(colour)).tolist() for c in COLOURS}
+            look.noted['near', colour] = [
+                c for c, (x, y, z) in away.items()
+                if c != colour and abs(z) <= 0.03 and math.hypot(x, y) < NEIGHBOUR_M]
+        return look.noted['near', colour]
 
     def _grasp(self, look: Look, colour: str, *, around: float = NEUTRAL_YAW) -> np.ndarray:
         """Take hold of a block where it lies."""
@@ -316,7 +355,7 @@ class Expert:
         tilt = shelf_tilt(block[1]) if in_cabinet else tilt_to_reach(block)
         yaw = self._grasp_yaw(look, colour, around)
         if in_cabinet:  # the fingers turn the block a little
-            yaw = float(np.clip(yaw, NEUTRAL_YAW - 0.2, NEUTRAL_YAW + 0.2))
+            yaw = _clip(yaw, NEUTRAL_YAW - 0.2, NEUTRAL_YAW + 0.2)
         rotation = hand_rotation(yaw, tilt)
         # a tilted hand holds one finger lower than the other
         point = block + np.array([0.0, 0.0, 0.002 + 0.045 * abs(rotation[2, 1])])
@@ -327,7 +366,7 @@ class Expert:
         turn = np.max(np.abs(_wrap(matrix_to_euler(rotation) - look.target_euler)))
         inside = abs(away[0]) < 0.014 and abs(away[1]) < 0.02 and abs(away[2]) < 0.012
         centred = abs(away[1]) < 0.008 or look.width < 0.075 \
-            or np.linalg.norm(look.target - point) < 0.005
+            or _norm(look.target - point) < 0.005
         ready = inside and turn < 0.15 and centred
         if ready:
             return self._straight(look, point, rotation, CLOSE, speed=0.3)
@@ -340,14 +379,14 @@ class Expert:
             right = self.scene.plank_x
         else:
             left = self.scene.plank_x
-        return float(np.clip(np.clip(x, left + OPEN_HALF, right - OPEN_HALF) - x, -0.015, 0.015))
+        return _clip(_clip(x, left + OPEN_HALF, right - OPEN_HALF) - x, -0.015, 0.015)
 
     def _let_go(self, look: Look) -> np.ndarray:
         """Put down the held block where there is room, and open."""
         block = look.position(look.held)
         others = look.touches(look.held) - {'robot', 'panda_leftfinger', 'panda_rightfinger'}
         on_block = any(
-            np.linalg.norm(look.position(c)[:2] - block[:2]) < 0.06
+            _norm(look.position(c)[:2] - block[:2]) < 0.06
             and look.position(c)[2] < block[2] - 0.02
             for c in COLOURS if c != look.held
         )
@@ -370,8 +409,8 @@ class Expert:
         things.append(np.array([self.scene.button_x, -0.12]))
 
         def cost(spot):
-            near = min(np.linalg.norm(spot - t) for t in things)
-            return np.linalg.norm(spot - look.tcp[:2]) + 10.0 * max(0.0, 0.13 - near)
+            near = min(_norm(spot - t) for t in things)
+            return _norm(spot - look.tcp[:2]) + 10.0 * max(0.0, 0.13 - near)
         return min(spots, key=cost)
 
     def _lower(self, look: Look, colour: str, goal, rotation) -> np.ndarray:
@@ -381,9 +420,9 @@ class Expert:
         point = goal + (look.tcp - block)
         error = goal - block
         supported = look.touches(colour) - {'robot'}
-        blocked = np.linalg.norm(look.target - look.tcp) > 0.012
+        blocked = _norm(look.target - look.tcp) > 0.012
         down = error[2] > (-0.025 if blocked else -0.012) or supported
-        if np.linalg.norm(error[:2]) < 0.012 and down:
+        if _norm(error[:2]) < 0.012 and down:
             return self._straight(look, look.target, None, OPEN)
         return self._approach(look, point, rotation, CLOSE, tolerance=0.008)
 
@@ -413,7 +452,7 @@ class Expert:
         aside = 0.0
         if FLY_Z - 0.02 > look.target[2] and -0.11 < look.target[1] < 0.02:
             aside = -0.11 - look.target[1]
-            rise *= float(np.clip(1.5 + aside / 0.03, 0.0, 1.0))
+            rise *= _clip(1.5 + aside / 0.03, 0.0, 1.0)
         return self._straight(look, look.target + [0.0, aside, rise], self._leaning(look), CLOSE,
                               speed=0.8)
 
@@ -464,7 +503,7 @@ class Expert:
     def _can_sweep(self, look: Look, colour: str, way) -> bool:
         """Whether the arm reaches behind the block, and no other block lies there."""
         start = self._broom_start(look, colour, way)
-        gap = min(np.linalg.norm(look.position(c)[:2] - start) for c in COLOURS if c != colour)
+        gap = min(_norm(look.position(c)[:2] - start) for c in COLOURS if c != colour)
         return tilt_to_reach(start) < 0.45 and gap > 0.045
 
     def _broom(self, look: Look, colour: str, way) -> np.ndarray:
@@ -546,7 +585,7 @@ class Expert:
                              for o in COLOURS if o != c)]
         if not bases:
             bases = [c for c in COLOURS if c != look.held]
-        base = min(bases, key=lambda c: np.linalg.norm(look.position(c)[:2] - look.tcp[:2]))
+        base = min(bases, key=lambda c: _norm(look.position(c)[:2] - look.tcp[:2]))
         goal = look.position(base) + np.array([0.0, 0.0, 0.042])
         return self._lower(look, look.held, goal, self._down(goal))
 
@@ -575,22 +614,22 @@ class Expert:
         point = np.array([self.scene.button_x, -0.12, TABLE_TOP + 0.045 + 0.012 - 0.018])
         if look.state.led == want:
             return self._retreat(look, CLOSE)
-        above = np.linalg.norm(look.tcp[:2] - point[:2]) < 0.03
+        above = _norm(look.tcp[:2] - point[:2]) < 0.03
         if look.state.button > BUTTON_THRESHOLD and above and look.tcp[2] < point[2] + 0.02:
             # held down already: it must come up before it can be pressed again
             return self._drive(look, np.array([0.0, 0.0, STEP_M]), rotation, CLOSE)
         return self._approach(look, point, rotation, CLOSE, tolerance=0.012, speed=0.8)
 
-    def _bar(self, look: Look) -> np.ndarray:
-        """Centre (3,) of the switch's bar."""
-        low = np.array([self.scene.switch_x, 0.0134, 0.5225])
-        return low + SLOPE * look.state.switch
+    def _handle(self, look: Look, name: str) -> np.ndarray:
+        """Where (3,) the handle of slider, drawer or switch is now."""
+        start, way = self._handles[name]
+        return start + way * getattr(look.state, name)
 
     def _flip_switch(self, look: Look, want: int) -> np.ndarray:
         if look.held:
             return self._let_go(look)
         rotation = hand_rotation(NEUTRAL_YAW, SWITCH_TILT)
-        bar = self._bar(look)
+        bar = self._handle(look, 'switch')
         normal = np.array([0.0, -math.sqrt(0.75), 0.5])  # out of the cabinet's front
         away = look.tcp - bar
         x_off, along, out = away[0], float(away @ SLOPE), float(away @ normal)
@@ -606,9 +645,6 @@ class Expert:
         start = bar - sign * SLOPE * gap
         return self._approach(look, start, rotation, CLOSE, tolerance=0.015)
 
-    def _handle_x(self, look: Look) -> float:
-        return self.scene.slider_x + 0.5 * self.scene.slider_range - look.state.slider
-
     def _move_slider(self, look: Look, side: str) -> np.ndarray:
         if look.held:
             return self._let_go(look)
@@ -617,11 +653,14 @@ class Expert:
         if left < 0.012:
             return self._retreat(look, CLOSE)
         rotation = hand_rotation(NEUTRAL_YAW)
-        handle = np.array([self._handle_x(look), 0.0, 0.545])
+        handle = self._handle(look, 'slider')
         away = look.tcp - handle
         behind = -sign * away[0]
-        if behind > 0.014 and behind < 0.08 and abs(away[1]) < 0.02 and abs(away[2]) < 0.025:
-            velocity = np.array([sign * 0.7 * STEP_M, GAIN * (handle[1] - look.target[1]),
+        if 0.006 < behind < 0.08 and abs(away[1]) < 0.02 and abs(away[2]) < 0.025:
+            # not before it is down beside the handle, or it slides over it
+            level = float(np.clip(2.0 - abs(away[2]) / 0.01, 0.0, 1.0))
+            velocity = np.array([level * sign * 0.7 * STEP_M,
+                                 GAIN * (handle[1] - look.target[1]),
                                  GAIN * (handle[2] - look.target[2])])
             return self._drive(look, velocity, rotation, CLOSE)
         start = handle - [sign * 0.05, 0.0, 0.0]
@@ -635,16 +674,13 @@ class Expert:
             return None
         return self._move_slider(look, 'right' if left else 'left')
 
-    def _drawer_bar(self, look: Look) -> np.ndarray:
-        return np.array([self.scene.drawer_x, -0.2475 - look.state.drawer, 0.36])
-
     def _open_drawer(self, look: Look) -> np.ndarray:
         if look.held:
             return self._let_go(look)
         if look.state.drawer > DRAWER_RANGE - 0.015:
             return self._retreat(look, CLOSE)
         rotation = hand_rotation(NEUTRAL_YAW)
-        bar = self._drawer_bar(look)
+        bar = self._handle(look, 'drawer')
         away = look.tcp - bar
         z = 0.362
         if abs(away[0]) < 0.08 and 0.0 < away[1] < 0.06 and look.tcp[2] < z + 0.02:
@@ -659,7 +695,7 @@ class Expert:
         if look.state.drawer < 0.01:
             return self._retreat(look, CLOSE)
         rotation = hand_rotation(NEUTRAL_YAW)
-        bar = self._drawer_bar(look)
+        bar = self._handle(look, 'drawer')
         away = look.tcp - bar
         z = 0.365
         if abs(away[0]) < 0.08 and -0.09 < away[1] < -0.012 and look.tcp[2] < z + 0.025:

@@ -119,6 +119,7 @@ class Panda:
         self.arm = tuple(by_name[f"panda_joint{i}"] for i in range(1, 8))
         self.fingers = (by_name["panda_finger_joint1"], by_name["panda_finger_joint2"])
         engine.gear(self.body, *self.fingers, max_force=50.0)
+        self._opens: bool | None = None  # what the fingers' motors were last told
 
     def reset(self, q: np.ndarray, width: float) -> None:
         """Put the joints (7,) [rad] and the gripper [m] somewhere, at rest."""
@@ -138,10 +139,13 @@ class Panda:
     def command(self, q: np.ndarray, gripper: float) -> None:
         """Drive the joints (7,) [rad]; gripper +1 opens, -1 closes."""
         self.engine.position_motors(
-            self.body, self.arm, [float(v) for v in q],
+            self.body, self.arm, np.asarray(q, dtype=float).tolist(),
             force=ARM_FORCE, max_velocity=ARM_MAX_VELOCITY,
         )
-        opens = gripper > 0
+        opens = bool(gripper > 0)
+        if opens is self._opens:
+            return  # a motor keeps its goal
+        self._opens = opens
         self.engine.position_motors(
             self.body, self.fingers, [FINGER_OPEN if opens else 0.0] * 2,
             force=FINGER_OPEN_FORCE if opens else FINGER_CLOSE_FORCE,

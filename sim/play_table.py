@@ -20,11 +20,13 @@ links bear their URDF names.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +72,7 @@ BUTTON_SPRING_FORCE = 3.0  # N
 BLOCK_MASS = 1.0  # kg
 BLOCK_FRICTION = 0.7
 BLOCK_SPINNING_FRICTION = 0.001
+MECHANISMS = ("slider", "drawer", "button", "switch")  # in the order of scene_obs
 ACTION_KINDS = ("rel", "abs", "joint_rel", "joint_abs")
 
 _DICT_KINDS = {
@@ -82,6 +85,20 @@ _DICT_KINDS = {
 class _Command:
     joints: np.ndarray
     gripper: float
+
+
+def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable], Any]:
+    # Between two steps nothing moves: what was measured is kept. Its arrays are not to be written.
+    name = measure.__name__
+
+    @functools.wraps(measure)
+    def look(table: PlayTable) -> Any:
+        seen = table._seen
+        if name not in seen:
+            seen[name] = measure(table)
+        return seen[name]
+
+    return look
 
 
 class PlayTable:
@@ -120,6 +137,7 @@ class PlayTable:
         )
         self._controller = EndEffectorController()
         self.steps = 0
+        self._seen: dict[str, Any] = {}
         self.reset()
 
     def close(self) -> None:
@@ -166,6 +184,7 @@ class PlayTable:
         self._command = _Command(joints, gripper)
         self._panda.command(joints, gripper)
         self._engine.step(2)  # two physics steps: what lies on something touches it from here on
+        self._seen.clear()
         self.steps = 0
 
     def _build(self, scene_obs: np.ndarray) -> None:
@@ -215,11 +234,12 @@ class PlayTable:
         }
 
         limits = (self.scene.slider_range, DRAWER_RANGE, BUTTON_TRAVEL, SWITCH_TRAVEL)
-        for name, value, top in zip(("slider", "drawer", "button", "switch"), scene_obs, limits):
+        for name, value, top in zip(MECHANISMS, scene_obs, limits):
             engine.set_joint(self._table, self._joint[name], float(min(max(value, 0.0), top)))
+        self._seen.clear()
         self._led = int(scene_obs[5] > 0.5)
         self._pressed = float(scene_obs[2]) > BUTTON_THRESHOLD
-        self._bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
+        self._bulb = int(self._mechanisms()["switch"] > SWITCH_THRESHOLD)
 
     # -------------------------------------------------------------- step
 
@@ -243,6 +263,7 @@ class PlayTable:
         self._command = command
         self._panda.command(command.joints, command.gripper)
         self._engine.step(SUBSTEPS)
+        self._seen.clear()
         self.steps += 1
         self._update_lights()
 
@@ -261,11 +282,12 @@ class PlayTable:
         return _Command(q, float(values[7]))
 
     def _update_lights(self) -> None:
-        pressed = self._joint_position("button") > BUTTON_THRESHOLD
+        mechanisms = self._mechanisms()
+        pressed = mechanisms["button"] > BUTTON_THRESHOLD
         if pressed and not self._pressed:
             self._led = 1 - self._led
         self._pressed = pressed
-        self._bulb = int(self._joint_position("switch") > SWITCH_THRESHOLD)
+        self._bulb = int(mechanisms["switch"] > SWITCH_THRESHOLD)
 
     # -------------------------------------------------------------- what is measured
 
@@ -286,68 +308,76 @@ class PlayTable:
 
     def joint_positions(self) -> np.ndarray:
         """(7,) [rad]."""
-        return self._panda.joint_states()[0]
+        return self._joint_states()[0].copy()
 
     def joint_velocities(self) -> np.ndarray:
         """(7,) [rad/s]."""
-        return self._panda.joint_states()[1]
+        return self._joint_states()[1].copy()
 
     def gripper_width(self) -> float:
         """Distance between the fingers' pads [m]."""
-        return self._panda.joint_states()[2]
+        return self._joint_states()[2]
 
     def tcp_pose(self) -> tuple[np.ndarray, np.ndarray]:
         """Measured position (3,) [m] and rotation (3, 3) of the TCP, world frame."""
-        position, rotation = forward(self.joint_positions())
-        return position + BASE_POSITION, rotation
+        position, rotation = self._hand()
+        return position.copy(), rotation.copy()
 
     def robot_obs(self) -> np.ndarray:
         """(15,) float64, see the table above."""
-        q, _, width = self._panda.joint_states()
-        position, rotation = forward(q)
+        q, _, width = self._joint_states()
+        position, rotation = self._hand()
         return np.concatenate([
-            position + BASE_POSITION, matrix_to_euler(rotation), [width], q,
-            [self._command.gripper],
+            position, matrix_to_euler(rotation), (width,), q, (self._command.gripper,),
         ])
 
     def scene_obs(self) -> np.ndarray:
         """(24,) float64, see `scenes`; blocks in the scene's order."""
-        out = [
-            self._joint_position(name) for name in ("slider", "drawer", "button", "switch")
-        ] + [self._bulb, self._led]
+        out = [*self._mechanisms().values(), self._bulb, self._led]
+        poses = self._block_poses()
         for colour in self.scene.block_order:
-            position, quaternion = self._engine.pose(self._blocks[colour])
-            out.extend(position)
-            out.extend(quaternion_to_euler(quaternion))
+            position, quaternion = poses[colour]
+            out += position.tolist()
+            out += quaternion_to_euler(quaternion).tolist()
         return np.array(out, dtype=float)
 
+    @_once_per_step
     def state(self) -> SceneState:
         """Blocks with velocities and contacts, joints, lights, and what the robot touches."""
         engine = self._engine
+        poses = self._block_poses()
         blocks = {}
-        touched_by_robot = {
-            self._body_names[b] for _, b, _, _, _ in engine.contacts(self._panda.body)
-        }
+        touched_by_robot = {self._body_names[b] for b, _ in engine.contacts(self._panda.body)}
         for colour in COLOURS:
             body = self._blocks[colour]
-            position, orientation = engine.pose(body)
             linear, angular = engine.velocity(body)
             contacts = frozenset(
                 (self._body_names[other], self._link_names.get((other, link), "base"))
-                for _, other, _, link, _ in engine.contacts(body)
+                for other, link in engine.contacts(body)
             )
-            blocks[colour] = BlockState(position, orientation, linear, angular, contacts)
-        slider, drawer, button, switch = (
-            self._joint_position(n) for n in ("slider", "drawer", "button", "switch")
-        )
+            blocks[colour] = BlockState(*poses[colour], linear, angular, contacts)
         return SceneState(
-            blocks=blocks, slider=slider, drawer=drawer, button=button, switch=switch,
-            lightbulb=self._bulb, led=self._led,
+            blocks=blocks, **self._mechanisms(), lightbulb=self._bulb, led=self._led,
             robot_contacts=frozenset(touched_by_robot - {"robot"}),
         )
 
-    def _joint_position(self, name: str) -> float:
-        return self._engine.joint_position(self._table, self._joint[name])
+    @_once_per_step
+    def _joint_states(self) -> tuple[np.ndarray, np.ndarray, float]:
+        return self._panda.joint_states()
+
+    @_once_per_step
+    def _hand(self) -> tuple[np.ndarray, np.ndarray]:
+        position, rotation = forward(self._joint_states()[0])
+        return position + BASE_POSITION, rotation
+
+    @_once_per_step
+    def _mechanisms(self) -> dict[str, float]:
+        joints = [self._joint[name] for name in MECHANISMS]
+        return dict(zip(MECHANISMS, self._engine.joint_states(self._table, joints)[0].tolist()))
+
+    @_once_per_step
+    def _block_poses(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        return {colour: self._engine.pose(body) for colour, body in self._blocks.items()}
 
     # -------------------------------------------------------------- what is seen
 
@@ -396,8 +426,8 @@ class PlayTable:
     def _pose(self) -> Pose:
         return Pose(
             robot=self._panda.all_positions(),
-            table={n: self._joint_position(n) for n in ("slider", "drawer", "button", "switch")},
-            blocks={colour: self._engine.pose(body) for colour, body in self._blocks.items()},
+            table=self._mechanisms(),
+            blocks=self._block_poses(),
             led=self._led,
             lightbulb=self._bulb,
         )

@@ -38,6 +38,7 @@ BUTTON_THRESHOLD = 0.010
 SWITCH_TRAVEL = 0.088
 SWITCH_THRESHOLD = 0.044
 LEAN = math.radians(30.0)  # of the cabinet's front
+SLIDER_HANDLE = 0.14  # its x from the slider's frame
 BLOCK_SIZES = MappingProxyType({
     "small": (0.04, 0.04, 0.04),
     "middle": (0.056, 0.04, 0.04),
@@ -92,6 +93,17 @@ class Scene:
     def block_sizes(self) -> dict[str, tuple[float, float, float]]:
         """Colour -> full side lengths (x, y, z)."""
         return {c: BLOCK_SIZES[self.block_kinds[c]] for c in ("red", "blue", "pink")}
+
+    @property
+    def handles(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """slider, drawer, switch -> where to take the handle at position 0 (3,), its way (3,)."""
+        return {
+            "slider": (np.array([self.slider_x + SLIDER_HANDLE, 0.0, 0.545]),
+                       np.array([-1.0, 0.0, 0.0])),
+            "drawer": (np.array([self.drawer_x, -0.2475, 0.36]), np.array([0.0, -1.0, 0.0])),
+            "switch": (np.array([self.switch_x, 0.0134, 0.5225]),
+                       np.array([0.0, math.sin(LEAN), math.cos(LEAN)])),
+        }
 
     @property
     def opening(self) -> tuple[float, float]:
@@ -292,7 +304,7 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
         Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
         Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
     )
-    centre = 0.14  # of the handle on the closed door, from the joint's frame
+    centre = SLIDER_HANDLE
     slider = (
         Box((centre - 0.006, 0.006, 0.007), (0.282, 0.228, 0.012), "door"),
         Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), "handle"),

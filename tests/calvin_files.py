@@ -8,6 +8,7 @@ actions that can be predicted from the picture and the words.
 
 import cv2
 import numpy as np
+import yaml
 
 PHRASES = {
     'move_slider_left': ['slide the door left', 'move the slider to the left'],
@@ -75,6 +76,17 @@ def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0,
                    'info': {'episodes': [], 'indx': spans}}
         np.save(folder / 'lang_annotations' / 'auto_lang_ann.npy', content, allow_pickle=True)
     return images, actions
+
+
+def write_config(split, config=None):
+    """`.hydra/merged_config.yaml`: how CALVIN's static camera stands, and handles."""
+    hydra = split / '.hydra'
+    hydra.mkdir(parents=True, exist_ok=True)
+    (hydra / 'merged_config.yaml').write_text(yaml.safe_dump(config or {'cameras': {'static': {
+        'fov': 10.0, 'look_from': [2.871459, -2.166602, 2.55516],
+        'look_at': [-0.026242, -0.030233, 0.392], 'up_vector': [0.40414, 0.226298, 0.886262]}},
+        'handles': {name: {'at': [0.1, 0.0, 0.5], 'along': [0.0, -1.0, 0.0]}
+                    for name in ('slider', 'drawer', 'switch')}}))
 
 
 def write_data(root, **options):

@@ -171,6 +171,21 @@ def test_a_session_repeats(whole, tmp_path):
     assert keys and all(again[key] == first[key] for key in keys)
 
 
+def test_a_policy_acts_in_between_and_is_not_recorded(tmp_path):
+    led_astray = []
+
+    def astray(table, task, rng):
+        led_astray.append((task, table.steps))
+        for _ in range(20):
+            table.step(np.array([0, 0, 0.77, 0, 0, 0, 1]))
+
+    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=8, shards=16, policy='x')
+    collect.record_session(tmp_path, 'training', 0, plan, astray)
+    assert led_astray
+    with np.load(tmp_path / 'training' / 'shards' / 'shard_00000.npz') as data:
+        assert not (data['rel_actions'][:, 2] == 0.77).any()
+
+
 def test_what_is_recorded_is_what_was_commanded(whole):
     with np.load(whole / 'training' / 'shards' / 'shard_00000.npz') as data:
         actions, robot = data['rel_actions'], data['robot_obs']

@@ -3,6 +3,7 @@
 """The doctor names what is there, and what is missing with its remedy, whatever is broken."""
 
 import hashlib
+import fcntl
 import json
 import os
 import pathlib
@@ -118,3 +119,13 @@ def test_profile_that_does_not_exist(monkeypatch):
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
     check = only(list(doctor._dds('ROS 2')), 'DDS profile')
     assert check.status == 'missing' and 'export' in check.mend
+
+
+def test_only_segments_without_an_owner_are_stale(tmp_path):
+    for name in ('fastrtps_1', 'fastrtps_2'):
+        (tmp_path / name).touch()
+        (tmp_path / f'{name}_el').touch()
+    with open(tmp_path / 'fastrtps_1_el') as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        assert doctor.stale_segments(str(tmp_path)) == [str(tmp_path / 'fastrtps_2')]
+    assert len(doctor.stale_segments(str(tmp_path))) == 2

@@ -202,8 +202,10 @@ def test_an_interrupted_run_goes_on(tmp_path, short, monkeypatch):
     assert performed[6:] == ['chain/2', 'chain/3']
     assert record.read_bytes().startswith(before)
     assert set(lines(tmp_path)) == {f'chain/{i}' for i in range(4)}
-    run(Options(policy='random', chains=3, out=tmp_path))  # fewer: nothing to do
+    fewer = run(Options(policy='random', chains=3, out=tmp_path))  # nothing to do
     assert len(performed) == 8
+    walls = [json.loads(text)['wall_s'] for text in record.read_text().splitlines()[1:4]]
+    assert fewer['seconds'] == round(sum(walls), 1)
 
 
 def test_other_settings_have_another_record(tmp_path, short):
@@ -315,3 +317,14 @@ def test_phrases_must_cover_the_tasks(tmp_path, short):
 def test_unknown_policy(tmp_path):
     with pytest.raises(Exception, match='no_such_policy'):
         run(Options(policy='no_such_policy', chains=1, out=tmp_path))
+
+
+def test_a_policy_takes_its_turn_in_a_collection():
+    turn = evaluation.PolicyTurn('play_table', (8, 12))
+    ends = []
+    for _ in range(2):
+        with PlayTable('D') as table:
+            turn(table, 'open_drawer', np.random.default_rng(3))
+            assert 8 <= table.steps < 12
+            ends.append(table.robot_obs())
+    assert np.array_equal(*ends)

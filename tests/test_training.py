@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,14 +34,19 @@ from vw2_ros.models.training import Prefetcher
 from vw2_ros.models.training import shift_images
 from vw2_ros.models.training import TrainConfig
 from vw2_ros.models.training import TrainingError
+from vw2_ros.sim.dataset_writer import write_index
+from vw2_ros.sim.phrases import train_phrases
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp('demonstrations')
-    return calvin_files.write_data(root / 'data', shards=True, episodes=6, frames=40)
+    root = tmp_path_factory.mktemp('demonstrations') / 'data'
+    calvin_files.write_data(root, shards=True, episodes=6, frames=40)
+    for split in ('training', 'validation'):
+        calvin_files.write_config(root / split)
+    return root
 
 
 @pytest.fixture(scope='module')
@@ -282,6 +288,32 @@ def test_codes_past_the_end_of_a_task_do_not_count(data):
     assert coded.task.tolist() == [0, 0, 0, -1]
 
 
+def test_sight_is_trained_first_and_stays(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['loss'] = {'points': 5.0, 'state': 0.5}
+    content['head']['sight'] = {'steps': 20, 'frozen': True}
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    out = tmp_path / 'out'
+    record = train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner')
+    assert record['sight']['points'] > 0 and record['steps'] == 6
+    seen, _ = load_tensors(checkpoints(out / 'sight')[-1] / 'ema.safetensors')
+    kept, _ = load_tensors(out / 'policy' / 'planner.safetensors')
+    before, _ = load_tensors(runs / 'planner' / 'planner.safetensors')
+    for name in ('vision.locate.heat.weight', 'vision.locate.convs.0.0.weight'):
+        assert torch.equal(kept[name], seen[name]) and not torch.equal(kept[name], before[name])
+    assert not torch.equal(kept['vision.project'], seen['vision.project'])
+    again = train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner', resume=True)
+    assert again['steps'] == 6
+
+
+def test_collection_cut_short_has_no_held_out_frames(runs, tmp_path):
+    root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=4, frames=40)
+    shutil.rmtree(root / 'validation')
+    write_index(root / 'validation', {}, train_phrases)
+    record = train_head.main('tiny', [root], tmp_path / 'out')
+    assert 'xyz_l1' not in record['scores'] and record['steps'] == 6
+
+
 def test_head_from_scratch_with_few_labels(data, tmp_path):
     record = train_head.main('tiny', [data], tmp_path / 'out', labels=0.5)
     assert record['labels'] == 0.5 and record['labelled_frames'] == 3 * 35
@@ -290,13 +322,14 @@ def test_head_from_scratch_with_few_labels(data, tmp_path):
 
 def test_probe_trains_sight_and_is_thrown_away(runs, data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
-    content['head']['loss'] = {'state': 0.5, 'own_codes': 0.5}
+    content['head']['loss'] = {'points': 5.0, 'state': 0.5, 'own_codes': 0.5}
     content['head']['train'].update(steps=30, lr=3e-3)
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
     train_head.main(tmp_path / 'c.yaml', [data], tmp_path / 'out', init=runs / 'planner')
     log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
-    errors = [x['state'] for x in log if x['kind'] == 'train']
-    assert errors[-1] < errors[0]
+    for name in ('points', 'state'):
+        errors = [x[name] for x in log if x['kind'] == 'train']
+        assert errors[-1] < errors[0]
     tensors, _ = load_tensors(tmp_path / 'out' / 'policy' / 'planner.safetensors')
     assert not [k for k in tensors if 'probe' in k]
 

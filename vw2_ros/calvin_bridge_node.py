@@ -10,6 +10,9 @@ Real time: a timer steps the physics at 30 Hz, whoever commands. Lockstep: `star
 the table steps once for each command that bears the stamp of the newest joint_states.
 """
 
+import hashlib
+import os
+import socket
 import time
 from dataclasses import dataclass
 
@@ -64,7 +67,7 @@ class CalvinBridgeNode(NodeBase):
 
     def __init__(self, **options):
         super().__init__('calvin_bridge', **options)
-        self.table = None
+        self.table = self.claim = None
 
     def parameters_set(self, values):
         if 'reset_state' in values:
@@ -112,7 +115,13 @@ class CalvinBridgeNode(NodeBase):
 
     def on_cleanup(self, state):
         self.table.close()
+        self.claim.close()
         return super().on_cleanup(state)
+
+    def destroy_node(self):
+        if self.claim is not None:
+            self.claim.close()
+        super().destroy_node()
 
     # -- only one simulator
 
@@ -121,16 +130,25 @@ class CalvinBridgeNode(NodeBase):
             self.resolve_topic_name(topics.JOINT_STATES)))
 
     def _refuse_second_simulator(self, patience_s: float) -> None:
+        """Ask this machine, whose answer is certain, then DDS, which may take a second to know."""
+        topic = self.resolve_topic_name(topics.JOINT_STATES)
+        taken = ValueError(f'{topic} already has a publisher: another simulator or robot runs '
+                           'here. End it, or set a namespace or another ROS_DOMAIN_ID')
+        name = hashlib.sha256(f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}'.encode()).hexdigest()
+        if self.claim is not None:
+            self.claim.close()  # of a configuration that failed
+        # a name in Linux's abstract namespace: one owner, gone with the process however it ends
+        self.claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self.claim.bind(f'\0vw2_ros_{name}')
+        except OSError:
+            raise taken from None
         end = time.monotonic() + patience_s
-        while True:
-            if self._state_publishers():
-                raise ValueError(
-                    f'{self.resolve_topic_name(topics.JOINT_STATES)} already has a publisher: '
-                    'another simulator or robot runs here. End it, or set a namespace or another '
-                    'ROS_DOMAIN_ID')
+        while not self._state_publishers():
             if time.monotonic() >= end:
                 return
             time.sleep(0.05)
+        raise taken
 
     def _look_for_others(self) -> None:
         others = self._state_publishers() - 1

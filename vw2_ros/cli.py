@@ -179,15 +179,21 @@ def build() -> 'typer.Typer':
         tasks_per_episode: Annotated[int, option(min=1, help='Tasks that follow one reset.')] = 30,
         validation_episodes: Annotated[int | None, option(min=0, help='Default: one for twenty of '
                                                           'training.')] = None,
+        policy: Annotated[str, option(help='Let this policy act now and then, unrecorded: the data '
+                                      'show how the expert gets back from where it errs.')] = '',
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
         scenes = check_scenes(scenes)
         from vw2_ros.sim import collect as module
 
+        from .evaluation import checkpoint_sha256, PolicyTurn
+
         result = module.collect(
             out=out, scenes=scenes, episodes=episodes, workers=workers, randomize=randomize,
             seed=seed, shards=shards, image_size=image_size, depth=depth,
-            tasks_per_episode=tasks_per_episode, validation_episodes=validation_episodes)
+            tasks_per_episode=tasks_per_episode, validation_episodes=validation_episodes,
+            policy=(checkpoint_sha256(policy) or policy) if policy else '',
+            astray=PolicyTurn(policy) if policy else None)
         solved = sum(s for s, _ in result['success'].values())
         tried = sum(t for _, t in result['success'].values())
         show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in counts.items())
@@ -235,6 +241,7 @@ def build() -> 'typer.Typer':
     add_training('dldm', '', 'Train the latent dynamics model on videos, without actions.')
     add_training('planner', 'dldm', 'Train the planner: instruction and image to codes.')
     add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
+    add_training('vdm', '', 'Train the video diffusion model: first frame to video, without actions.')
 
     @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
     def evaluate(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import glob
 import hashlib
 import importlib.metadata
@@ -39,6 +40,7 @@ PYTHON_PACKAGES = {
     'torch': ('torch', 'the models'),
     'transformers': ('transformers', 'the planner'),
     'safetensors': ('safetensors', 'checkpoints'),
+    'diffusers': ('diffusers', 'the video diffusion model'),
     'tensorboard': ('tensorboard', 'training curves'),
     'pybullet': ('pybullet', 'the play table'),
     'gymnasium': ('gymnasium', 'the Gymnasium environment'),
@@ -233,6 +235,24 @@ def _dds(group: str) -> Iterator[Check]:
                     'with --shm-size=512m (or --ipc=host)')
     except OSError:
         yield Check(group, 'shared memory', NOTE, 'no /dev/shm', 'images go over UDP, which is slower')
+    left = stale_segments()
+    if left:
+        yield Check(group, 'shared memory', NOTE, f'{len(left)} segments of DDS processes that were '
+                    'killed: they fill /dev/shm and make discovery slow',
+                    'fastdds shm clean, or while no ROS node runs: rm -f /dev/shm/*fastrtps_*')
+
+
+def stale_segments(folder: str = '/dev/shm') -> list[str]:
+    """Return Fast DDS segments whose owner is gone: a living one holds a lock on `<name>_el`."""
+    stale = []
+    for path in sorted(glob.glob(f'{folder}/fastrtps_*_el')):
+        try:
+            with open(path, 'rb') as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stale.append(path.removesuffix('_el'))
+        except OSError:  # held, not ours, or just gone
+            continue
+    return stale
 
 
 def _segment_mb(path: str) -> float:

@@ -25,12 +25,13 @@ Result keys:
 | mean_success | mean over tasks of success / trials |
 | scene, renderer, policy, seed, ros, command | what was run |
 | checkpoint_sha256 | None for expert and random |
-| seconds | wall clock, all sessions of a resumed run together |
+| seconds | wall clock of these rollouts, also where they were done by an earlier call |
 | videos | [{file, rollout, success, subtasks: [{task, instruction, success, steps}]}] |
 """
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -52,7 +53,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert import Expert, prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
-from vw2_ros.sim.phrases import read_phrases, validation_phrases
+from vw2_ros.sim.phrases import read_phrases, train_phrases, validation_phrases
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.tasks import TASKS, check_task
@@ -153,7 +154,7 @@ def run(options: Options) -> dict:
 
     wanted = rollouts(options)
     wordings = _wordings(options, {t for r in wanted for t in r.tasks})
-    sha256 = _checkpoint_sha256(options.policy)
+    sha256 = checkpoint_sha256(options.policy)
     options.out.mkdir(parents=True, exist_ok=True)
     settings = _settings(options, wordings, sha256)
     with Record(options.out, settings) as record:
@@ -173,7 +174,6 @@ def run(options: Options) -> dict:
                 record.add(line)
                 advance(line)
         done = [record.done[r.name] for r in wanted]
-        seconds = record.seconds
     shown = [
         _shown(r, film, options.out, record.done[r.name])
         for r in wanted
@@ -184,7 +184,7 @@ def run(options: Options) -> dict:
         'scene': options.scene,
         'renderer': RENDERER,
         'checkpoint_sha256': sha256,
-        'seconds': round(seconds, 1),
+        'seconds': round(sum(line['wall_s'] for line in done), 1),
         'policy': options.policy,
         'seed': options.seed,
         'ros': options.ros,
@@ -303,6 +303,28 @@ def player(policy: str, execute: int = 8):
     if policy == 'expert':
         return ExpertPlayer()
     return RandomPlayer() if policy == 'random' else LearnedPlayer(policy, execute)
+
+
+@dataclass(frozen=True)
+class PolicyTurn:
+    """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
+
+    policy: str
+    steps: tuple[int, int] = (8, 49)  # least, and below which
+
+    def __call__(self, table: PlayTable, task: str, rng: np.random.Generator) -> None:
+        """Try `task` for a few steps, in one of its training wordings."""
+        act = _loaded(self.policy)
+        wordings = train_phrases(task)
+        act.reset(table, (0,))
+        act.begin(table, task, wordings[rng.integers(len(wordings))])
+        for _ in range(int(rng.integers(*self.steps))):
+            table.step(act.act(table))
+
+
+@functools.cache
+def _loaded(policy: str):
+    return player(policy)
 
 
 # ---------------------------------------------------------------- one rollout
@@ -585,8 +607,7 @@ class Record:
         self._read()
         if not self._file.tell():
             self._append({'settings': settings})
-        self._before_s = max((d['elapsed_s'] for d in self.done.values()), default=0.0)
-        self._began_s = time.monotonic()
+        self._last_s = time.monotonic()
 
     def __enter__(self) -> 'Record':
         return self
@@ -594,14 +615,11 @@ class Record:
     def __exit__(self, *_) -> None:
         self._file.close()
 
-    @property
-    def seconds(self) -> float:
-        """Wall clock of all sessions that added something."""
-        return max((d['elapsed_s'] for d in self.done.values()), default=0.0)
-
     def add(self, line: dict) -> None:
-        """Keep a finished rollout."""
-        line = {**line, 'elapsed_s': round(self._before_s + time.monotonic() - self._began_s, 2)}
+        """Keep a finished rollout, with the wall clock since the one before."""
+        now_s = time.monotonic()
+        line = {**line, 'wall_s': round(now_s - self._last_s, 3)}
+        self._last_s = now_s
         self.done[line['rollout']] = line
         self._append(line)
 
@@ -640,8 +658,14 @@ def _wordings(options: Options, tasks: set[str]) -> dict[str, list[str]]:
     return {task: given[task] for task in tasks}
 
 
-def _checkpoint_sha256(policy: str) -> str | None:
-    """Load the weights once here: a damaged folder is told before anything is started."""
+def checkpoint_sha256(policy: str) -> str | None:
+    """Digest of a policy's weights, None for a scripted one.
+
+    They are loaded for it: a damaged folder is told before anything is started.
+
+    Raises:
+        CheckpointError: they cannot be loaded.
+    """
     if policy in SCRIPTED:
         return None
     from vw2_ros.models.checkpoint import load_checkpoint

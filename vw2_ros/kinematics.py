@@ -42,7 +42,7 @@ _JOINT_ORIGINS = (
 )
 _HAND_OFFSET = 0.107  # last joint -> panda_hand along z [m]
 _HAND_COS, _HAND_SIN = math.cos(FLANGE_TO_HAND_YAW), math.sin(FLANGE_TO_HAND_YAW)
-_EYE6 = np.eye(6)
+_LOWER, _UPPER = JOINT_LOWER.tolist(), JOINT_UPPER.tolist()
 _LAST_STEP = 1e-3  # below this error [m, rad] one more step ends the search
 
 
@@ -64,14 +64,11 @@ def euler_to_matrix(euler) -> np.ndarray:
 
 def matrix_to_euler(matrix: np.ndarray) -> np.ndarray:
     """Fixed-axes Euler angles (3,) [rad] of a rotation matrix (3, 3), each in [-pi, pi]."""
-    m = matrix
-    sy = -float(m[2, 0])
+    (m00, _, _), (m10, m11, m12), (m20, m21, m22) = np.asarray(matrix, dtype=float).tolist()
+    sy = -m20
     if abs(sy) > 1.0 - 1e-9:  # gimbal lock: put the whole turn into x
-        x = math.atan2(-float(m[1, 2]), float(m[1, 1]))
-        return np.array([x, math.copysign(math.pi / 2, sy), 0.0])
-    return np.array([
-        math.atan2(m[2, 1], m[2, 2]), math.asin(sy), math.atan2(m[1, 0], m[0, 0]),
-    ])
+        return np.array([math.atan2(-m12, m11), math.copysign(math.pi / 2, sy), 0.0])
+    return np.array([math.atan2(m21, m22), math.asin(sy), math.atan2(m10, m00)])
 
 
 def quaternion_to_matrix(quaternion) -> np.ndarray:
@@ -175,8 +172,10 @@ def hand_pose(q) -> tuple[np.ndarray, np.ndarray]:
 
 def forward(q) -> tuple[np.ndarray, np.ndarray]:
     """Position (3,) [m] and rotation (3, 3) of the TCP in `panda_link0` for joints (7,) [rad]."""
-    hand = np.array(_chain(np.asarray(q, dtype=float).tolist())[1])  # (3, 4)
-    return hand[:, 3] + TCP_OFFSET * hand[:, 2], hand[:, :3]
+    (xx, yx, zx, px), (xy, yy, zy, py), (xz, yz, zz, pz) = \
+        _chain(np.asarray(q, dtype=float).tolist())[1]
+    at = np.array((px + TCP_OFFSET * zx, py + TCP_OFFSET * zy, pz + TCP_OFFSET * zz))
+    return at, np.array((xx, yx, zx, xy, yy, zy, xz, yz, zz)).reshape(3, 3)
 
 
 def forward_and_jacobian(q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,13 +183,20 @@ def forward_and_jacobian(q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Rows 0-2 of the Jacobian give the velocity of the TCP, rows 3-5 its angular velocity.
     """
-    joints, hand = _chain(np.asarray(q, dtype=float).tolist())
-    tx, ty, tz = (row[3] + TCP_OFFSET * row[2] for row in hand)
-    columns = []
-    for zx, zy, zz, px, py, pz in joints:
+    at, turn, jac = _jacobian(np.asarray(q, dtype=float).tolist())
+    return np.array(at), turn, jac
+
+
+def _jacobian(q: list[float]) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
+    joints, hand = _chain(q)
+    (xx, yx, zx, px), (xy, yy, zy, py), (xz, yz, zz, pz) = hand
+    tx, ty, tz = px + TCP_OFFSET * zx, py + TCP_OFFSET * zy, pz + TCP_OFFSET * zz
+    columns: list[float] = []
+    for ax, ay, az, px, py, pz in joints:
         rx, ry, rz = tx - px, ty - py, tz - pz
-        columns.append((zy * rz - zz * ry, zz * rx - zx * rz, zx * ry - zy * rx, zx, zy, zz))
-    return np.array((tx, ty, tz)), np.array([row[:3] for row in hand]), np.array(columns).T
+        columns += (ay * rz - az * ry, az * rx - ax * rz, ax * ry - ay * rx, ax, ay, az)
+    turn = np.array((xx, yx, zx, xy, yy, zy, xz, yz, zz)).reshape(3, 3)
+    return (tx, ty, tz), turn, np.array(columns).reshape(7, 6).T  # (6, 7)
 
 
 def inverse(
@@ -221,40 +227,44 @@ def inverse(
         (7,) [rad] within the joint limits, the nearest found where the pose is out of reach. From
         a seed with a bent elbow (joint 4 below `ELBOW_UPPER`) it stays bent.
     """
-    q = np.array(seed, dtype=float)
-    position = np.asarray(position, dtype=float)
-    upper = JOINT_UPPER.copy()
-    upper[3] = min(max(ELBOW_UPPER, q[3]), JOINT_UPPER[3])
-    free = np.ones(7)  # 0 where a joint sits on its limit and was pushed against it
+    # Plain numbers where there are three or seven of them, arrays where there are 6 x 7.
+    q = np.asarray(seed, dtype=float).tolist()
+    px, py, pz = np.asarray(position, dtype=float).tolist()
+    rotation = np.asarray(rotation, dtype=float)
+    upper = _UPPER.copy()
+    upper[3] = min(max(ELBOW_UPPER, q[3]), _UPPER[3])
+    free = [True] * 7  # False where a joint sits on its limit and was pushed against it
     for i in range(iterations):
-        at, turn, jac = forward_and_jacobian(q)
-        error = np.empty(6)
-        error[:3] = position - at
-        error[3:] = _rotation_error(rotation, turn)
-        size = float(np.abs(error).max())
+        (x, y, z), turn, jac = _jacobian(q)
+        offset = (px - x, py - y, pz - z, *_rotation_error(rotation, turn))
+        error = np.array(offset)
+        size = max(map(abs, offset))
         if size < tolerance and i > 0:
             break
-        if not free.all():
+        if not all(free):
             jac = jac * free
         gram = jac @ jac.T
-        gram += damping * damping * min(1.0, 10.0 * size) * _EYE6
-        gram += 1e-9 * _EYE6
+        diagonal = gram.reshape(36)[::7]  # (6, 6) -> (6,), a view
+        diagonal += damping * damping * min(1.0, 10.0 * size)
+        diagonal += 1e-9
         if i == 0 and rest_gain > 0.0:
-            bias = rest_gain * (rest - q)
-            rhs = np.stack([error, jac @ bias], axis=1)  # (6, 2)
+            bias = rest_gain * (rest - np.array(q))
+            rhs = np.empty((6, 2))
+            rhs[:, 0] = error
+            rhs[:, 1] = jac @ bias
             both = jac.T @ np.linalg.solve(gram, rhs)  # (7, 2)
             dq = both[:, 0] + bias - both[:, 1]
         else:
             dq = jac.T @ np.linalg.solve(gram, error)
-        largest = float(np.abs(dq).max())
+        largest = max(map(abs, dq.tolist()))
         if largest > max_step:
             dq *= max_step / largest
-        wanted = q + dq
-        q = np.minimum(np.maximum(wanted, JOINT_LOWER), upper)
-        if i > 0 and size < _LAST_STEP and (wanted == q).all():
+        wanted = [a + b for a, b in zip(q, dq.tolist())]
+        q = [min(max(w, low), high) for w, low, high in zip(wanted, _LOWER, upper)]
+        free = [w == v for w, v in zip(wanted, q)]
+        if i > 0 and size < _LAST_STEP and all(free):
             break  # the error shrinks with its square: another look would find it below tolerance
-        free = (wanted == q).astype(float)
-    return q
+    return np.array(q)
 
 
 # ---------------------------------------------------------------- CALVIN's control
@@ -268,7 +278,7 @@ def check_action(action, size: int = 7) -> np.ndarray:
     a = np.asarray(action, dtype=float)
     if a.shape != (size,):
         raise ValueError(f"an action must have shape ({size},). Got {a.shape}")
-    if not np.isfinite(a).all():
+    if not all(map(math.isfinite, a.tolist())):
         raise ValueError(f"an action must be finite. Got {a.tolist()}")
     grip = float(a[-1])
     if abs(abs(grip) - 1.0) > 1e-6:
