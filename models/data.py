@@ -32,6 +32,7 @@ import os
 import pickle
 import shutil
 import tempfile
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
@@ -244,11 +245,27 @@ def resize_area(rgb: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
 
 
+# numpy parses an array's header with `ast`; CPython before 3.11.8 cannot do that in two threads at
+# once ("AST constructor recursion depth mismatch", gh-106905), and decoding uses threads.
+_HEADER = threading.Lock()
+_READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0}
+
+
 def _member(archive, key: str, path: Path) -> np.ndarray:
     try:
-        return archive[key]
+        stream = archive.zip.open(f'{key}.npy')
     except KeyError as error:
         raise DataError(f'{path} lacks {key!r}') from error
+    with stream:
+        with _HEADER:
+            version = np.lib.format.read_magic(stream)
+            if version not in _READ_HEADER:
+                raise DataError(f'{path}: {key} has npy format {version}, expected 1.0 or 2.0')
+            shape, fortran_order, dtype = _READ_HEADER[version](stream)
+        if dtype.hasobject:
+            raise DataError(f'{path}: {key} holds Python objects, which are never loaded')
+        return np.frombuffer(stream.read(), dtype).reshape(shape, order='FC'[not fortran_order])
 
 
 @contextlib.contextmanager

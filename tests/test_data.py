@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
+import concurrent.futures
 import os
 import pickle
+import sys
 
 import calvin_files
 import cv2
@@ -14,6 +16,7 @@ from vw2_ros.models.data import (
     Demonstrations,
     FrameStore,
     load_annotations,
+    read_frame,
 )
 
 
@@ -159,6 +162,22 @@ def test_corrupt_frame_is_named(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match='episode_0000041.npz'):
             FrameStore([tmp_path])
+
+
+def test_frames_are_read_by_many_threads_at_once(tmp_path):
+    """Before 3.11.8 CPython broke in `ast.parse` when threads were switched within it."""
+    calvin_files.write_split(tmp_path / 'training')
+    path = tmp_path / 'training' / 'episode_0000041.npz'
+    rgb, state = read_frame(path, 200)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            read = list(pool.map(lambda _: read_frame(path, 200), range(400)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(np.array_equal(r, rgb) for r, _ in read)
+    assert all(np.array_equal(s[key], state[key]) for _, s in read for key in state)
 
 
 def test_missing_and_corrupt_shards_are_named(tmp_path):

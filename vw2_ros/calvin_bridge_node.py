@@ -119,6 +119,7 @@ class CalvinBridgeNode(NodeBase):
         return super().on_cleanup(state)
 
     def destroy_node(self):
+        """Give the topic names back with the node, however it ends."""
         if self.claim is not None:
             self.claim.close()
         super().destroy_node()
