@@ -38,7 +38,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pathlib
-import queue
 import shlex
 import signal
 import sys
@@ -504,42 +503,49 @@ def _in_processes(
     options: Options, pending: list[Rollout], wordings: dict, films: dict, world: int
 ):
     context = multiprocessing.get_context('spawn')  # no copy of this process's threads
-    lines = context.Queue()
-    workers = [
-        context.Process(
-            target=_work,
-            args=(options, pending[rank::world], wordings, films, lines),
-            name=f'rollouts-{rank}',
-            daemon=not options.ros,
-        )
-        for rank in range(world)
-    ]
-    with _deaf_to_ctrl_c():
-        for worker in workers:
-            worker.start()
+    workers, lines = [], {}  # a pipe each: what a worker that is ended leaves locks nobody
     try:
-        waiting = len(pending)
-        while waiting:
-            try:
-                line = lines.get(timeout=1.0)
-            except queue.Empty:
-                dead = [w.name for w in workers if w.exitcode not in (0, None)]
-                if dead:
-                    raise EvaluationError(
-                        f'worker {dead[0]} died; run the same command again to go on'
-                    ) from None
-                continue
-            if 'error' in line:
-                raise EvaluationError(line['error'])
-            waiting -= 1
-            yield line
-        for worker in workers:
-            worker.join()
+        with _deaf_to_ctrl_c():
+            for rank in range(world):
+                receiver, sender = context.Pipe(duplex=False)
+                worker = context.Process(
+                    target=_work,
+                    args=(options, pending[rank::world], wordings, films, sender),
+                    name=f'rollouts-{rank}',
+                    daemon=not options.ros,
+                )
+                worker.start()
+                sender.close()
+                workers.append(worker)
+                lines[receiver] = worker
+        while lines:
+            for receiver in multiprocessing.connection.wait(list(lines)):
+                try:
+                    line = receiver.recv()
+                except EOFError:
+                    worker = lines.pop(receiver)
+                    worker.join()
+                    if worker.exitcode:
+                        raise EvaluationError(
+                            f'worker {worker.name} died; run the same command again to go on'
+                        ) from None
+                    continue
+                if 'error' in line:
+                    raise EvaluationError(line['error'])
+                yield line
     finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.join()
+        _end(workers)
+
+
+def _end(workers: list[multiprocessing.Process], patience_s: float = 15.0) -> None:
+    """End all, more firmly where asking is not heard; nodes follow the worker that began them."""
+    for worker in workers:
+        worker.terminate()
+    end = time.monotonic() + patience_s
+    for worker in workers:
+        worker.join(max(end - time.monotonic(), 0.0))
+        worker.kill()
+        worker.join()
 
 
 @contextlib.contextmanager
@@ -555,18 +561,16 @@ def _deaf_to_ctrl_c():
         signal.signal(signal.SIGINT, before)
 
 
-def _work(options: Options, shard: list[Rollout], wordings: dict, films: dict, lines) -> None:
+def _work(options: Options, shard: list[Rollout], wordings: dict, films: dict, sender) -> None:
     """One process: its shard, rollout after rollout."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nodes are ended too
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         with contextlib.closing(_stage(options)) as stage:
             for rollout in shard:
-                lines.put(_line(stage, rollout, wordings, films))
+                sender.send(_line(stage, rollout, wordings, films))
     except Exception as error:
-        lines.put({'error': f'{type(error).__name__}: {error}'})
-    lines.close()
-    lines.join_thread()
+        sender.send({'error': f'{type(error).__name__}: {error}'})
 
 
 def _end_with_parent() -> None:
