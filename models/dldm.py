@@ -9,7 +9,8 @@ Where Algorithm 1 is silent: the queries' attention has a learned bias over the 
 same queries serve every k, so they need to tell the newest frame); code group k belongs to frames
 4k-3..4k; spatial reduction is 8x, since our images are small.
 Switches away from it: `relative` (codes of the change since f_0), `residual` (the decoder adds to
-the first frame), `motion_weight` (changed pixels weigh more in the MSE), `detach_first_frame`.
+the first frame), `motion_weight` (changed pixels weigh more in the MSE), `detach_first_frame`,
+`sees` (2: the public research code's, whose queries read two adjacent latent frames).
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class DLDMConfig:
     read from f_0..f_k less what they read from f_0, so that codes cannot name the scene. residual:
     decode the change from the first frame instead of the picture. motion_weight: extra weight of
     pixels that differ from the first frame (0: plain MSE, as in Algorithm 1). detach_first_frame:
-    no gradient through f_0.
+    no gradient through f_0. sees: how many latent frames, up to its own, a step's queries read
+    (0: all of them).
     """
 
     image_size: int = 64
@@ -51,6 +53,7 @@ class DLDMConfig:
     residual: bool = False
     motion_weight: float = 0.0
     detach_first_frame: bool = False
+    sees: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))
@@ -70,6 +73,8 @@ class DLDMConfig:
         if self.query_width % self.query_heads:
             raise ValueError('query_width must be a multiple of query_heads. '
                              f'Got {self.query_width} and {self.query_heads}.')
+        if self.sees < 0:
+            raise ValueError(f'sees must be at least 0. Got {self.sees}.')
         if self.motion_weight < 0:
             raise ValueError(f'motion_weight must be at least 0. Got {self.motion_weight}.')
 
@@ -168,6 +173,7 @@ class Queries(nn.Module):
         c = config
         W, places = c.query_width, (c.image_size // 8) ** 2
         self.heads, self.relative = c.query_heads, c.relative
+        self.sees = c.sees or c.latent_frames
         self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
         self.norm = nn.LayerNorm(c.channels[-1])
         self.key = nn.Linear(c.channels[-1], W)
@@ -197,7 +203,8 @@ class Queries(nn.Module):
         distance = torch.arange(K)[:, None] - torch.arange(K)           # (K, K): k - j
         distance = distance.to(f.device)
         bias = self.bias[:, :, distance.clamp(min=0)]                   # (H, N, K, K)
-        bias = bias.masked_fill(distance < 0, float('-inf'))            # never the future
+        unseen = (distance < 0) | (distance >= self.sees)               # never the future
+        bias = bias.masked_fill(unseen, float('-inf'))
         # (B, H, N, 1, K, P) + (H, N, K, K, 1) -> softmax over the K * P places of f_0..f_k
         weight = (score.unsqueeze(3) + bias.unsqueeze(-1)).flatten(4).softmax(dim=-1)
         z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))
@@ -372,8 +379,8 @@ class DLDM(nn.Module):
         return error.mean()
 
     def loss(self, video: Tensor,
-             denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
-             ) -> dict[str, Tensor]:
+             denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+             stop_gradient: bool = True) -> dict[str, Tensor]:
         """Algorithm 1, main function.
 
         Args:
@@ -381,6 +388,8 @@ class DLDM(nn.Module):
             denoising: the video diffusion model's loss, called as denoising(video, z, rec) with
                 z the quantised codes with gradient and rec the detached reconstruction. None is
                 the warm-up stage: the reconstruction trains the codes.
+            stop_gradient: whether the reconstruction leaves the codes alone where there is a
+                denoising loss; False is an ablation of the paper.
         Returns:
             loss, reconstruction_loss, mse (plain, detached), indices (B, K-1, N),
             reconstruction (B, F, 3, H, W) detached; and denoising_loss where there is one.
@@ -389,7 +398,8 @@ class DLDM(nn.Module):
         z = self.query(f)
         f0 = f[:, 0].detach() if self.config.detach_first_frame else f[:, 0]
         codes, indices = self.quantize(z)                                  # Alg. 1 l. 26
-        given = codes if denoising is None else codes.detach()             # sg(z)
+        alone = denoising is not None and stop_gradient
+        given = codes.detach() if alone else codes                         # sg(z)
         decoded = self.decode(given, f0, video[:, 0])                      # Alg. 1 l. 28
         loss = rec_loss = self.reconstruction_loss(decoded, video)         # Alg. 1 l. 29
         out = {'reconstruction_loss': rec_loss.detach(), 'indices': indices,

@@ -13,8 +13,9 @@ Where the paper is silent: a learned null token stands for the step that frame 0
 Cosmos' cross-attention have no positions, so the connector adds a vector per step and query; the
 control branch starts as a copy of the backbone's first blocks; instructions do not enter (the codes
 carry them), so a pretrained Cosmos has to unlearn its text.
-Switches away from it: `mask` (`full` is the public research code's), `connector`, `self_attention`,
-`learned_null`, `control`, `control_weight`, `detach_control`.
+Switches away from it: `mask` (`full` is the public research code's), `connector` (`conv` is),
+`self_attention`, `learned_null`, `control`, `control_weight` (0.5 is), `control_grey` (true is),
+`detach_control`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LOG_SIGMA = (math.log(4.0), 1.2)
 SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}
 CLEAN_TIME = 1e-4 / (1 + 1e-4)
 
-KINDS = {'mask': ('cumulative', 'current', 'full'), 'connector': ('mlp_self', 'mlp'),
+KINDS = {'mask': ('cumulative', 'current', 'full'), 'connector': ('mlp_self', 'mlp', 'conv'),
          'self_attention': ('bidirectional', 'frame_causal')}
 
 
@@ -69,15 +70,17 @@ class VDMConfig:
     what the cross-attention reads; adaln: rank of the time modulation; patch: side of a token in
     latent places; rope_scale: of time, height and width positions).
     mask: which steps latent frame t sees: `cumulative` (<= t), `current` (t) or `full` (all).
-    connector: `mlp_self` (MLP + causal self-attention over steps) or `mlp`.
+    connector: `mlp_self` (MLP + causal self-attention over steps), `mlp`, or `conv` (over steps, not
+    causal).
     learned_null: the null token is learned, else zeros.
     self_attention: `bidirectional` (as Cosmos was trained; codes leak to earlier frames) or
     `frame_causal` (frame t sees frames <= t: for a VDM trained from scratch).
     control: whether there is a control branch. control_blocks: its blocks. control_weight: scale
-    of what it adds. detach_control: no gradient through its video and its codes.
+    of what it adds. control_grey: it sees the video without colours. detach_control: no gradient
+    through its video and its codes.
     vae_channels, vae_width, vae_blocks, vae_patch: latent channels, base width and residual blocks
     per level of the VAE (8x in space, 4x in time), and side of the pixel squares that it starts
-    from (2: as Wan 2.2's, a quarter of the time on a CPU).
+    from (2: as Wan 2.2's, with its shortcuts past every level; learns in a tenth of the time).
     """
 
     height: int = 480
@@ -100,6 +103,7 @@ class VDMConfig:
     control: bool = True
     control_blocks: int = 3
     control_weight: float = 1.0
+    control_grey: bool = False
     detach_control: bool = True
     vae_channels: int = 16
     vae_width: int = 96
@@ -179,10 +183,10 @@ def _sizes(c: VDMConfig) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]
     squares = c.vae_patch == 2  # they halve the size already, so one level less has to
     pixels = 12 if squares else 3
     vae = {'base_dim': c.vae_width, 'z_dim': c.vae_channels, 'num_res_blocks': c.vae_blocks,
-           'dim_mult': [1, 2, 4] if squares else [1, 2, 4, 4],
+           'dim_mult': [1, 2, 2] if squares else [1, 2, 4, 4],
            'temperal_downsample': [True, True] if squares else [False, True, True],
            'in_channels': pixels, 'out_channels': pixels, 'patch_size': 2 if squares else None,
-           'is_residual': False}
+           'is_residual': squares}
     return transformer, control, vae
 
 
@@ -223,7 +227,9 @@ class Connector(nn.Module):
         self.heads = W // 64 if W % 64 == 0 else 1
         self.mlp = nn.Sequential(nn.Linear(c.code_size, W), nn.GELU(), nn.Linear(W, W))
         self.place = nn.Parameter(torch.randn(c.steps, c.queries, W) * 0.1)
-        self.attention = None
+        self.attention = self.conv = None
+        if c.connector == 'conv':
+            self.conv = nn.Conv2d(W, W, (3, 1), padding=(1, 0))
         if c.connector == 'mlp_self':
             self.attention = nn.ModuleDict({'norm': nn.LayerNorm(W), 'qkv': nn.Linear(W, 3 * W),
                                             'out': nn.Linear(W, W)})
@@ -232,9 +238,13 @@ class Connector(nn.Module):
                                  requires_grad=c.learned_null)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """(B, K-1, N, E) -> (B, 1 + (K-1) * N, W); step k sees steps <= k only."""
+        """(B, K-1, N, E) -> (B, 1 + (K-1) * N, W); step k sees steps <= k only, but for `conv`."""
         B, steps, N, _ = codes.shape
-        x = (self.mlp(codes) + self.place).flatten(1, 2)                # (B, steps * N, W)
+        x = self.mlp(codes) + self.place                                # (B, steps, N, W)
+        if self.conv is not None:
+            # (B, steps, N, W) -> (B, W, steps, N) -> back
+            x = x + self.conv(F.gelu(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = x.flatten(1, 2)                                             # (B, steps * N, W)
         if self.attention is not None:
             step = torch.arange(steps * N, device=x.device) // N
             # (B, S, 3 * W) -> (3, B, heads, S, W / heads)
@@ -278,13 +288,20 @@ class VDM(nn.Module):
                 nn.init.zeros_(block.after_proj.bias)
             self.transformer.register_to_config(controlnet_block_every_n=c.control_every)
             blocks += net.control_blocks
+        causal = c.self_attention == 'frame_causal'
         for block in blocks:
             block.attn2.set_processor(CodeAttention())
-            if c.self_attention == 'frame_causal':
-                block.attn1.set_processor(FrameCausalAttention(c.places))
+            block.attn1.set_processor(FrameCausalAttention(c.places) if causal
+                                      else transformer_cosmos.CosmosAttnProcessor2_0())
         # (2, C): mean and deviation of the VAE's latents, which diffusion sees as 0 and 1
         self.register_buffer('statistics', torch.tensor([self.vae.config.latents_mean,
                                                          self.vae.config.latents_std]))
+
+    def match_dtype(self) -> None:
+        """Give connector and control branch the backbone's dtype."""
+        if self.transformer.dtype != torch.float32:
+            for part in filter(None, (self.connector, self.controlnet)):
+                part.to(self.transformer.dtype)
 
     # ----------------------------------------------------------------------------------- latents
 
@@ -384,11 +401,14 @@ class VDM(nn.Module):
             hidden_states=noisy, encoder_hidden_states=context,
             block_controlnet_hidden_states=added, **shared).sample.float()
 
-    def _encode_control(self, control: Tensor | None) -> Tensor | None:
+    def encode_control(self, control: Tensor | None) -> Tensor | None:
+        """The low-fidelity clip (B, clip_frames, 3, H, W), not clamped -> what the branch reads."""
         if control is None:
             return None
         self._check('control', control, self.config.clip_frames)
         keep = torch.is_grad_enabled() and not self.config.detach_control
+        if self.config.control_grey:
+            control = control.mean(dim=2, keepdim=True).expand_as(control)
         with torch.set_grad_enabled(keep):
             return self.encode(control.clamp(0, 1))
 
@@ -407,7 +427,7 @@ class VDM(nn.Module):
         self._check('video', video, self.config.clip_frames)
         with torch.no_grad():
             latents = self.encode(video)
-        return self.flow_loss(latents, codes, self._encode_control(control), generator)
+        return self.flow_loss(latents, codes, self.encode_control(control), generator)
 
     def flow_loss(self, latents: Tensor, codes: Tensor | None = None,
                   control: Tensor | None = None,
@@ -440,7 +460,7 @@ class VDM(nn.Module):
             raise ValueError(f'steps must be at least 1. Got {steps}.')
         self._check('first_frame', first_frame[:, None], 1)
         first = self.encode(first_frame[:, None])                       # (B, C, 1, h, w)
-        hint = self._encode_control(control)
+        hint = self.encode_control(control)
         # Cosmos' scheduler counts in s = t / (1 - t) and its pipeline steps x / (1 - t); Euler's
         # steps are the same ones in t and x.
         self.scheduler.set_timesteps(steps)
@@ -457,7 +477,32 @@ class VDM(nn.Module):
             x = torch.cat([first, x[:, :, 1:]], dim=2)  # the first frame stays clean
         return self.decode(x)
 
-    # ------------------------------------------------------------------------------------ folder
+    # ----------------------------------------------------------------------------- pretrained ones
+
+    @classmethod
+    def on(cls, prior: VDM, **switches: Any) -> VDM:
+        """A model that codes are to enter: a prior's backbone, VAE and null token, the rest new.
+
+        Args:
+            prior: trained as first frame -> video; its parts are shared, not copied.
+            switches: fields of the config to change: clip, codes, connector, masks, control.
+        Raises:
+            ValueError: if they do not fit the prior's sizes.
+        """
+        config = replace(prior.config, **switches)
+        fixed = ('heads', 'head_size', 'layers', 'context', 'adaln', 'patch', 'vae_channels',
+                 'vae_width', 'vae_blocks', 'vae_patch')
+        changed = [name for name in fixed if name in switches
+                   and getattr(config, name) != getattr(prior.config, name)]
+        if changed:
+            raise ValueError(f'sizes of the prior must stay. Got another {", ".join(changed)}.')
+        model = cls(config, prior.transformer, prior.vae, prior.scheduler)
+        model.match_dtype()
+        with torch.no_grad():
+            model.statistics.copy_(prior.statistics)
+            if config.learned_null:
+                model.connector.null.copy_(prior.connector.null)
+        return model
 
     @classmethod
     def load_pipeline(cls, folder: str | Path, config: VDMConfig | None = None,
@@ -493,6 +538,5 @@ class VDM(nn.Module):
                                           f'Cosmos-Predict2 Video2World. Got {got}. Take that '
                                           'pipeline.')
         model = cls(config, transformer, vae, scheduler)
-        for part in filter(None, (model.connector, model.controlnet)):
-            part.to(dtype)
+        model.match_dtype()
         return model

@@ -458,7 +458,7 @@ def test_what_is_wrong_with_a_folder_is_told(pipeline, tmp_path):
 
 @pytest.mark.parametrize('change', [
     {'height': 40}, {'width': 0}, {'clip_frames': 16}, {'head_size': 8}, {'mask': 'causal'},
-    {'connector': 'conv'}, {'self_attention': 'causal'}, {'control_blocks': 3},
+    {'connector': 'linear'}, {'self_attention': 'causal'}, {'control_blocks': 3},
     {'control_weight': -1.0}, {'rope_scale': (1.0, 1.0)}, {'layers': 0}, {'vae_patch': 4}])
 def test_a_bad_config_fails_when_it_is_built(change):
     with pytest.raises(ValueError, match=r'must .*Got'):

@@ -210,8 +210,8 @@ def build() -> 'typer.Typer':
             out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
             init: Annotated[path_type | None, option(
                 help=f'Folder of the {before} run that this stage builds on (default: {before} '
-                'beside --out).' if before else 'Not used by the first stage.',
-                hidden=not before)] = None,
+                'beside --out).' if before else 'For stage disentangle: folder of the warm-up run '
+                '(default: warmup beside --out).', hidden=name == 'vdm')] = None,
             resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
                                            '--out, exact to the step.')] = False,
             seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
@@ -219,6 +219,12 @@ def build() -> 'typer.Typer':
                                                         "time; instead of the config's.")] = None,
             labels: Annotated[float, option(min=0.0, max=1.0, hidden=name != 'head', help='Fraction '
                                             'of the labelled windows to use.')] = 1.0,
+            stage: Annotated[str, option(hidden=name != 'dldm', help='warmup: codes from '
+                                         'reconstruction alone; disentangle: codes through a video '
+                                         'diffusion model, after a warm-up.')] = 'warmup',
+            vdm: Annotated[path_type | None, option(
+                hidden=name != 'dldm', help='For stage disentangle: folder of a vdm run (default: '
+                'vdm beside --out), or of a diffusers pipeline of Cosmos-Predict2.')] = None,
             scratch: Annotated[bool, option('--scratch', hidden=name != 'head', help='Without a '
                                             'planner run: a plain transformer, no latents.')]
             = False,
@@ -230,12 +236,18 @@ def build() -> 'typer.Typer':
                 if not folder.is_dir():
                     raise UsageError(f'--data {folder} is not a folder')
             more = {'labels': labels} if name == 'head' else {}
-            if before and not scratch:
-                more['init'] = init or out.parent / before
-                if not more['init'].is_dir():
-                    raise UsageError(f"the {before} run {more['init']} is not a folder: train it "
-                                     f'first (vw2 train {before} --help) or name it with --init')
-            module = importlib.import_module(f'vw2_ros.models.train_{name}')
+            module, needed = f'train_{name}', {'init': (init, before)} if before else {}
+            if name == 'dldm' and stage == 'disentangle':
+                module = 'train_disentangle'
+                needed = {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')}
+            elif stage != 'warmup':
+                raise UsageError(f'--stage must be warmup or disentangle. Got {stage!r}')
+            for key, (folder, run_name) in needed.items() if not scratch else ():
+                more[key] = folder or out.parent / run_name
+                if not more[key].is_dir():
+                    raise UsageError(f'the {run_name} run {more[key]} is not a folder: train it '
+                                     f'first (vw2 train --help) or name it with --{key}')
+            module = importlib.import_module(f'vw2_ros.models.{module}')
             module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes, **more)
 
     add_training('dldm', '', 'Train the latent dynamics model on videos, without actions.')

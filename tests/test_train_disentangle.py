@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 train dldm --stage disentangle`: what learns, what it leaves, resume."""
+
+import json
+
+import calvin_files
+import pytest
+import torch
+import yaml
+
+pytest.importorskip('diffusers')
+
+from vw2_ros.cli import main as vw2  # noqa: E402
+from vw2_ros.models import train_disentangle, train_dldm, train_vdm  # noqa: E402
+from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
+from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
+from vw2_ros.models.train_disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
+from vw2_ros.models.train_planner import load_part  # noqa: E402
+from vw2_ros.models.training import checkpoints, config_path, ConfigError  # noqa: E402
+from vw2_ros.models.video_diffusion import VDM, VDMConfig  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return calvin_files.write_data(tmp_path_factory.mktemp('videos') / 'data', shards=True,
+                                   words=False)
+
+
+@pytest.fixture(scope='module')
+def runs(data, tmp_path_factory):
+    """Warm-up and prior of the tiny config."""
+    folder = tmp_path_factory.mktemp('runs')
+    train_dldm.main('tiny', [data], folder / 'warmup')
+    train_vdm.main('tiny', [data], folder / 'vdm')
+    return folder
+
+
+def config(path, **changes):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    for part, values in changes.items():
+        content['disentangle'].setdefault(part, {}).update(values)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope='module')
+def whole(runs, data):
+    """A run through the command line, which finds warm-up and prior beside --out."""
+    assert vw2(['train', 'dldm', '--stage', 'disentangle', '--config', 'tiny', '--data', str(data),
+                '--out', str(runs / 'dldm')]) == 0
+    return runs / 'dldm'
+
+
+def tensors_of(folder, name):
+    return load_tensors(folder / f'{name}.safetensors')[0]
+
+
+def build(runs, backbone='full', switches=None, **loss):
+    dldm = load_part(DLDM, DLDMConfig, runs / 'warmup', 'dldm')
+    torch.manual_seed(0)
+    vdm = vdm_for(dldm.config, runs / 'vdm', switches or {}, backbone)
+    return Disentangled(dldm, vdm, DisentangleConfig(backbone=backbone, **loss))
+
+
+def clips(model, count=2):
+    c = model.dldm.config
+    torch.manual_seed(1)
+    return torch.rand(count, c.clip_frames, 3, c.image_size, c.image_size)
+
+
+def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
+    before, after = (tensors_of(folder, 'dldm') for folder in (runs / 'warmup', whole))
+    assert all((after[key] != before[key]).any() for key in ('qformer.q', 'code_query'))
+    vdm = load_part(VDM, VDMConfig, whole, 'vdm')
+    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    moved = {name: any((a != b).any() for a, b in zip(part.parameters(), old.parameters()))
+             for name, part, old in (('transformer', vdm.transformer, prior.transformer),
+                                     ('connector', vdm.connector.norm, prior.connector.norm),
+                                     ('vae', vdm.vae, prior.vae))}
+    assert moved == {'transformer': True, 'connector': True, 'vae': False}
+    assert vdm.controlnet.control_blocks[0].after_proj.weight.any()
+    assert set(load_tensors(whole / train_dldm.CODES_FILE)[0]) == {'folder', 'frame_ids', 'indices'}
+    record = json.loads((whole / 'provenance.json').read_text())
+    assert record['stage'] == 'disentangle' and record['warmup']['stage'] == 'dldm'
+    assert record['vdm']['stage'] == 'vdm'
+    assert {'mse', 'denoising_loss', 'denoising_other', 'code_gain', 'code_usage'} <= set(
+        record['scores'])
+
+
+def test_codes_learn_from_the_vdm_alone(runs):
+    """With sg the query's gradient is that of the denoising loss; without, another comes on top."""
+    grads = {}
+    for name, loss in (('sg', {}), ('no sg', {'stop_gradient': False})):
+        model = build(runs, **loss)
+        video = clips(model)
+        torch.manual_seed(2)
+        model.loss(video)['loss'].backward()
+        grads[name] = model.dldm.qformer.q.grad.clone()
+        if name == 'sg':
+            model.zero_grad()
+            torch.manual_seed(2)
+            result = model.dldm.loss(video, model._denoising)
+            (result['loss'] - result['reconstruction_loss']).backward()
+            torch.testing.assert_close(model.dldm.qformer.q.grad, grads['sg'])
+    assert grads['sg'].any() and not torch.allclose(grads['sg'], grads['no sg'])
+
+
+def test_control_branch_starts_as_the_trained_backbone(runs):
+    vdm = build(runs).vdm
+    block, source = vdm.controlnet.control_blocks[0], vdm.transformer.transformer_blocks[0]
+    torch.testing.assert_close(block.attn1.to_q.weight, source.attn1.to_q.weight)
+    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    torch.testing.assert_close(source.attn1.to_q.weight,
+                               prior.transformer.transformer_blocks[0].attn1.to_q.weight)
+    torch.testing.assert_close(vdm.connector.null, prior.connector.null)
+    torch.testing.assert_close(vdm.statistics, prior.statistics)
+
+
+@pytest.mark.parametrize('backbone', ['full', 'lora', 'frozen', 'random'])
+def test_what_of_the_backbone_learns(runs, backbone):
+    if backbone == 'lora':
+        pytest.importorskip('peft')
+    model = build(runs, backbone)
+    learns = {name for name, p in model.vdm.transformer.named_parameters() if p.requires_grad}
+    every = {name for name, _ in model.vdm.transformer.named_parameters()}
+    assert learns == {'full': every, 'random': every, 'frozen': set(),
+                      'lora': {name for name in every if 'lora_' in name}}[backbone]
+    assert bool(learns) == (backbone != 'frozen')
+    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    same = torch.equal(prior.transformer.patch_embed.proj.weight,
+                       model.vdm.transformer.state_dict()[
+                           ('base_model.model.' if backbone == 'lora' else '')
+                           + 'patch_embed.proj.weight'])
+    assert same == (backbone != 'random')
+    model.loss(clips(model))['loss'].backward()
+    assert model.dldm.qformer.q.grad.any()
+
+
+def test_adapters_are_merged_into_what_is_saved(runs, data, tmp_path):
+    pytest.importorskip('peft')
+    file = config(tmp_path / 'c.yaml', loss={'backbone': 'lora', 'lora_rank': 2})
+    train_disentangle.main(file, [data], tmp_path / 'dldm', runs / 'warmup', runs / 'vdm')
+    saved = load_part(VDM, VDMConfig, tmp_path / 'dldm', 'vdm')
+    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    pairs = [(m.transformer.transformer_blocks[0].attn1.to_q.weight,
+              m.transformer.patch_embed.proj.weight) for m in (saved, prior)]
+    assert (pairs[0][0] != pairs[1][0]).any() and torch.equal(pairs[0][1], pairs[1][1])
+
+
+@pytest.mark.parametrize('switches', [{'control': False}, {'mask': 'full', 'connector': 'conv',
+                                                           'control_grey': True}])
+def test_switches_reach_the_vdm(runs, switches):
+    model = build(runs, switches=switches)
+    model.loss(clips(model))['loss'].backward()
+    assert model.dldm.qformer.q.grad.any()
+    assert (model.vdm.controlnet is None) == ('control' in switches)
+
+
+@pytest.mark.parametrize('change, told', [
+    ({'vdm': {'heads': 3}}, 'sizes of the prior must stay'),
+    ({'vdm': {'hieght': 3}}, 'hieght'),
+    ({'vdm': {'mask': 'some'}}, 'mask must be'),
+    ({'loss': {'backbone': 'half'}}, 'backbone must be')])
+def test_bad_switches_are_refused(runs, data, tmp_path, change, told):
+    file = config(tmp_path / 'c.yaml', **change)
+    with pytest.raises(ConfigError, match=told):
+        train_disentangle.main(file, [data], tmp_path / 'd', runs / 'warmup', runs / 'vdm')
+
+
+def test_resumed_equals_uninterrupted(whole, runs, data, tmp_path):
+    train = {'steps': 6, 'checkpoint_minutes': 1e-9}
+    file = config(tmp_path / 'c.yaml', train=train)
+    out = tmp_path / 'dldm'
+    train_disentangle.main(file, [data], out, runs / 'warmup', runs / 'vdm')
+    for newest in checkpoints(out)[1:]:
+        for part in newest.iterdir():
+            part.unlink()
+        newest.rmdir()
+    (out / 'vdm.safetensors').unlink()
+    train_disentangle.main(file, [data], out, runs / 'warmup', runs / 'vdm', resume=True)
+    for name in ('dldm', 'vdm'):
+        again, once = tensors_of(out, name), tensors_of(whole, name)
+        assert all(torch.equal(again[key], once[key]) for key in once), name
+
+
+def test_missing_runs_are_named(data, tmp_path, capsys):
+    assert vw2(['train', 'dldm', '--stage', 'disentangle', '--config', 'tiny', '--data', str(data),
+                '--out', str(tmp_path / 'dldm')]) == 2
+    assert 'the warmup run' in capsys.readouterr().err
