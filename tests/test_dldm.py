@@ -68,6 +68,16 @@ def test_a_frame_changes_no_earlier_code(frame):
 
 
 @torch.no_grad()
+def test_queries_that_see_two_latent_frames_miss_what_was_before():
+    net, video = model(dataclasses.replace(TINY, sees=2)), clip()
+    f = net.encode(video)
+    other = f.clone()
+    other[:, 1] += 1.0
+    same = (net.query(f) == net.query(other)).flatten(2).all(dim=2)[0]
+    assert same.tolist() == [False, False, True, True]  # steps 1 and 2 read f_1
+
+
+@torch.no_grad()
 def test_causality_holds_over_time_in_training_mode_too():
     net, video = model().train(), clip()
     other = video.clone()

@@ -110,6 +110,14 @@ def test_a_code_changes_no_earlier_frame(step, connector):
 
 
 @torch.no_grad()
+def test_the_conv_connector_is_not_causal():
+    net = model(connector='conv')
+    with torch.no_grad():
+        before, after = net.connector(codes()), net.connector(changed(codes(), 2))
+    # [null | step 1 | step 2 | step 3], N tokens each: all three steps read step 2
+    assert frames_that_differ(before, after, dim=1) == list(range(1, 1 + 3 * TINY.queries))
+
+
 def test_nor_does_it_in_what_is_sampled():
     net, video = model(), clip()
     before, after = (net.sample(video[:, 0], z, clip(seed=4), steps=2, generator=seeded(5))
