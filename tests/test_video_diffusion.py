@@ -118,6 +118,7 @@ def test_the_conv_connector_is_not_causal():
     assert frames_that_differ(before, after, dim=1) == list(range(1, 1 + 3 * TINY.queries))
 
 
+@torch.no_grad()
 def test_nor_does_it_in_what_is_sampled():
     net, video = model(), clip()
     before, after = (net.sample(video[:, 0], z, clip(seed=4), steps=2, generator=seeded(5))
