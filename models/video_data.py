@@ -121,15 +121,16 @@ def video_frames(file: Path | io.BytesIO) -> Frames:
         stream.thread_type = 'AUTO'
         rate = float(stream.average_rate or stream.guessed_rate or CALVIN_FPS)
         promised = _promised_s(container, stream)
-        number, first, time = 0, None, 0.0
+        number, first, time, lasts = 0, None, 0.0, 0.0
         for number, frame in enumerate(container.decode(stream), 1):
             if frame.is_corrupt:
                 raise ValueError(f'frame {number} is damaged')
             time = frame.time if frame.time is not None else (number - 1) / rate
             first = time if first is None else first
+            lasts = float(frame.duration * frame.time_base) if frame.duration else 1 / rate
             rgb = frame.to_ndarray(format='rgb24')
             yield time, np.rot90(rgb, getattr(frame, 'rotation', 0) // 90)
-        seen = time - (first or 0.0) + 1 / rate
+        seen = time - (first or 0.0) + lasts  # a still picture may last long
         if number and seen + max(TRUNCATED_S, 0.1 * promised) < promised:
             raise ValueError(f'cut short: {seen:.1f} s of {promised:.1f} s are there')
 
@@ -662,8 +663,8 @@ def _in_threads(what: str, work: Callable, items: Sequence, stop: threading.Even
     """work(item) of all, in threads (decoding releases the interpreter lock), with a bar."""
     with progress_bar() as bar, concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         task = bar.add_task(what, total=len(items))
-        futures = [pool.submit(work, item) for item in items]
         try:
+            futures = [pool.submit(work, item) for item in items]
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 bar.advance(task)
@@ -798,7 +799,7 @@ class VideoFolder:
         """The same images at `size` pixels, area-resized from these once and cached."""
         folder, stop = self._folder(size), threading.Event()
 
-        def copied(decoded: _Decoded) -> _Decoded:
+        def copy_of(decoded: _Decoded) -> _Decoded:
             def fill(file) -> tuple[Sequence, dict]:
                 for rgb in _mapped(decoded.path, len(decoded), self.size):
                     if stop.is_set():
@@ -807,16 +808,20 @@ class VideoFolder:
                 return decoded.ranges, decoded.skipped
 
             place = folder / decoded.path.name, decoded.name, decoded.fingerprint
-            done = _finished(*place, size)
-            if done is None:
-                with _turn(lock, decoded.fingerprint, stop) as alone:
-                    done = _finished(*place, size) or _keep(*place, fill, alone)
-            return done
+            with _turn(lock, decoded.fingerprint, stop) as alone:
+                return _finished(*place, size) or _keep(*place, fill, alone)
 
+        copies = {d.name: _finished(folder / d.path.name, d.name, d.fingerprint, size)
+                  for d in self._recordings}
+        missing = [d for d in self._recordings if copies[d.name] is None]
+        if missing:
+            with open(folder / 'lock', 'ab') as lock:
+                made = _in_threads(f'{size} px copies', copy_of, missing, stop)
+            copies.update({d.name: d for d in made})
+            _forget_replaced(folder, [d.path for d in copies.values()])
         other = copy.copy(self)
         other.size = size
-        with open(folder / 'lock', 'ab') as lock:
-            other._recordings = _in_threads(f'{size} px copies', copied, self._recordings, stop)
+        other._recordings = [copies[d.name] for d in self._recordings]
         return other
 
 

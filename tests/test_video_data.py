@@ -306,6 +306,47 @@ def test_decoding_goes_on_after_a_kill(tmp_path, monkeypatch):
     assert len(decoded) == 4
 
 
+INTERRUPTED = '''
+import itertools, os, signal, sys
+import numpy as np
+from vw2_ros.models import video_data
+signal.signal(signal.SIGINT, signal.default_int_handler)
+once = iter([True])
+def endless(path):
+    for i in itertools.count():
+        if i == 10 and next(once, False):
+            os.kill(os.getpid(), signal.SIGINT)
+        yield i / 30, np.zeros((8, 8, 3), np.uint8)
+video_data.video_frames = endless
+video_data.VideoFolder(sys.argv[1], 'training', 8)
+'''
+
+
+def test_interruption_ends_decoding_at_once(tmp_path):
+    for i in range(3):
+        write_video(tmp_path / f'{i}.mp4', pictures(5))
+    done = subprocess.run([sys.executable, '-c', INTERRUPTED, str(tmp_path)], cwd=ROOT,
+                          capture_output=True, text=True, timeout=120)
+    assert done.stderr.rstrip().endswith('KeyboardInterrupt')
+    assert not list((tmp_path / 'cache').rglob('*.part'))
+
+
+def test_last_picture_that_stands_long_is_not_cut_short(tmp_path):
+    times = [*np.arange(20) / 30, 5.0]
+    write_video(tmp_path / 'a.mp4', pictures(21), times=times)
+    data = bytearray((tmp_path / 'a.mp4').read_bytes())
+    table = data.index(b'stts') + 8  # how long frames last: let the last one stand for 9 s
+    entries = int.from_bytes(data[table:table + 4], 'big')
+    scale = int.from_bytes(data[data.index(b'mdhd') + 16:][:4], 'big')
+    last = table + 4 + 8 * (entries - 1) + 4
+    longer = 9 * scale - int.from_bytes(data[last:last + 4], 'big')
+    data[last:last + 4] = (9 * scale).to_bytes(4, 'big')
+    whole = data.index(b'mdhd') + 20
+    data[whole:whole + 4] = (int.from_bytes(data[whole:whole + 4], 'big') + longer).to_bytes(4, 'big')
+    (tmp_path / 'a.mp4').write_bytes(data)
+    assert [len(r) for r in everything(tmp_path)] == [20, 1]
+
+
 def test_only_a_file_that_changed_is_decoded_again(tmp_path, monkeypatch):
     for i in range(3):
         write_video(tmp_path / f'{i}.mp4', pictures(30, i))
