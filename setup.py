@@ -8,6 +8,8 @@ import os
 from setuptools import find_packages, setup
 
 NAME = 'vw2_ros'
+# readers of video data that is not in CALVIN's format
+VIDEO = ['av>=14', 'pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 NODES = ('camera_node', 'planner_node', 'action_node', 'imagination_node', 'calvin_bridge_node')
 
 
@@ -65,8 +67,10 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
+        'video': VIDEO,
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
-        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64'],
+        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
+                 *VIDEO],
     },
     entry_points={
         'console_scripts': [f'vw2 = {NAME}.cli:main',

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -349,8 +350,13 @@ def progress_bar():
                     TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
 
 
-def _cache_folder(split: Path, key: str) -> Path:
-    """Where decoded frames go: beside the data, or in the user's cache if that is read-only."""
+def cache_folder(split: Path, key: str) -> Path:
+    """Where decoded frames go: beside the data, or in the user's cache if that is read-only.
+
+    Args:
+        split: the folder that the data lie in.
+        key: name of the folder in the user's cache.
+    """
     beside = split / 'cache'
     try:
         beside.mkdir(exist_ok=True)
@@ -363,13 +369,13 @@ def _cache_folder(split: Path, key: str) -> Path:
         return folder
 
 
-class _DecodedFolder:
-    """Decoded images and state of one split folder, memory-mapped from its cache."""
+class DecodedFolder:
+    """Decoded images (`rgb`) and `state` of one split folder, memory-mapped from its cache."""
 
-    def __init__(self, folder: CalvinFolder, size: int, source: _DecodedFolder | None = None):
+    def __init__(self, folder: CalvinFolder, size: int, source: DecodedFolder | None = None):
         self.folder, self.size = folder, size
         key = hashlib.sha256(f'{CACHE_VERSION} {folder.content_hash}'.encode()).hexdigest()[:16]
-        self.cache = _cache_folder(folder.path, key)
+        self.cache = cache_folder(folder.path, key)
         self.image_file = self.cache / f'rgb_{size}_{key}.u8'
         self.state_file = self.cache / f'state_{key}.npz'
         n = len(folder)
@@ -383,7 +389,11 @@ class _DecodedFolder:
         with _reading(self.state_file), np.load(self.state_file, allow_pickle=False) as archive:
             self.state = {name: archive[name] for name in STATE_KEYS}
 
-    def _build(self, n: int, source: _DecodedFolder | None) -> None:
+    def resized(self, size: int) -> DecodedFolder:
+        """The same images at `size` pixels, made from these once."""
+        return DecodedFolder(self.folder, size, self)
+
+    def _build(self, n: int, source: DecodedFolder | None) -> None:
         need = n * self.size**2 * 3
         free = shutil.disk_usage(self.cache).free
         if need > free:
@@ -413,7 +423,7 @@ class _DecodedFolder:
             if old != self.image_file:  # the data grew: what was decoded before is of no more use
                 old.unlink(missing_ok=True)
 
-    def _resize(self, source: _DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
+    def _resize(self, source: DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
         with progress_bar() as bar:
             task = bar.add_task(f'{self.size} px copies', total=len(rgb))
             for i in range(len(rgb)):
@@ -469,28 +479,26 @@ class _DecodedFolder:
         return state
 
 
-class FrameStore:
-    """All frames of one or several data folders, decoded once and then memory-mapped.
+class ClipStore:
+    """Rows, clips and hashes of data folders that are decoded.
 
     Args:
-        roots: data folders, each with `<split>/` inside (or a split folder itself).
-        split: 'training' or 'validation'.
+        folders: each has frame_ids (n,) ascending, ranges (k, 2) of first and last id, len, path
+            and content_hash, see CalvinFolder.
+        decoded: of each folder, `rgb[rows]` is uint8 (*rows.shape, size, size, 3), and
+            `resized(size)` the same at another size.
         size: side of the stored images in pixels.
     Raises:
-        DataError: a folder, index or frame is missing or damaged; the message names the file.
+        DataError: no folder, or no frames.
     """
 
-    def __init__(self, roots: Iterable[Path | str], split: str = 'training', size: int = 96):
-        self.size = size
-        self.folders = [CalvinFolder(split_folder(root, split)) for root in roots]
+    def __init__(self, folders: Sequence, decoded: Sequence, size: int):
+        self.size, self.folders, self._decoded = size, list(folders), list(decoded)
         if not self.folders:
             raise DataError('no data folder was given')
-        self._decoded = [_DecodedFolder(folder, size) for folder in self.folders]
         self._bounds = np.cumsum([0, *(len(folder) for folder in self.folders)])
         if not self._bounds[-1]:
             raise DataError(f'{", ".join(str(f.path) for f in self.folders)}: no frames inside')
-        for key in STATE_KEYS:
-            setattr(self, key, np.concatenate([d.state[key] for d in self._decoded]))
         self.frame_ids = np.concatenate([folder.frame_ids for folder in self.folders])
         self.range_end = self._range_end()
 
@@ -511,17 +519,15 @@ class FrameStore:
         """sha256 hex that names exactly this data (order of folders included)."""
         return hashlib.sha256(' '.join(f.content_hash for f in self.folders).encode()).hexdigest()
 
-    def resized(self, size: int) -> FrameStore:
+    def resized(self, size: int) -> ClipStore:
         """The same frames at `size` pixels, area-resized from these once and cached."""
         if size == self.size:
             return self
         if size > self.size:
             raise DataError(f'frames are stored at {self.size} px; cannot enlarge to {size}')
-        other = object.__new__(FrameStore)
-        other.__dict__.update(self.__dict__)
+        other = copy.copy(self)
         other.size = size
-        other._decoded = [_DecodedFolder(folder, size, source)
-                          for folder, source in zip(self.folders, self._decoded, strict=True)]
+        other._decoded = [decoded.resized(size) for decoded in self._decoded]
         return other
 
     def rgb(self, rows: np.ndarray) -> np.ndarray:
@@ -557,6 +563,24 @@ class FrameStore:
         """Rows of frame ids of the folder-th folder."""
         ids = self.folders[folder].frame_ids
         return np.searchsorted(ids, frame_ids) + self._bounds[folder]
+
+
+class FrameStore(ClipStore):
+    """All frames of one or several data folders, decoded once and then memory-mapped.
+
+    Args:
+        roots: data folders, each with `<split>/` inside (or a split folder itself).
+        split: 'training' or 'validation'.
+        size: side of the stored images in pixels.
+    Raises:
+        DataError: a folder, index or frame is missing or damaged; the message names the file.
+    """
+
+    def __init__(self, roots: Iterable[Path | str], split: str = 'training', size: int = 96):
+        folders = [CalvinFolder(split_folder(root, split)) for root in roots]
+        super().__init__(folders, [DecodedFolder(folder, size) for folder in folders], size)
+        for key in STATE_KEYS:
+            setattr(self, key, np.concatenate([d.state[key] for d in self._decoded]))
 
 
 # ---------------------------------------------------------------------- labelled demonstrations

@@ -11,7 +11,7 @@ codes.safetensors, the codes of the clips that start at every `stride`-th frame:
 | key             | dtype, shape        | meaning                                                |
 | --------------- | ------------------- | ------------------------------------------------------ |
 | folder          | int64 (m,)          | which data folder, index into the metadata's `folders` |
-| frame_ids       | int64 (m,)          | first frame of the clip                                |
+| frame_ids       | int64 (m,)          | first frame of the clip (of video: its count there)    |
 | indices         | int32 (m, K-1, N)   | the clip's codes                                       |
 """
 
@@ -31,9 +31,8 @@ from .checkpoint import load_tensors
 from .checkpoint import MAX_STATE_BYTES
 from .checkpoint import save_json
 from .checkpoint import save_tensors
-from .data import FrameStore
+from .data import ClipStore
 from .data import progress_bar
-from .data import with_validation
 from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
@@ -45,6 +44,8 @@ from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
 from .training import TrainingError
+from .video_data import CALVIN_FPS
+from .video_data import clip_store
 
 CODES_FILE = 'codes.safetensors'
 
@@ -55,12 +56,22 @@ class ClipConfig:
 
     jitter: float = 0.0
     stored_size: int = 96  # pixels of the decoded frames that clips are made from
+    fps: float = CALVIN_FPS  # video of any rate is brought to this one; CALVIN's data have 30
+    cameras: tuple = ()  # LeRobot keys, ROS topics: the first that a source has; (): its first
 
     def __post_init__(self):
         if not 0 <= self.jitter < 1:
             raise ConfigError(f'jitter must be in [0, 1). Got {self.jitter}')
         if self.stored_size < 16:
             raise ConfigError(f'stored_size must be >= 16. Got {self.stored_size}')
+        if not 0 < self.fps <= 240:
+            raise ConfigError(f'fps must be in (0, 240]. Got {self.fps}')
+        if not isinstance(self.cameras, tuple):
+            raise ConfigError(f'cameras must be a list of names. Got {self.cameras!r}')
+
+    def store(self, data: Sequence[Path], split: str) -> ClipStore | None:
+        """The frames of data folders of any kind, see `clip_store`."""
+        return clip_store(data, split, self.stored_size, self.fps, self.cameras)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +97,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
 
     Args:
         config: YAML file or a name in config/train/.
-        data: data folders, each with training/ (and validation/, where there is one).
+        data: data folders, of any kind that video_data.py names.
         out: run folder.
         resume: go on with the run that is in `out`.
         seed, max_minutes: instead of the config's.
@@ -183,13 +194,13 @@ class ClipSource:
         data, config: see `main`. frames, size: of a clip, size in pixels. device, preload: see
             `FrameSource`.
     Raises:
-        DataError: see `FrameStore`. TrainingError: no clip in the data.
+        DataError: see `clip_store`. TrainingError: no clip in the data.
     """
 
     def __init__(self, data: Sequence[Path], config: ClipConfig, frames: int, size: int,
                  device: torch.device, preload: bool = False):
         self.jitter = config.jitter
-        self.store = FrameStore(data, 'training', config.stored_size).resized(size)
+        self.store = config.store(data, 'training').resized(size)
         self.starts = self.store.clip_starts(frames)
         if not len(self.starts):
             raise TrainingError(f'no contiguous range of the data holds {frames} frames, so there '
@@ -218,7 +229,7 @@ class ClipSource:
         return _spread(self.store, self.starts, self.within, count)
 
 
-def _spread(store: FrameStore, starts: np.ndarray, within: np.ndarray, count: int) -> np.ndarray:
+def _spread(store: ClipStore, starts: np.ndarray, within: np.ndarray, count: int) -> np.ndarray:
     chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)]
     return np.ascontiguousarray(store.rgb(chosen[:, None] + within))
 
@@ -226,9 +237,9 @@ def _spread(store: FrameStore, starts: np.ndarray, within: np.ndarray, count: in
 def held_out_clips(data: Sequence[Path], config: ClipConfig, frames: int, size: int,
                    count: int = 64) -> np.ndarray:
     """uint8 (<= count, F, S, S, 3): clips spread over the validation split, if there is one."""
-    roots = with_validation(data)
-    if roots:
-        store = FrameStore(roots, 'validation', config.stored_size).resized(size)
+    store = config.store(data, 'validation')
+    if store:
+        store = store.resized(size)
         starts = store.clip_starts(frames)
         if len(starts):
             return _spread(store, starts, np.arange(frames), count)
@@ -247,7 +258,7 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- codes
 
 @torch.inference_mode()
-def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int) -> torch.Tensor:
+def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int) -> torch.Tensor:
     """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
 
     Clips of a batch overlap, so each frame is read once.
@@ -268,7 +279,7 @@ def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int)
     return out
 
 
-def write_codes(model: DLDM, store: FrameStore, path: Path, dump: DumpConfig) -> None:
+def write_codes(model: DLDM, store: ClipStore, path: Path, dump: DumpConfig) -> None:
     """Encode the store's clips and write them to `path` (see the head of this file)."""
     model.eval()
     starts = store.clip_starts(model.config.clip_frames, dump.stride)
@@ -281,7 +292,7 @@ def write_codes(model: DLDM, store: FrameStore, path: Path, dump: DumpConfig) ->
                  limit=MAX_STATE_BYTES)
 
 
-def read_codes(path: Path, store: FrameStore) -> tuple[np.ndarray, np.ndarray]:
+def read_codes(path: Path, store: ClipStore) -> tuple[np.ndarray, np.ndarray]:
     """Codes that a file holds for the frames of `store`.
 
     Returns:

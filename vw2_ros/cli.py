@@ -205,8 +205,10 @@ def build() -> 'typer.Typer':
             f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'))
         def run(
             config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')],
-            data: Annotated[list[path_type], option(help='Data set in CALVIN format; may be given '
-                                                    'several times.')],
+            data: Annotated[list[path_type], option(
+                help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
+                'data; may be given several times.' if not before else
+                'Data set in CALVIN format; may be given several times.')],
             out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
             init: Annotated[path_type | None, option(
                 help=f'Folder of the {before} run that this stage builds on (default: {before} '
