@@ -65,8 +65,11 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
+        # The pictures of `vw2 experiment`.
+        'plots': ['matplotlib>=3.6'],
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
-        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64'],
+        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
+                 'matplotlib>=3.6'],
     },
     entry_points={
         'console_scripts': [f'vw2 = {NAME}.cli:main',
