@@ -225,8 +225,8 @@ class ClipSource:
         self.within = config.within(frames)
         self.starts = self.store.clip_starts(self.within[-1] + 1)
         if not len(self.starts):
-            raise TrainingError(f'no contiguous range of the data holds {self.within[-1] + 1} frames, so there '
-                                'is no clip to train on')
+            raise TrainingError(f'no contiguous range of the data holds {self.within[-1] + 1} '
+                                'frames, so there is no clip to train on')
         self.frames = FrameSource(self.store, device, preload)
 
     def make_batch(self, train: TrainConfig, step: int) -> dict:
