@@ -79,7 +79,7 @@ def test_a_job_depends_on_what_it_reads_and_on_nothing_else():
     before = plan(rows='videoworld2,none')
     head = plan(rows='videoworld2,none', change={'head': {'train': {'steps': 7}}})
     codes = plan(rows='videoworld2,none', change={'dldm': {'train': {'lr': 0.5}}})
-    switch = plan(rows='videoworld2,none', change={'dldm': {'disentangle': {'control': False}}})
+    switch = plan(rows='videoworld2,none', change={'disentangle': {'vdm': {'control': False}}})
     chains = plan(rows='videoworld2,none', chains=30, workers=4)
 
     def kept(of, row='videoworld2'):
@@ -255,7 +255,7 @@ def test_a_failed_stage_is_named_and_the_rest_is_done(tmp_path):
     of.jobs = {name: job for name, job in of.jobs.items() if job.kind in ('collect', 'dldm')}
     of.runs = {}  # only these, not the whole row
     experiment.write_plan(of, tmp_path)
-    with pytest.raises(experiment.ExperimentError, match="^collect-.*'--episodes'.*0 is not in") \
+    with pytest.raises(experiment.ExperimentError, match="^collect-.*Invalid value for '--episodes'") \
             as told:
         experiment.perform(of, tmp_path, jobs=1)
     assert 'goes on with what is left' in str(told.value) and str(told.value).count('failed:') == 1

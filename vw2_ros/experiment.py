@@ -96,38 +96,38 @@ CALVIN_TABLE = (
 )
 
 
-def _switch(**keys) -> dict:
-    """Switches of the stage that learns through the VDM."""
-    return {'dldm': {'disentangle': keys}}
+def _dldm(**sizes) -> dict:
+    return {'dldm': {'model': sizes}}
 
 
-def _sizes(**keys) -> dict:
-    """Sizes that dLDM and VDM must agree on."""
-    return {'dldm': {'model': keys}, 'vdm': {'model': keys}}
+def _loss(**switches) -> dict:
+    """Of the stage that learns through the VDM."""
+    return {'disentangle': {'loss': switches}}
 
 
-def _levels(*levels: int) -> dict:
-    return {'dldm': {'model': {'levels': list(levels)}}, 'vdm': {'model': {'code_size': len(levels)}}}
+def _vdm(**switches) -> dict:
+    """Of the VDM that it learns through."""
+    return {'disentangle': {'vdm': switches}}
 
 
 ABLATION = (
     Row('videoworld2', 'as in Algorithm 1'),
     Row('no-vdm', 'reconstruction alone', RECONSTRUCTION),
     Row('no-stop-gradient', 'the codes learn from the reconstruction too',
-        change=_switch(stop_gradient=False)),
-    Row('no-control', 'no control branch', change=_switch(control=False)),
-    Row('queries-1', 'N = 1', change=_sizes(queries=1)),
-    Row('queries-2', 'N = 2', change=_sizes(queries=2)),
-    Row('queries-8', 'N = 8', change=_sizes(queries=8)),
-    Row('clip-9', 'T = 8', change=_sizes(clip_frames=9), acts=False),
-    Row('clip-33', 'T = 32', change=_sizes(clip_frames=33), acts=False),
-    Row('codebook-8', '8 codes', change=_levels(2, 2, 2)),
-    Row('codebook-4096', '4096 codes', change=_levels(8, 8, 8, 8)),
-    Row('connector-mlp', 'connector without self-attention',
-        change={'vdm': {'model': {'connector': 'mlp'}}}),
-    Row('vdm-random', 'VDM not pretrained', change=_switch(vdm='random')),
-    Row('vdm-frozen', 'VDM frozen', change=_switch(vdm='frozen')),
-    Row('vdm-lora', 'VDM with LoRA', change=_switch(vdm='lora')),
+        change=_loss(stop_gradient=False)),
+    Row('no-control', 'no control branch', change=_vdm(control=False)),
+    Row('queries-1', 'N = 1', change=_dldm(queries=1)),
+    Row('queries-2', 'N = 2', change=_dldm(queries=2)),
+    Row('queries-8', 'N = 8', change=_dldm(queries=8)),
+    Row('clip-9', 'T = 8', change=_dldm(clip_frames=9), acts=False),
+    Row('clip-33', 'T = 32', change=_dldm(clip_frames=33), acts=False),
+    Row('codebook-8', '8 codes', change=_dldm(levels=[2, 2, 2])),
+    Row('codebook-4096', '4096 codes', change=_dldm(levels=[8, 8, 8, 8])),
+    Row('connector-mlp', 'connector without self-attention', change=_vdm(connector='mlp')),
+    Row('mask-full', 'cross-attention not causal', change=_vdm(mask='full')),
+    Row('vdm-random', 'VDM not pretrained', change=_loss(backbone='random')),
+    Row('vdm-frozen', 'VDM frozen', change=_loss(backbone='frozen')),
+    Row('vdm-lora', 'VDM with LoRA', change=_loss(backbone='lora')),
 )
 TABLES = {'calvin-table': CALVIN_TABLE, 'ablation': ABLATION}
 
@@ -352,10 +352,9 @@ def _builds_on(kind: str, run: Mapping[str, str]) -> dict[str, str]:
 
 def _sections(kind: str, config: Mapping, scratch: bool = False) -> dict:
     """What a stage reads of a config: where only the rest differs, it is the same stage."""
-    if kind == 'dldm':  # the warm-up knows nothing of the VDM
-        return {'dldm': {k: v for k, v in config['dldm'].items() if k != 'disentangle'}}
-    if kind == 'disentangle':
-        return {'dldm': config['dldm']}
+    if kind == 'disentangle':  # sizes come from the warm-up's run
+        return {'disentangle': config.get('disentangle', {}),
+                'dldm': {k: v for k, v in config['dldm'].items() if k in ('clips', 'dump')}}
     if scratch:  # an untrained planner of the same sizes
         return {'head': config['head'], 'planner': config['planner'],
                 'dldm': {k: v for k, v in config['dldm'].items() if k in ('model', 'clips')}}

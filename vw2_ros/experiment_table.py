@@ -17,7 +17,7 @@ table.json:
 | mean_length | {mean, low, high}: subtasks done in a chain |
 | parameters | of planner and head |
 | steps, seconds | per stage of training, of one seed; shared stages count in every row |
-| held_out | mean over the seeds: mse, code_usage, perplexity, cross_entropy, accuracy |
+| held_out | means over the seeds of what `HELD_OUT` names |
 | runs | [{seed, lengths, checkpoint_sha256, git_commit, scores, commands}] |
 
 Intervals hold 95 % of 4000 bootstrap means: seeds and chains are drawn with replacement, each on
@@ -44,6 +44,7 @@ LOW, HIGH = 2.5, 97.5
 RATIOS = (('videoworld2', 'none', 1.68), ('videoworld2', 'lapa', 1.26),
           ('videoworld2', 'videoworld1', None), ('videoworld2-full', 'none-full', 1.22))
 HELD_OUT = {'mse': 'held-out MSE', 'code_usage': 'code usage', 'perplexity': 'perplexity',
+            'code_gain': 'what codes tell the VDM',
             'cross_entropy': 'cross-entropy of codes', 'accuracy': 'accuracy of codes'}
 CURVES = (('dLDM', ('dldm', 'disentangle'), 'mse', 'held-out MSE'),
           ('planner', ('planner',), 'loss', 'held-out cross-entropy of codes'),
@@ -141,7 +142,7 @@ def _run(plan: Plan, row: str, seed: int, out: pathlib.Path) -> dict | None:
     scores = {}
     for kind in ('dldm', 'disentangle'):  # the later one counts
         of_codes = made.get(kind, {}).get('scores', {})
-        scores |= {k: of_codes[k] for k in ('mse', 'code_usage') if k in of_codes}
+        scores |= {k: of_codes[k] for k in ('mse', 'code_usage', 'code_gain') if k in of_codes}
         if of_codes.get('perplexity'):
             scores['perplexity'] = float(np.mean(list(of_codes['perplexity'].values())))
     of_planner = made.get('planner', {}).get('scores', {})
