@@ -57,6 +57,8 @@ setup(
         # cameras and videos
         'opencv-python-headless>=4.8',
         'av>=12',
+        # plots of experiments
+        'matplotlib>=3.6',
     ],
     extras_require={
         # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).
@@ -65,11 +67,8 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
-        # The pictures of `vw2 experiment`.
-        'plots': ['matplotlib>=3.6'],
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
-        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
-                 'matplotlib>=3.6'],
+        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64'],
     },
     entry_points={
         'console_scripts': [f'vw2 = {NAME}.cli:main',

@@ -24,7 +24,6 @@ import dataclasses
 import datetime
 import fcntl
 import hashlib
-import importlib.util
 import json
 import os
 import pathlib
@@ -602,12 +601,10 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
         the content of table.json.
     Raises:
         ValueError: an unknown row, or a scale that makes no sense. ExperimentError: see `perform`.
-        ModuleNotFoundError: matplotlib is missing. KeyboardInterrupt: go on with the same command.
+        KeyboardInterrupt: go on with the same command.
     """
     from . import experiment_table
 
-    if importlib.util.find_spec('matplotlib') is None:  # said now, not after hours
-        raise ModuleNotFoundError("matplotlib draws the plots: pip install 'vw2_ros[plots]'")
     size, out = Scale.load(scale), pathlib.Path(out)
     default = size.chains if table == 'calvin-table' else 0
     plan = Plan(chosen(table, rows), seeds or size.seeds, size.config(minutes), size.data,
