@@ -239,7 +239,7 @@ def _figure(value: float | None) -> str:
 
 
 def _spread(mean: float | None, low: float | None, high: float | None) -> str:
-    a, b, c = ('∞' if x is None else f'{x:.2f}' for x in (mean, low, high))
+    a, b, c = ('–' if x is None else f'{x:.2f}' for x in (mean, low, high))
     return f'{a} [{b}, {c}]'
 
 
@@ -272,7 +272,8 @@ def page(result: Mapping, out: pathlib.Path) -> str:
     for title, header, lines in tables(result):
         head, *body = ([html.escape(cell) for cell in line] for line in (header, *lines))
         parts += [f'<h2>{html.escape(title)}</h2><div style="overflow-x: auto"><table>',
-                  '<tr>', *(f'<th>{cell}</th>' for cell in head), '</tr>',
+                  '<tr>', *(f'<th style="width: auto; white-space: normal">{cell}</th>'
+                            for cell in head), '</tr>',
                   *(f'<tr><td>{"</td><td>".join(line)}</td></tr>' for line in body),
                   '</table></div>']
     for name in ('mean_length', 'curves'):
