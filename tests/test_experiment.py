@@ -208,7 +208,7 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
         tmp_path, data, train={'head': {'train': {'steps': 400, 'validate_every': 100}}})
 
     def interrupt():
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 600
         while time.monotonic() < deadline and not any(
                 '"progress"' in p.read_text() for p in out.glob('stages/head-*/log.jsonl')):
             time.sleep(0.02)
@@ -237,6 +237,8 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
     again = experiment.run('calvin-table', out, scale, rows='none')
     assert again['rows'] == result['rows']
     assert {p: p.stat().st_mtime_ns for p in out.glob('stages/*')} == before, 'nothing was done'
+    with pytest.raises(ValueError, match='holds calvin-table: give ablation another folder'):
+        experiment.run('ablation', out, scale)
     text = (out / 'table.md').read_text()
     assert re.search(r'\| none \| 10 % \| .* \| 1 x 1 \|', text)
     for name in ('mean_length.png', 'curves.png'):

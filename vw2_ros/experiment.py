@@ -600,12 +600,16 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
     Returns:
         the content of table.json.
     Raises:
-        ValueError: an unknown row, or a scale that makes no sense. ExperimentError: see `perform`.
+        ValueError: an unknown row, a scale that makes no sense, or a folder of another table.
+        ExperimentError: see `perform`.
         KeyboardInterrupt: go on with the same command.
     """
     from . import experiment_table
 
     size, out = Scale.load(scale), pathlib.Path(out)
+    there = experiment_table.read(out).get('experiment', table)
+    if there != table:
+        raise ValueError(f'{out} holds {there}: give {table} another folder')
     default = size.chains if table == 'calvin-table' else 0
     plan = Plan(chosen(table, rows), seeds or size.seeds, size.config(minutes), size.data,
                 default if chains is None else chains, size.workers)

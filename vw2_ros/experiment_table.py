@@ -180,6 +180,11 @@ def write(plan: Plan, out: pathlib.Path, table: str, scale: str) -> dict:
     return result
 
 
+def read(out: pathlib.Path) -> dict:
+    """The content of table.json, {} where there is none."""
+    return _json(out / 'table.json')
+
+
 def _replace(path: pathlib.Path, content: bytes) -> None:
     part = path.with_name(path.name + '.part')
     part.write_bytes(content)
