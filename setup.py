@@ -59,6 +59,8 @@ setup(
         # cameras and videos
         'opencv-python-headless>=4.8',
         'av>=12',
+        # plots of experiments
+        'matplotlib>=3.6',
     ],
     extras_require={
         # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).

@@ -194,10 +194,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
                         vdm=previous(vdm))
     save_tensors(out / 'dldm.safetensors', dldm.state_dict(), limit=MAX_STATE_BYTES)
     save_vdm(out, model.merged())
-    save_json(out / 'config.json', {'dldm': config_to_dict(c),
+    save_json(out / 'config.json', {'dldm': config_to_dict(c), 'clips': config_to_dict(clips),
                                     'vdm': config_to_dict(model.vdm.config)})
     save_json(out / 'provenance.json', record)
-    write_codes(dldm, source.store, out / CODES_FILE, dump)
+    write_codes(dldm, source.store, out / CODES_FILE, dump, clips)
     return record
 
 

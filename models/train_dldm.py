@@ -52,14 +52,22 @@ CODES_FILE = 'codes.safetensors'
 
 @dataclasses.dataclass(frozen=True)
 class ClipConfig:
-    """Which clips: `jitter` is the largest random change of contrast and brightness of a clip."""
+    """Which clips: `jitter` is the largest random change of contrast and brightness of a clip.
+
+    offsets: the frames of a clip, counted from its first; empty: consecutive ones. With
+    [0, 16, 16, 16, 16] the one latent step of a clip is the change over 16 frames (LAPA's latents).
+    """
 
     jitter: float = 0.0
     stored_size: int = 96  # pixels of the decoded frames that clips are made from
     fps: float = CALVIN_FPS  # video of any rate is brought to this one; CALVIN's data have 30
     cameras: tuple = ()  # LeRobot keys, ROS topics: the first that a source has; (): its first
+    offsets: tuple[int, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, 'offsets', tuple(self.offsets))
+        if self.offsets and (self.offsets[0] != 0 or (np.diff(self.offsets) < 0).any()):
+            raise ConfigError(f'offsets must begin with 0 and never fall. Got {self.offsets}')
         if not 0 <= self.jitter < 1:
             raise ConfigError(f'jitter must be in [0, 1). Got {self.jitter}')
         if self.stored_size < 16:
@@ -72,6 +80,29 @@ class ClipConfig:
     def store(self, data: Sequence[Path], split: str) -> ClipStore | None:
         """The frames of data folders of any kind, see `clip_store`."""
         return clip_store(data, split, self.stored_size, self.fps, self.cameras)
+
+    def within(self, frames: int) -> np.ndarray:
+        """int64 (frames,): the frames of a clip, counted from its first.
+
+        Raises:
+            ConfigError: there are offsets, and of another number.
+        """
+        if self.offsets and len(self.offsets) != frames:
+            raise ConfigError(f'offsets must name the {frames} frames of a clip (model.clip_frames)'
+                              f'. Got {self.offsets}')
+        return np.array(self.offsets) if self.offsets else np.arange(frames)
+
+    def frames_per_step(self, model: DLDMConfig) -> int:
+        """Frames from one latent step to the next, so many actions does a step stand for.
+
+        Raises:
+            ConfigError: the clip is no whole number of them.
+        """
+        span = int(self.within(model.clip_frames)[-1])
+        if span == 0 or span % model.steps:
+            raise ConfigError(f'the last of offsets must be a multiple of {model.steps}, the latent '
+                              f'steps of a clip. Got {span}')
+        return span // model.steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,9 +197,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                         scores=ended.last, train=dataclasses.asdict(train),
                         clips=dataclasses.asdict(clips))
     save_tensors(out / 'dldm.safetensors', model.state_dict(), limit=MAX_STATE_BYTES)
-    save_json(out / 'config.json', {'dldm': config_to_dict(model_config)})
+    save_json(out / 'config.json', {'dldm': config_to_dict(model_config),
+                                    'clips': config_to_dict(clips)})
     save_json(out / 'provenance.json', record)
-    write_codes(model, store, out / CODES_FILE, dump)
+    write_codes(model, store, out / CODES_FILE, dump, clips)
     return record
 
 
@@ -201,11 +233,11 @@ class ClipSource:
                  device: torch.device, preload: bool = False):
         self.jitter = config.jitter
         self.store = config.store(data, 'training').resized(size)
-        self.starts = self.store.clip_starts(frames)
+        self.within = config.within(frames)
+        self.starts = self.store.clip_starts(self.within[-1] + 1)
         if not len(self.starts):
-            raise TrainingError(f'no contiguous range of the data holds {frames} frames, so there '
-                                'is no clip to train on')
-        self.within = np.arange(frames)
+            raise TrainingError(f'no contiguous range of the data holds {self.within[-1] + 1} '
+                                'frames, so there is no clip to train on')
         self.frames = FrameSource(self.store, device, preload)
 
     def make_batch(self, train: TrainConfig, step: int) -> dict:
@@ -240,9 +272,10 @@ def held_out_clips(data: Sequence[Path], config: ClipConfig, frames: int, size: 
     store = config.store(data, 'validation')
     if store:
         store = store.resized(size)
-        starts = store.clip_starts(frames)
+        within = config.within(frames)
+        starts = store.clip_starts(within[-1] + 1)
         if len(starts):
-            return _spread(store, starts, np.arange(frames), count)
+            return _spread(store, starts, within, count)
     return np.zeros((0, frames, size, size, 3), np.uint8)
 
 
@@ -258,20 +291,21 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- codes
 
 @torch.inference_mode()
-def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int) -> torch.Tensor:
+def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int,
+                 clips: ClipConfig = ClipConfig()) -> torch.Tensor:
     """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
 
     Clips of a batch overlap, so each frame is read once.
     """
     c = model.config
     device = next(model.parameters()).device
-    within = torch.arange(c.clip_frames)
+    within = clips.within(c.clip_frames)
     out = torch.empty((len(starts), c.steps, c.queries), dtype=torch.int32)
     with progress_bar() as bar:
         task = bar.add_task('codes', total=len(starts))
         for first in range(0, len(starts), batch):
             part = starts[first:first + batch]
-            rows, place = np.unique(part[:, None] + within.numpy(), return_inverse=True)
+            rows, place = np.unique(part[:, None] + within, return_inverse=True)
             frames = torch.from_numpy(store.rgb(rows)).to(device)
             video = to_video(frames[torch.from_numpy(place.reshape(len(part), -1))])
             out[first:first + batch] = model.tokenize(video).cpu().to(torch.int32)
@@ -279,11 +313,13 @@ def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int) 
     return out
 
 
-def write_codes(model: DLDM, store: ClipStore, path: Path, dump: DumpConfig) -> None:
+def write_codes(model: DLDM, store: ClipStore, path: Path, dump: DumpConfig,
+                clips: ClipConfig = ClipConfig()) -> None:
     """Encode the store's clips and write them to `path` (see the head of this file)."""
     model.eval()
-    starts = store.clip_starts(model.config.clip_frames, dump.stride)
-    indices = encode_clips(model, store, starts, dump.batch)
+    span = clips.within(model.config.clip_frames)[-1]
+    starts = store.clip_starts(span + 1, dump.stride)
+    indices = encode_clips(model, store, starts, dump.batch, clips)
     folder = store.folder_of(starts)
     hashes = [f.content_hash for f in store.folders]
     save_tensors(path, {'folder': torch.from_numpy(folder), 'indices': indices,

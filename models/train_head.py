@@ -44,10 +44,12 @@ from .probe import point_targets
 from .probe import Probe
 from .probe import state_targets
 from .text import Tokenizer
+from .train_dldm import ClipConfig
 from .train_dldm import override
 from .train_dldm import prepare
 from .train_planner import AugmentConfig
 from .train_planner import CodedFrames
+from .train_planner import clips_of
 from .train_planner import codes_for
 from .train_planner import load_part
 from .train_planner import phrases_of
@@ -183,11 +185,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     train, augment = override(parts['train'], seed, max_minutes), parts['augment']
     device = prepare(train)
     out, sight = Path(out), parts['sight']
-    planner, tokenizer, dldm = (_from_planner_run(Path(init)) if init
-                                else _from_scratch(config, data, train.seed))
+    planner, tokenizer, dldm, frames = (_from_planner_run(Path(init)) if init
+                                        else _from_scratch(config, data, train.seed))
     store = FrameStore(data, 'training', planner.config.vision.image_size)
     c = planner.config
-    frames = 4
     demos = Demonstrations(store, c.steps * frames, labels, train.seed)
     coded = None
     if dldm is not None and parts['loss'].codes:
@@ -260,6 +261,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         loss=dataclasses.asdict(parts['loss']), sight={**dataclasses.asdict(sight), **scores},
         augment=dataclasses.asdict(augment), planner=previous(Path(init)) if init else {})
     size = sum(p.numel() for p in planner.parameters())
+    record['parameters'] = size + sum(p.numel() for p in head.parameters())
     record['policy_sha256'] = save_checkpoint(
         out / 'policy', planner=model.planner.cpu(), head=model.head.cpu(), tokenizer=tokenizer,
         dldm=dldm, provenance=record, dtype='float32' if size < FLOAT32_LIMIT else 'float16')
@@ -271,7 +273,8 @@ def _moved(changes: dict, side: int) -> torch.Tensor:
     return changes['shift'].flip(-1)[:, None].float() * (2 / side)
 
 
-def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM]:
+def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
+    """Planner, words and dLDM of a run folder, and the actions that a latent step stands for."""
     planner = load_part(Planner, PlannerConfig, folder, 'planner')
     dldm = load_part(DLDM, DLDMConfig, folder, 'dldm')
     try:
@@ -279,21 +282,21 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM]:
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{folder / "tokenizer.json"} is not a vocabulary: {error}'
                               ) from error
-    return planner, tokenizer, dldm
+    return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
 
 
 def _from_scratch(config: Path | str, data: Sequence[Path], seed: int
-                  ) -> tuple[Planner, Tokenizer, None]:
-    """An untrained planner of the sizes that the config's planner section gives."""
+                  ) -> tuple[Planner, Tokenizer, None, int]:
+    """As `_from_planner_run`, untrained, of the sizes that the config's sections give."""
     parts = stage_configs(config, 'planner', model=dict, vision=VisionConfig, train=TrainConfig,
                           augment=AugmentConfig, tokenizer=dict)
-    shape = stage_configs(config, 'dldm', model=DLDMConfig, train=dict, clips=dict, dump=dict)
+    shape = stage_configs(config, 'dldm', model=DLDMConfig, train=dict, clips=ClipConfig, dump=dict)
     store = FrameStore(data, 'training', parts['vision'].image_size)
     words = (p for many in phrases_of(store).values() for p in many)
     tokenizer = Tokenizer.build(words, **parts['tokenizer'])
     torch.manual_seed(seed)
     return Planner(planner_config(parts['model'], parts['vision'], tokenizer, shape['model'])
-                   ), tokenizer, None
+                   ), tokenizer, None, shape['clips'].frames_per_step(shape['model'])
 
 
 def _head_config(values: dict, planner: PlannerConfig, frames: int) -> ActionHeadConfig:

@@ -36,6 +36,7 @@ from .dldm import DLDMConfig
 from .planner import Planner
 from .planner import PlannerConfig
 from .text import Tokenizer
+from .train_dldm import ClipConfig
 from .train_dldm import CODES_FILE
 from .train_dldm import DumpConfig
 from .train_dldm import override
@@ -192,7 +193,9 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     tokenizer = Tokenizer.build((p for many in phrases.values() for p in many),
                                 **parts['tokenizer'])
     dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
-    coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases))
+    clips = clips_of(init)
+    frames = clips.frames_per_step(dldm.config)
+    coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases), frames)
     model_config = planner_config(parts['model'], parts['vision'], tokenizer, dldm.config)
     torch.manual_seed(train.seed)
     model = Planner(model_config).to(device)
@@ -227,7 +230,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                         dldm=previous(init))
     save_tensors(out / 'planner.safetensors', model.state_dict())
     save_json(out / 'config.json', {'planner': config_to_dict(model_config),
-                                    'dldm': config_to_dict(dldm.config)})
+                                    'dldm': config_to_dict(dldm.config),
+                                    'clips': config_to_dict(clips)})
     save_json(out / 'tokenizer.json', tokenizer.to_dict())
     save_json(out / 'provenance.json', record)
     for path in (init / 'dldm.safetensors', init / CODES_FILE, init / f'validation_{CODES_FILE}'):
@@ -271,6 +275,15 @@ def load_part(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.
     return model.eval()
 
 
+def clips_of(folder: Path) -> ClipConfig:
+    """Which clips the dLDM of a run folder reads.
+
+    Raises:
+        CheckpointError, ConfigError: no config.json, or what it says of clips makes no sense.
+    """
+    return from_dict(ClipConfig, load_json(Path(folder) / 'config.json').get('clips'), 'clips')
+
+
 def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
               name: str = CODES_FILE) -> tuple[np.ndarray, np.ndarray]:
     """Codes of the store's frames: from `init`, or encoded now and kept in `out`."""
@@ -282,7 +295,8 @@ def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
                 if 'other data' not in str(error):
                     raise
     out.mkdir(parents=True, exist_ok=True)
-    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig(stride=SPARSE))
+    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig(stride=SPARSE),
+                clips_of(init))
     return read_codes(out / name, store)
 
 
@@ -293,10 +307,11 @@ def _validation(model: Planner, data: Sequence[Path], size: int, dldm: DLDM, ini
     if not roots:
         return None
     store = FrameStore(roots, 'validation', size)
-    if not len(store.clip_starts(dldm.config.clip_frames)):
+    clips = clips_of(init)
+    if not len(store.clip_starts(clips.within(dldm.config.clip_frames)[-1] + 1)):
         return None
     rows, indices = codes_for(dldm, init, store, out, 'validation_' + CODES_FILE)
-    coded = CodedFrames(store, rows, indices, list(phrases))
+    coded = CodedFrames(store, rows, indices, list(phrases), clips.frames_per_step(dldm.config))
     rng = np.random.default_rng(0)
     pick = np.sort(rng.permutation(np.flatnonzero(coded.task >= 0))[:count])
     tokens = book.draw(coded.task[pick], rng)

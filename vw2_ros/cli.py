@@ -142,7 +142,11 @@ def build() -> 'typer.Typer':
     bench = typer.Typer(help='Measure speed.', **settings,
                         epilog=_example('vw2 bench loop --json out/loop.json'))
     app.add_typer(train, name='train')
+    experiment = typer.Typer(help='Train and evaluate rows of a table, side by side.', **settings,
+                             epilog=_example('vw2 experiment calvin-table --scale tiny '
+                                             '--out out/table'))
     app.add_typer(bench, name='bench')
+    app.add_typer(experiment, name='experiment')
     option = typer.Option
     path_type = pathlib.Path
 
@@ -293,6 +297,39 @@ def build() -> 'typer.Typer':
         keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
             ['mean_success'] if tasks else []) + ['seconds']
         show({k: result[k] for k in keys} | {'report': str(out / 'report.html')})
+
+    def add_experiment(name: str, what: str, chains_help: str) -> None:
+        @experiment.command(name, help=what, epilog=_example(
+            f'vw2 experiment {name} --scale tiny --out out/{name}'))
+        def run(
+            out: Annotated[path_type, option(help='Folder of all runs and of the table; the same '
+                                             'command goes on where it ended.')],
+            scale: Annotated[str, option(help='tiny, cpu, gpu or a YAML file (config/experiment/).')]
+            = 'cpu',
+            seeds: Annotated[int | None, option(min=1, help='Trainings of each row; instead of the '
+                                                "scale's.")] = None,
+            rows: Annotated[str, option(help='NAME,NAME; default: all.')] = '',
+            chains: Annotated[int | None, option(min=0, max=1000, help=chains_help)] = None,
+            minutes: Annotated[float | None, option(min=0.01, help='Of training one row, about: '
+                                                    'steps and time boxes are scaled.')] = None,
+        ) -> None:
+            from vw2_ros import experiment as module
+
+            try:
+                module.Scale.load(scale), module.chosen(name, rows)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+            result = module.run(name, out, scale, seeds=seeds, rows=rows, chains=chains,
+                                minutes=minutes)
+            lengths = {row['name']: row['mean_length'] for row in result['rows']}
+            show({name: '{mean:.2f} [{low:.2f}, {high:.2f}]'.format(**x)
+                  for name, x in lengths.items() if x} | {'table': str(out / 'table.md')})
+
+    add_experiment('calvin-table', "The paper's comparison: no latents, LAPA's, VideoWorld 1's, "
+                   'VideoWorld 2, with 10 % and with all labels.',
+                   "Of the evaluation, in scene D; instead of the scale's.")
+    add_experiment('ablation', 'What each part of the dLDM is for.',
+                   'Also train action heads, and evaluate so many chains. Default: none.')
 
     def finish(result: dict, json_file: pathlib.Path | None) -> None:
         write_json(json_file, result)

@@ -20,7 +20,8 @@ Result keys:
 | key | what |
 | --- | --- |
 | avg_len, success_at | mean number of subtasks done in a chain; share with at least 1..5 done |
-| chains | how many; without any, the two above are None |
+| lengths | subtasks done in each chain, in order |
+| chains | how many; without any, avg_len and success_at are None |
 | per_task | task -> {success, trials}: of the single tasks, or else of the chains' subtasks |
 | mean_success | mean over tasks of success / trials |
 | scene, renderer, policy, seed, ros, command | what was run |
@@ -211,6 +212,7 @@ def summarise(done: list[dict]) -> dict:
         'success_at': [float(np.mean(np.array(lengths) >= n)) for n in range(1, 6)]
         if lengths
         else None,
+        'lengths': lengths,
         'chains': len(lengths),
         'per_task': per_task,
         'mean_success': float(np.mean([c['success'] / c['trials'] for c in per_task.values()])),

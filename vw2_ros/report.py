@@ -74,10 +74,19 @@ def render(result: Mapping, folder: pathlib.Path) -> str:
         '<h2>How it was made</h2>',
         _settings(result),
     ]
+    return page(f'{policy}: evaluation', parts)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """An HTML page in the style of the reports.
+
+    Args:
+        title, parts: HTML, escaped where it must be.
+    """
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{policy}: evaluation</title><style>{_STYLE}</style></head>\n<body>\n'
+        f'<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n'
         + '\n'.join(parts)
         + '\n</body></html>\n'
     )

@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 experiment`: what is planned, that it goes on where it was cut, and the statistics."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import calvin_files
+import numpy as np
+import pytest
+import yaml
+
+from vw2_ros import cli, experiment, experiment_table
+from vw2_ros.experiment import chosen, Plan, Scale
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DATA = {'abcd': {'scenes': 'ABCD', 'episodes': 4, 'randomize': True},
+        'abc': {'scenes': 'ABC', 'episodes': 3}, 'd': {'scenes': 'D', 'episodes': 2}}
+
+
+def plan(table='calvin-table', rows='', seeds=1, chains=20, change=None, **options):
+    config = experiment.merged(Scale.load('tiny').config(), change or {})
+    return Plan(chosen(table, rows), seeds, config, DATA, chains, **options)
+
+
+def kinds(of):
+    return [job.kind for job in of.jobs.values()]
+
+
+# ------------------------------------------------------------------------------------------- plan
+
+def test_every_scale_and_base_is_read():
+    for path in (ROOT / 'config' / 'experiment').glob('*.yaml'):
+        scale = Scale.load(path.stem)
+        base = yaml.safe_load((ROOT / 'config' / 'train' / f'{scale.base}.yaml').read_text())
+        assert scale.config() == experiment.merged(base, scale.train)
+        Plan(experiment.CALVIN_TABLE, scale.seeds, scale.config(), scale.data, scale.chains)
+
+
+def test_table_shares_what_rows_have_in_common():
+    whole = plan()
+    count = {kind: kinds(whole).count(kind) for kind in experiment.KINDS}
+    # VideoWorld 1 is the warm-up of VideoWorld 2; the last row has a pre-training of its own
+    assert count == {'collect': 3, 'dldm': 3, 'vdm': 2, 'disentangle': 2, 'planner': 4, 'head': 6,
+                     'eval': 6}
+    runs = whole.runs
+    assert runs['videoworld1', 0]['dldm'] == runs['videoworld2', 0]['dldm']
+    assert runs['videoworld1', 0]['planner'] != runs['videoworld2', 0]['planner']
+    assert runs['lapa', 0]['dldm'] != runs['videoworld1', 0]['dldm']
+    names = list(whole.jobs)
+    for job in whole.jobs.values():  # what a job needs stands before it
+        assert all(names.index(need) < names.index(job.name) for need in job.needs)
+
+
+def test_commands_of_a_row():
+    whole = plan(rows='videoworld2', seeds=2)
+    run = whole.runs['videoworld2', 1]
+    text = {kind: whole.jobs[name].text for kind, name in run.items()}
+    assert f'--init stages/{run["dldm"]} --vdm stages/{run["vdm"]}' in text['disentangle']
+    assert 'train dldm --stage disentangle' in text['disentangle']
+    assert f'--init stages/{run["disentangle"]}' in text['planner']
+    assert f'--labels 0.1 --init stages/{run["planner"]}' in text['head']
+    assert text['eval'].endswith('--workers 1') and '--scene D --chains 20' in text['eval']
+    assert all('--seed 1' in text[k] for k in ('dldm', 'vdm', 'disentangle', 'planner', 'head'))
+    assert run['collect'] == whole.runs['videoworld2', 0]['collect'], 'data is shared by all seeds'
+    assert 'scratch' not in text['head']
+    scratch = plan(rows='none-full').jobs
+    assert any('--labels 1.0 --scratch' in job.text for job in scratch.values())
+
+
+def test_a_job_depends_on_what_it_reads_and_on_nothing_else():
+    before = plan(rows='videoworld2,none')
+    head = plan(rows='videoworld2,none', change={'head': {'train': {'steps': 7}}})
+    codes = plan(rows='videoworld2,none', change={'dldm': {'train': {'lr': 0.5}}})
+    switch = plan(rows='videoworld2,none', change={'disentangle': {'vdm': {'control': False}}})
+    chains = plan(rows='videoworld2,none', chains=30, workers=4)
+
+    def kept(of, row='videoworld2'):
+        return {k for k, name in before.runs[row, 0].items() if of.runs[row, 0][k] == name}
+
+    assert kept(head) == {'collect', 'dldm', 'vdm', 'disentangle', 'planner'}
+    assert kept(codes) == {'collect', 'vdm'}
+    assert kept(switch) == {'collect', 'dldm', 'vdm'}
+    assert kept(codes, 'none') == kept(switch, 'none') == {'collect', 'head', 'eval'}
+    # more chains go on in the same folder, yet have to be done
+    assert kept(chains) == set(before.runs['videoworld2', 0])
+    name = before.runs['none', 0]['eval']
+    assert before.jobs[name].command != chains.jobs[name].command
+
+
+def test_two_frame_latents_in_the_config():
+    lapa = plan(rows='lapa')
+    config = next(job.config for job in lapa.jobs.values() if job.kind == 'dldm')
+    assert config['dldm']['model']['clip_frames'] == 5
+    assert config['dldm']['clips']['offsets'] == [0, 16, 16, 16, 16]
+    assert config['dldm']['model']['image_size'] == 32, 'the rest is as it was'
+
+
+def test_ablation_trains_heads_only_for_chains():
+    assert not {'head', 'eval'} & set(kinds(plan('ablation', chains=0)))
+    with_chains = plan('ablation', chains=5)
+    acts = {row.name for row in experiment.ABLATION if row.acts}
+    assert {row for (row, _), run in with_chains.runs.items() if 'eval' in run} == acts
+    # no row is another one's twin
+    last = [tuple(sorted(run.items())) for run in with_chains.runs.values()]
+    assert len(set(last)) == len(last)
+
+
+def test_minutes_scale_steps_and_boxes():
+    scale = Scale.load('tiny')
+    config = scale.config(scale.minutes * 2)
+    assert config['dldm']['train']['steps'] == 2 * scale.config()['dldm']['train']['steps']
+    boxed = experiment._scaled({'train': {'max_minutes': 3, 'steps': 10, 'batch': 4},
+                                'sight': {'steps': 0}}, 0.01)
+    assert boxed == {'train': {'max_minutes': 0.03, 'steps': 1, 'batch': 4}, 'sight': {'steps': 0}}
+
+
+@pytest.mark.parametrize('content, said', [
+    ({'base': 'tiny', 'minutes': 1}, "data"), ({'nonsense': 1}, 'nonsense'), ([1], 'mapping'),
+    ({'base': 'tiny', 'minutes': 0, 'data': {'d': {}}}, 'minutes must be > 0. Got 0'),
+    ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'seeds': 0}, 'seeds .* Got 0'),
+    ({'base': 'tiny', 'minutes': 1, 'data': {'x': {}}}, "labelled data set 'd'")])
+def test_bad_scale(tmp_path, content, said):
+    path = tmp_path / 'scale.yaml'
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ValueError, match=said):
+        Scale.load(str(path))
+
+
+def test_refused_by_the_command_line(capsys, tmp_path):
+    for arguments, said in ((['--rows', 'none,lappa'], "unknown row 'lappa'"),
+                            (['--scale', 'hugh'], "unknown scale 'hugh'")):
+        assert cli.main(['experiment', 'calvin-table', '--out', str(tmp_path / 'o'),
+                         *arguments]) == 2
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
+
+
+@pytest.mark.parametrize('name', experiment.TABLES)
+def test_help_has_an_example(name, capsys):
+    assert cli.main(['experiment', name, '--help']) == 0
+    assert f'Example: vw2 experiment {name} --scale tiny' in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------- statistics
+
+def test_interval_of_independent_chains():
+    rng = np.random.default_rng(1)
+    values = rng.binomial(5, 0.4, (1, 400)).astype(float)
+    found = experiment_table.interval(values)
+    wanted = 1.96 * values.std() / np.sqrt(400)
+    assert found['mean'] == values.mean()
+    assert abs(found['high'] - found['low'] - 2 * wanted) < 0.1 * 2 * wanted
+    # seeds that differ widen it, though there are more chains in all
+    seeds = np.concatenate([values, values + 1])
+    assert np.ptp(list(experiment_table.interval(seeds).values())[1:]) > 4 * wanted
+
+
+def test_ratio_is_paired_over_chains():
+    rng = np.random.default_rng(2)
+    easy = rng.integers(1, 5, (2, 200)).astype(float)  # chains differ much, rows do not
+    paired = experiment_table.ratio(1.5 * easy, easy)
+    assert paired['ratio'] == pytest.approx(1.5)
+    assert paired['low'] == pytest.approx(1.5) and paired['high'] == pytest.approx(1.5)
+    alone = experiment_table.ratio(1.5 * easy, easy[:, ::-1])
+    assert alone['high'] - alone['low'] > 0.1
+
+
+def test_ratio_to_nothing():
+    some, nothing = np.ones((1, 10)), np.zeros((1, 10))
+    assert experiment_table.ratio(some, nothing) == {'ratio': None, 'low': None, 'high': None}
+    assert experiment_table.ratio(nothing, some) == {'ratio': 0.0, 'low': 0.0, 'high': 0.0}
+    rare = nothing.copy()
+    rare[0, 0] = 1.0
+    found = experiment_table.ratio(some, rare)
+    assert found['ratio'] == 10.0 and found['high'] is None and 0 < found['low'] < 10
+
+
+# -------------------------------------------------------------------------------------------- run
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    root = calvin_files.write_data(tmp_path_factory.mktemp('experiment') / 'data', shards=True,
+                                   episodes=6, frames=40)
+    for split in ('training', 'validation'):
+        calvin_files.write_config(root / split)
+    return root
+
+
+def write_scale(folder, data, **changes):
+    content = yaml.safe_load((ROOT / 'config' / 'experiment' / 'tiny.yaml').read_text())
+    content |= {'data': {name: str(data) for name in ('abcd', 'abc', 'd')}, 'chains': 1, **changes}
+    path = folder / 'scale.yaml'
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def test_interrupted_row_goes_on(data, tmp_path, capsys):
+    """The row without latents, for real: Ctrl-C while its head trains, then twice to the end."""
+    out, scale = tmp_path / 'out', write_scale(
+        tmp_path, data, train={'head': {'train': {'steps': 400, 'validate_every': 100}}})
+
+    def interrupt():
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline and not any(
+                '"progress"' in p.read_text() for p in out.glob('stages/head-*/log.jsonl')):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run('calvin-table', out, scale, rows='none')
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not list(out.glob('stages/*.json')), 'the head had not ended'
+    saved = list(out.glob('stages/head-*/checkpoints/*'))
+    assert saved and 0 < int(saved[-1].name) < 400
+
+    result = experiment.run('calvin-table', out, scale, rows='none')
+    log = [json.loads(line) for line in next(out.glob('stages/head-*/log.jsonl')).open()]
+    assert [x['step'] for x in log if x['kind'] == 'train'] == list(range(2, 401, 2))
+    row, = result['rows']
+    run, = row['runs']
+    assert row['mean_length']['low'] <= row['mean_length']['mean'] <= row['mean_length']['high']
+    assert len(run['lengths']) == 1 and len(run['checkpoint_sha256']) == 64
+    assert row['steps'] == {'head': 400} and row['parameters'] > 1e5
+    assert set(row['seconds']) == {'head', 'eval'} and len(run['commands']) == 2
+    assert json.loads((out / 'table.json').read_text()) == json.loads(json.dumps(result))
+
+    before = {p: p.stat().st_mtime_ns for p in out.glob('stages/*')}
+    again = experiment.run('calvin-table', out, scale, rows='none')
+    assert again['rows'] == result['rows']
+    assert {p: p.stat().st_mtime_ns for p in out.glob('stages/*')} == before, 'nothing was done'
+    with pytest.raises(ValueError, match='holds calvin-table: give ablation another folder'):
+        experiment.run('ablation', out, scale)
+    text = (out / 'table.md').read_text()
+    assert re.search(r'\| none \| 10 % \| .* \| 1 x 1 \|', text)
+    for name in ('mean_length.png', 'curves.png'):
+        assert (out / name).read_bytes().startswith(b'\x89PNG')
+    assert (out / 'report.html').read_text().count('data:image/png') == 2
+    assert f'vw2 eval --policy stages/{next(out.glob("stages/head-*.json")).stem}/policy' in (
+        out / 'commands.sh').read_text()
+
+
+def test_a_failed_stage_is_named_and_the_rest_is_done(tmp_path):
+    refused = {'scenes': 'D', 'episodes': 0}
+    small = {'scenes': 'D', 'episodes': 1, 'tasks_per_episode': 1, 'validation_episodes': 0,
+             'shards': 32}
+    of = Plan(chosen('calvin-table', 'lapa'), 1, Scale.load('tiny').config(),
+              {'abcd': refused, 'd': small}, chains=1)
+    of.jobs = {name: job for name, job in of.jobs.items() if job.kind in ('collect', 'dldm')}
+    of.runs = {}  # only these, not the whole row
+    experiment.write_plan(of, tmp_path)
+    with pytest.raises(experiment.ExperimentError, match="^collect-.*Invalid value for '--episodes'") \
+            as told:
+        experiment.perform(of, tmp_path, jobs=1)
+    assert 'goes on with what is left' in str(told.value) and str(told.value).count('failed:') == 1
+    assert not list(tmp_path.glob('stages/dldm*')), 'it builds on the one that failed'
+    assert len(list(tmp_path.glob('stages/collect-*.json'))) == 1, 'the other one is done'
+
+
+def test_a_stage_left_over_by_a_kill_is_waited_for(tmp_path):
+    """Its log stays locked by the process that outlived the experiment."""
+    job = experiment.Job('collect-0', 'collect', ('doctor',))
+    (tmp_path / 'stages').mkdir()
+    with open(tmp_path / 'stages' / 'collect-0.log', 'ab') as log:
+        left = subprocess.Popen([sys.executable, '-c', 'import fcntl, sys; '
+                                 'fcntl.flock(1, fcntl.LOCK_EX); sys.stderr.write("x"); '
+                                 'sys.stderr.flush(); sys.stdin.read()'],
+                                stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE)
+    try:
+        assert left.stderr.read(1) == b'x'
+        assert experiment.Stage(job, tmp_path, 1).is_elsewhere
+    finally:
+        left.communicate(b'')
+    stage = experiment.Stage(job, tmp_path, 1)
+    assert not stage.is_elsewhere
+    stage.interrupt()
+    stage.end()
+
+
+# ------------------------------------------------------------------------------ two-frame latents
+
+def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
+    """LAPA's row by hand: codes of (x_0, x_16), one step, 16 actions, as the control loop wants."""
+    import torch
+
+    from vw2_ros.control_loop import ControlConfig, ControlLoop
+    from vw2_ros.models import train_dldm, train_head, train_planner
+    from vw2_ros.models.data import FrameStore
+    from vw2_ros.models.policy import Policy
+    from vw2_ros.safety import Limits
+
+    config = tmp_path / 'lapa.yaml'
+    config.write_text(yaml.safe_dump(json.loads(json.dumps(experiment.merged(
+        Scale.load('tiny').config(), experiment.TWO_FRAMES)))))
+    train_dldm.main(config, [data], tmp_path / 'dldm')
+    train_planner.main(config, [data], tmp_path / 'planner', init=tmp_path / 'dldm')
+    train_head.main(config, [data], tmp_path / 'head', init=tmp_path / 'planner')
+
+    store = FrameStore([data], 'training', 32)
+    rows, codes = train_dldm.read_codes(tmp_path / 'planner' / train_dldm.CODES_FILE, store)
+    assert codes.shape[1:] == (1, 4)
+    assert set(rows % 40) == set(range(0, 24, 4)), 'a clip spans 17 frames, though it has 5'
+    model = train_planner.load_part(train_dldm.DLDM, train_dldm.DLDMConfig, tmp_path / 'dldm',
+                                    'dldm')
+    pair = torch.from_numpy(store.rgb(rows[-1] + np.array([0, 16, 16, 16, 16])))[None]
+    assert (model.tokenize(train_dldm.to_video(pair)).numpy() == codes[-1]).all()
+
+    policy = Policy.load(tmp_path / 'head' / 'policy')
+    assert policy.chunk == 16 and policy.codes_shape == (1, 4) and policy.hidden_shape == (1, 32)
+    image = np.zeros((96, 96, 3), np.uint8)
+    actions = policy.infer({'rgb': image, 'instruction': 'open the drawer'}).actions
+    assert actions.shape == (16, 7)
+    limits = Limits.play_table()
+    for how in (ControlConfig.lockstep(limits), ControlConfig.real_time()):  # the latter blends
+        loop = ControlLoop(limits, how)
+        loop.set_instruction('open the drawer')
+        assert not loop.accept_plan(10**9, actions, 1.0)
+        assert not loop.accept_plan(10**9 + 10**8, actions, 1.1)
+
+    # The transformer without latents plans in the same chunks, and is as large.
+    train_head.main('tiny', [data], tmp_path / 'none')
+    plain = Policy.load(tmp_path / 'none' / 'policy')
+    assert plain.chunk == 16
+    head = policy.parameters - plain.parameters  # 16 * 7 outputs of one step, not 4 * 7 of four
+    assert head == 12 * 7 * (32 + 1)
+
+
+@pytest.mark.parametrize('offsets, said', [
+    ([1, 2, 3, 4, 5], 'begin with 0'), ([0, 4, 3, 4, 5], 'never fall'),
+    ([0, 16], 'name the 5 frames'), ([0, 0, 0, 0, 0], 'multiple of 1')])
+def test_bad_offsets(offsets, said):
+    from vw2_ros.models.dldm import DLDMConfig
+    from vw2_ros.models.train_dldm import ClipConfig
+    from vw2_ros.models.training import ConfigError
+
+    with pytest.raises(ConfigError, match=said):
+        ClipConfig(offsets=offsets).frames_per_step(DLDMConfig(clip_frames=5))
+
+
+@pytest.mark.slow
+def test_the_whole_tiny_table(tmp_path):
+    result = experiment.run('calvin-table', tmp_path / 'out', 'tiny')
+    assert [row['name'] for row in result['rows']] == [r.name for r in experiment.CALVIN_TABLE]
+    assert all(row['mean_length'] for row in result['rows'])
+    assert {(r['of'], r['to']) for r in result['ratios']} >= {('videoworld2', 'none'),
+                                                              ('videoworld2', 'lapa')}
+    video2 = next(row for row in result['rows'] if row['name'] == 'videoworld2')
+    assert set(video2['steps']) == {'dldm', 'vdm', 'disentangle', 'planner', 'head'}
