@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 if typing.TYPE_CHECKING:
-    from accelerate import Accelerator
+    from accelerate import Accelerator, FullyShardedDataParallelPlugin
 
 # How launchers say how many processes there are: torchrun, and MPI's kinds.
 COUNTS = ('WORLD_SIZE', 'PMI_SIZE', 'OMPI_COMM_WORLD_SIZE', 'MV2_COMM_WORLD_SIZE')
@@ -71,25 +71,32 @@ def _accelerator(cpu: bool) -> Accelerator:
     from accelerate import Accelerator
     from accelerate import DistributedDataParallelKwargs
     from accelerate import DistributedType
-    from accelerate import FullyShardedDataParallelPlugin
     from accelerate import InitProcessGroupKwargs
+    from accelerate import PartialState
 
-    shards = None
-    if os.environ.get('ACCELERATE_USE_FSDP', '').lower() == 'true':
-        # Every process has built the whole model before it is cut.
-        shards = FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
-        if shards.fsdp_version != 2:
-            raise ValueError('FSDP must be of version 2: accelerate launch --use_fsdp '
-                             f'--fsdp_version 2. Got {shards.fsdp_version}.')
+    shards = _fsdp() if os.environ.get('ACCELERATE_USE_FSDP', '').lower() == 'true' else None
     accelerator = Accelerator(
         cpu=cpu, mixed_precision='no', fsdp_plugin=shards, kwargs_handlers=[
             InitProcessGroupKwargs(timeout=PATIENCE),
-            # Parts may go unused; buffers are equal, as what fills them is put together first.
-            DistributedDataParallelKwargs(find_unused_parameters=True, broadcast_buffers=False)])
+            # Of the VDM, parts of the connector have no gradient while there are no codes.
+            DistributedDataParallelKwargs(find_unused_parameters=True)])
     if shards and cpu:  # accelerate cuts models on GPUs only, torch on processors too
-        accelerator.state.distributed_type = DistributedType.FSDP
+        for state in (PartialState(), accelerator.state):
+            state.distributed_type = DistributedType.FSDP
         accelerator.state.fsdp_plugin = shards
     return accelerator
+
+
+def _fsdp() -> FullyShardedDataParallelPlugin:
+    """How a model is cut, as the launcher's options say."""
+    from accelerate import FullyShardedDataParallelPlugin
+
+    # Every process has built the whole model before it is cut.
+    shards = FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
+    if shards.fsdp_version != 2:
+        raise ValueError('FSDP must be of version 2: accelerate launch --use_fsdp '
+                         f'--fsdp_version 2. Got {shards.fsdp_version}.')
+    return shards
 
 
 @functools.cache
@@ -158,10 +165,22 @@ def mean_scalars(scalars: Mapping[str, float]) -> dict[str, float]:
 
 def gather(x: Tensor) -> Tensor:
     """Rows of all processes in their order, with gradient: (B, ...) -> (world * B, ...)."""
-    if world() == 1:
-        return x
-    from torch.distributed.nn.functional import all_gather
-    return torch.cat(all_gather(x))
+    return x if world() == 1 else _Gather.apply(x)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        rows = [torch.empty_like(x, memory_format=torch.contiguous_format)
+                for _ in range(world())]
+        dist.all_gather(rows, x.contiguous())
+        return torch.cat(rows)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        grad = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(grad)  # what the losses of all processes have to say
+        return grad.chunk(world())[rank()]
 
 
 def common_count(count: Tensor) -> Tensor:
@@ -189,9 +208,6 @@ class Whole(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
-        units = {n for m in model.modules() for n in getattr(m, '_no_split_modules', None) or ()}
-        here = {type(m).__name__ for m in model.modules()}
-        self._no_split_modules = sorted(units & here)  # FSDP's units, if it is told no others
 
     def forward(self, work: Callable[[], typing.Any]) -> typing.Any:
         return work()
@@ -213,8 +229,16 @@ class Together:
             return
         accelerator = _accelerator(next(model.parameters()).device.type == 'cpu')
         if accelerator.is_fsdp2:
+            # A run may train several models; of the units asked for, each has its own.
+            shards = accelerator.state.fsdp_plugin = _fsdp()
+            here = {type(m).__name__: m for m in model.modules()}
+            units = shards.transformer_cls_names_to_wrap or [
+                name for m in here.values() for name in getattr(m, '_no_split_modules', None) or ()]
+            shards.transformer_cls_names_to_wrap = sorted(here.keys() & set(units))
             self._before = [(m, type(m), {k: copy.copy(v) if 'hook' in k else None
                                           for k, v in vars(m).items()}) for m in model.modules()]
+            for parameter in model.parameters():  # no other memory order is cut
+                parameter.data = parameter.data.contiguous()
         self._trained, _ = accelerator.prepare(self._whole, optimizer)
         accelerator.free_memory()  # it would hold them for ever
 
