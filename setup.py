@@ -50,6 +50,7 @@ setup(
         # models
         'torch>=2.4',
         'transformers>=4.48,<6',
+        'accelerate>=1.10',
         'safetensors>=0.4.3',
         'diffusers>=0.37',
         'tensorboard>=2.14',

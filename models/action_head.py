@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .parallel import common_count
+
 
 @dataclass(frozen=True)
 class ActionHeadConfig:
@@ -113,7 +115,7 @@ class ActionHead(nn.Module):
         if actions.shape != raw.shape:
             raise ValueError(f'actions must be {tuple(raw.shape)}. Got {tuple(actions.shape)}.')
         weight = torch.ones_like(raw[..., 0]) if valid is None else valid.to(raw.dtype)
-        total = weight.sum().clamp(min=1)
+        total = common_count(weight.sum()) if self.training else weight.sum().clamp(min=1)
         error = (raw[..., :6] - (actions[..., :6] - self.mean) / self.std).square().mean(dim=-1)
         opens = (actions[..., 6] > 0).to(raw.dtype)
         if self.config.gripper_loss == 'bce':

@@ -42,6 +42,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .parallel import first_of_machine
+
 CACHE_VERSION = 1
 STATE_KEYS = {'rel_actions': 7, 'robot_obs': 15, 'scene_obs': 24}
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
@@ -379,10 +381,11 @@ class DecodedFolder:
         self.image_file = self.cache / f'rgb_{size}_{key}.u8'
         self.state_file = self.cache / f'state_{key}.npz'
         n = len(folder)
-        complete = (self.state_file.is_file() and self.image_file.is_file()
-                    and self.image_file.stat().st_size == n * size * size * 3)
-        if not complete:
-            self._build(n, source)
+        with first_of_machine():
+            complete = (self.state_file.is_file() and self.image_file.is_file()
+                        and self.image_file.stat().st_size == n * size * size * 3)
+            if not complete:
+                self._build(n, source)
         shape = (n, size, size, 3)
         self.rgb = (np.memmap(self.image_file, np.uint8, 'r', shape=shape) if n
                     else np.zeros(shape, np.uint8))

@@ -24,6 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fsq import FSQ
+from .parallel import gather
+from .parallel import rank
+from .parallel import world
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ class CodeNorm(nn.Module):
 
     Codes that hardly differ between clips collapse: the decoder learns to live without them before
     they say anything. Statistics of step k come from step k alone, so nothing crosses time; in
-    eval mode they are fixed running ones.
+    eval mode they are fixed running ones. Where several processes train together, the batch is
+    that of all of them.
     """
 
     def __init__(self, steps: int, queries: int, dim: int, momentum: float = 0.02) -> None:
@@ -158,11 +162,12 @@ class CodeNorm(nn.Module):
         """(B, steps, N, C) -> the same shape."""
         B, steps = z.shape[:2]
         # One clip has no statistics.
-        train = self.training and B > 1
+        train = self.training and B * world() > 1
+        z = gather(z) if train else z
         # (B, steps, N, C) -> (B, steps * N * C); the buffers' slices are views, updated in place
         out = F.batch_norm(z.flatten(1), self.mean[:steps].view(-1), self.var[:steps].view(-1),
-                           training=train, momentum=self.momentum)
-        return out.view_as(z)
+                           training=train, momentum=self.momentum).view_as(z)
+        return out[rank() * B:(rank() + 1) * B] if train else out
 
 
 class Queries(nn.Module):

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
+from .parallel import common_count
 from .text import TextEmbedding
 from .vision import KeypointEncoder, Keypoints, VisionConfig
 
@@ -237,6 +238,6 @@ class Planner(nn.Module):
         nll = F.cross_entropy(out.logits.permute(0, 3, 1, 2), codes, reduction='none')
         hit = (out.logits.argmax(dim=-1) == codes).float()
         weight = torch.ones_like(nll) if valid is None else valid[..., None].expand_as(nll).float()
-        total = weight.sum().clamp(min=1)
+        total = common_count(weight.sum()) if self.training else weight.sum().clamp(min=1)
         return {'loss': (nll * weight).sum() / total,
                 'accuracy': ((hit * weight).sum() / total).detach(), 'hidden': out.hidden}

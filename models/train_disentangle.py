@@ -33,6 +33,7 @@ from .checkpoint import save_tensors
 from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
+from .parallel import leads
 from .train_dldm import ClipConfig
 from .train_dldm import ClipSource
 from .train_dldm import CODES_FILE
@@ -135,7 +136,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
         resume: go on with the run that is in `out`.
         seed, max_minutes: instead of the config's.
     Returns:
-        provenance, with the last losses.
+        provenance, with the last losses; {} of all processes but the first.
     Raises:
         ConfigError, DataError, TrainingError, CheckpointError: see there. SystemExit(130):
         interrupted, saved.
@@ -186,6 +187,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
                 on_report=on_report,
                 validate=partial(held_out_scores, model, held_out, train.batch)
                 if len(held_out) else None)
+    if not leads():
+        return {}
     record = provenance(stage='disentangle', data=source.store.content_hash, seed=train.seed,
                         steps=ended.steps, seconds=round(ended.seconds, 1),
                         wait_share=round(ended.wait_share, 4), scores=ended.last,

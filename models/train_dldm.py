@@ -36,6 +36,7 @@ from .data import progress_bar
 from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
+from .parallel import leads
 from .training import ConfigError
 from .training import fit
 from .training import FrameSource
@@ -133,7 +134,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         resume: go on with the run that is in `out`.
         seed, max_minutes: instead of the config's.
     Returns:
-        provenance, with the last losses.
+        provenance, with the last losses; {} of all processes but the first.
     Raises:
         ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
     """
@@ -192,6 +193,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     ended = fit('dldm', model, train, out, make_batch=partial(source.make_batch, train),
                 loss=loss, finish=source.finish, resume=resume, identity=identity, on_report=on_report,
                 validate=validate if len(held_out) else None)
+    if not leads():
+        return {}
     record = provenance(stage='dldm', data=store.content_hash, seed=train.seed, steps=ended.steps,
                         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
                         scores=ended.last, train=dataclasses.asdict(train),

@@ -38,6 +38,8 @@ from .data import FrameStore
 from .data import with_validation
 from .dldm import DLDM
 from .dldm import DLDMConfig
+from .parallel import common_count
+from .parallel import leads
 from .planner import Planner
 from .planner import PlannerConfig
 from .probe import point_targets
@@ -129,7 +131,7 @@ class Pilot(nn.Module):
             # wait.
             known = batch['codes_valid'][..., None].expand_as(batch['codes'])
             target = batch['codes'].masked_fill(~known, -1)
-            count = known.sum().clamp(min=1)
+            count = common_count(known.sum()) if self.training else known.sum().clamp(min=1)
             entropy = F.cross_entropy(out.logits.flatten(0, 2).float(), target.flatten(),
                                       ignore_index=-1, reduction='sum') / count
             result['loss'] = result['loss'] + config.codes * entropy
@@ -175,7 +177,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         resume: go on with the run that is in `out`. seed, max_minutes: instead of the config's.
         labels: fraction of the labelled windows to use, in (0, 1].
     Returns:
-        provenance, with the scores.
+        provenance, with the scores; {} of all processes but the first.
     Raises:
         ConfigError, DataError, TrainingError, CheckpointError: see there. SystemExit(130):
         interrupted, saved.
@@ -253,6 +255,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     ended = fit('head', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
                 resume=resume, identity=identity,
                 validate=_validation(model, data, demos.tasks, book))
+    if not leads():
+        return {}
     record = provenance(
         stage='head', data=store.content_hash, labels=labels, seed=train.seed, steps=ended.steps,
         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),

@@ -33,6 +33,8 @@ from .data import FrameStore
 from .data import with_validation
 from .dldm import DLDM
 from .dldm import DLDMConfig
+from .parallel import first_of_machine
+from .parallel import leads
 from .planner import Planner
 from .planner import PlannerConfig
 from .text import Tokenizer
@@ -176,7 +178,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
         seed, max_minutes: instead of the config's.
     Returns:
-        provenance, with the last losses.
+        provenance, with the last losses; {} of all processes but the first.
     Raises:
         ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
     """
@@ -223,6 +225,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                 'seed': train.seed, 'batch': train.batch, 'words': len(tokenizer.words)}
     ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
                 resume=resume, identity=identity, validate=validate)
+    if not leads():
+        return {}
     record = provenance(stage='planner', data=store.content_hash, seed=train.seed,
                         steps=ended.steps, seconds=round(ended.seconds, 1),
                         wait_share=round(ended.wait_share, 4), scores=ended.last,
@@ -287,17 +291,18 @@ def clips_of(folder: Path) -> ClipConfig:
 def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
               name: str = CODES_FILE) -> tuple[np.ndarray, np.ndarray]:
     """Codes of the store's frames: from `init`, or encoded now and kept in `out`."""
-    for folder in (init, out):
-        if (folder / name).is_file():
-            try:
-                return read_codes(folder / name, store)
-            except TrainingError as error:
-                if 'other data' not in str(error):
-                    raise
-    out.mkdir(parents=True, exist_ok=True)
-    write_codes(dldm, store.resized(dldm.config.image_size), out / name, DumpConfig(stride=SPARSE),
-                clips_of(init))
-    return read_codes(out / name, store)
+    with first_of_machine():
+        for folder in (init, out):
+            if (folder / name).is_file():
+                try:
+                    return read_codes(folder / name, store)
+                except TrainingError as error:
+                    if 'other data' not in str(error):
+                        raise
+        out.mkdir(parents=True, exist_ok=True)
+        write_codes(dldm, store.resized(dldm.config.image_size), out / name,
+                    DumpConfig(stride=SPARSE), clips_of(init))
+        return read_codes(out / name, store)
 
 
 def _validation(model: Planner, data: Sequence[Path], size: int, dldm: DLDM, init: Path, out: Path,

@@ -26,6 +26,7 @@ from .checkpoint import MAX_FILE_BYTES
 from .checkpoint import MAX_STATE_BYTES
 from .checkpoint import save_json
 from .checkpoint import save_tensors
+from .parallel import leads
 from .train_dldm import ClipConfig
 from .train_dldm import ClipSource
 from .train_dldm import held_out_clips
@@ -64,7 +65,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         seed: instead of the config's `train.seed`.
         max_minutes: of both lessons together, shared as in the config.
     Returns:
-        provenance, with the last losses.
+        provenance, with the last losses; {} of all processes but the first.
     Raises:
         ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
     """
@@ -119,6 +120,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                 finish=source.finish, resume=resume, on_report=on_report,
                 identity={**identity, 'batch': train.batch, 'vae_batch': first.batch},
                 validate=validate if len(held_out) else None)
+    if not leads():
+        return {}
     scores = {**ended.last, **(rebuilt_error(model, held_out, first.batch) if len(held_out)
                                else {})}
     record = provenance(stage='vdm', data=source.store.content_hash, seed=train.seed,

@@ -9,6 +9,9 @@ Everything random is a function of (seed, step), so a run that was interrupted a
 with the same weights as one that was not. The one exception is `max_minutes`: with it the
 schedule follows the clock, so that a run boxed in time still decays to its end.
 
+Under `accelerate launch` a step's batch is the same one, shared between the processes, so that
+the loss is that of one process but for rounding; noise drawn within a loss is other noise.
+
 Files in the output folder:
     checkpoints/<step>/{model,ema,optimizer}.safetensors, state.json    newest two
     log.jsonl            one JSON object per report: losses, rates, scores
@@ -31,6 +34,7 @@ import threading
 import time
 import typing
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +43,8 @@ import yaml
 
 from .checkpoint import CheckpointError, MAX_STATE_BYTES, load_json, load_state, load_tensors
 from .checkpoint import save_json, save_tensors
+from .footprint import Footprint
+from . import parallel
 from torch import nn
 
 KEEP_CHECKPOINTS = 2
@@ -97,7 +103,7 @@ class TrainConfig:
             raise ConfigError(f'device must be auto, cpu or cuda. Got {self.device!r}')
 
     def torch_device(self) -> torch.device:
-        """The device to train on.
+        """The device to train on; under `accelerate launch` this process's own.
 
         Raises:
             ConfigError: cuda was asked for and is not there.
@@ -105,7 +111,7 @@ class TrainConfig:
         if self.device == 'cuda' and not torch.cuda.is_available():
             raise ConfigError('device is cuda, but torch finds no GPU; use device: auto or cpu')
         use = 'cuda' if self.device != 'cpu' and torch.cuda.is_available() else 'cpu'
-        return torch.device(use)
+        return parallel.join(use)
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up over steps, times a cosine over progress in [0, 1] down to final_lr."""
@@ -294,6 +300,13 @@ def to_device(batch: dict, device: torch.device) -> dict:
             for k, v in batch.items()}
 
 
+def own_share(batch: dict) -> dict:
+    """This process's samples of a batch: of n processes every n-th."""
+    n = parallel.world()
+    return {k: v[parallel.rank()::n] if n > 1 and getattr(v, 'ndim', 0) else v
+            for k, v in batch.items()}
+
+
 class FrameSource:
     """Images of a store for batches, from the memory map or preloaded into the device's memory.
 
@@ -304,7 +317,7 @@ class FrameSource:
     """
 
     def __init__(self, store, device: torch.device, preload: bool = False):
-        self.store = store
+        self.store, self.device = store, device
         self._all = None
         if preload:
             self._all = torch.empty((len(store), store.size, store.size, 3), dtype=torch.uint8,
@@ -315,12 +328,15 @@ class FrameSource:
     def part(self, rows: np.ndarray) -> dict:
         """What a batch must carry so that `images` finds the pictures of `rows`."""
         if self._all is None:
-            return {'rgb': torch.from_numpy(self.store.rgb(rows))}
+            return {'rows': rows}  # read by `images`: of a batch that is shared, only the own ones
         return {'rows': torch.from_numpy(rows)}
 
     def images(self, batch: dict) -> torch.Tensor:
-        """uint8 (*rows.shape, size, size, 3) on the batch's device."""
-        return batch['rgb'] if self._all is None else self._all[batch['rows']]
+        """uint8 (*rows.shape, size, size, 3) on the device."""
+        if self._all is not None:
+            return self._all[batch['rows']]
+        return to_device({'rgb': torch.from_numpy(self.store.rgb(batch['rows']))},
+                         self.device)['rgb']
 
 
 def shift_images(rgb: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
@@ -385,8 +401,8 @@ class Average:
         mine, theirs = [], []
         for name, value in model.state_dict().items():
             if value.is_floating_point():
-                mine.append(self.tensors[name])
-                theirs.append(value)
+                mine.append(parallel.piece(self.tensors[name]))
+                theirs.append(parallel.piece(value))
             else:
                 self.tensors[name].copy_(value)
         torch._foreach_lerp_(mine, theirs, 1.0 - decay)
@@ -427,25 +443,33 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, n
             fused = any(group.get('fused') for group in optimizer.param_groups)
             optimizer.state[parameter][key] = value.to(parameter.device if fused else 'cpu')
         else:  # in the parameter's own memory order, which the fused kernel relies on
-            optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(value).detach()
+            optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(
+                parallel.cut(value, parameter)).detach()
 
 
 def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | None,
                     optimizer: torch.optim.Optimizer, state: dict) -> Path:
-    """Write `<out>/checkpoints/<step>/` beside, then rename; older ones than two are removed."""
-    folder = out / 'checkpoints'
-    folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f'.{step:08d}.{os.getpid()}.part'
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
+    """Write `<out>/checkpoints/<step>/` beside, then rename; older ones than two are removed.
+
+    It holds the whole state, whatever the number of processes; all of them must call this.
+    """
     names = {p: n for n, p in model.named_parameters()}
     files = {'model': model.state_dict(), 'optimizer': _optimizer_tensors(optimizer, names)}
     if average:
         files['ema'] = average.tensors
+    final = out / 'checkpoints' / f'{step:08d}'
+    if parallel.world() > 1:
+        files = {name: parallel.complete(tensors) for name, tensors in files.items()}
+        if not parallel.leads():
+            return final
+    folder = final.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / f'.{step:08d}.{os.getpid()}.part'
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
     for name, tensors in files.items():
         save_tensors(beside / f'{name}.safetensors', tensors, limit=MAX_STATE_BYTES)
     save_json(beside / 'state.json', {**state, 'step': step})
-    final = folder / f'{step:08d}'
     shutil.rmtree(final, ignore_errors=True)
     os.replace(beside, final)
     for old in checkpoints(out)[:-KEEP_CHECKPOINTS]:
@@ -475,7 +499,9 @@ class Interruption:
 
     def _note(self, number, frame) -> None:
         self.signal = number
-        signal.signal(number, self._before[number])  # a second one acts at once
+        if parallel.world() == 1:
+            signal.signal(number, self._before[number])  # a second one acts at once
+        # else: a launcher passes on what the process got already, and has patience of its own
 
     def __exit__(self, *_) -> None:
         for number, handler in self._before.items():
@@ -535,6 +561,10 @@ class Reporter:
         if self.board:
             self.board.add_image(name, picture, step, dataformats='HWC')
 
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(f'{self.stage}: {text}', highlight=False)
+
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
         self._bar.console.print(f'[yellow]warning:[/] {text}')
@@ -545,6 +575,18 @@ class Reporter:
         self._log.close()
         if self.board:
             self.board.close()
+
+
+class Silence(Reporter):
+    """The reporter of a process that another one speaks for."""
+
+    def __init__(self):
+        pass
+
+    def _nothing(self, *_) -> None:
+        pass
+
+    advance = report = image = say = warn = close = _nothing
 
 
 def _bar():
@@ -602,18 +644,29 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     Raises:
         TrainingError: the loss is not finite; the folder holds another run; the checkpoint is of
             other data or another config.
-        SystemExit: with status 130 after SIGINT or SIGTERM; the state has been saved.
+        ConfigError: the batch cannot be shared evenly between the processes.
+        SystemExit: with status 130 after SIGINT or SIGTERM of any process; the state has been
+            saved.
     """
+    if config.batch % parallel.world():
+        raise ConfigError(f'batch must be a multiple of the number of processes, '
+                          f'{parallel.world()}. Got {config.batch}')
     out.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     fused = device.type in ('cpu', 'cuda')
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), lr=config.lr,
                                   betas=(config.beta1, config.beta2), fused=fused)
+    together = parallel.Together(model, optimizer)
     average = Average(model, config.ema) if config.ema else None
     step, before_s = 0, 0.0
-    for leftover in (out / 'checkpoints').glob('.*.part'):
-        shutil.rmtree(leftover, ignore_errors=True)
+    if parallel.leads():
+        for leftover in (out / 'checkpoints').glob('.*.part'):
+            shutil.rmtree(leftover, ignore_errors=True)
     saved = checkpoints(out)
+    found = parallel.everyones(saved[-1].name if saved else 'none')
+    if len(set(found)) > 1:
+        raise TrainingError(f'all processes must see the same {out}, on a disk that the machines '
+                            f'share. Got the newest checkpoints {", ".join(found)}')
     if saved and not resume:
         raise TrainingError(f'{out} holds a run already ({saved[-1].name} steps); go on with '
                             '--resume, or give another --out')
@@ -622,18 +675,22 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     parameters = [p for p in model.parameters() if p.requires_grad]
     autocast = torch.autocast(device.type, torch.bfloat16,
                               enabled=config.bf16 and device.type == 'cuda')
-    reporter = Reporter(out, stage, step)
+    footprint = Footprint(model, average is not None, config.bf16)
+    reporter = Reporter(out, stage, step) if parallel.leads() else Silence()
     batches = Prefetcher(make_batch, iter(range(step, config.steps)),
-                         lambda batch: finish(to_device(batch, device)), config.prefetch)
-    begun = saved_at = time.monotonic()
+                         lambda batch: finish(to_device(own_share(batch), device)),
+                         config.prefetch)
+    begun = time.monotonic()
     window_begun, window_step, window_waited = begun, step, 0.0
+    first_step, clock_s = step, before_s  # of the first process, as all of them last heard
+    saved_at_s = before_s
     scalars: dict = {}
 
     def elapsed_s() -> float:
         return before_s + time.monotonic() - begun
 
     def progress() -> float:
-        share = elapsed_s() / (60.0 * config.max_minutes) if config.max_minutes else 0.0
+        share = clock_s / (60.0 * config.max_minutes) if config.max_minutes else 0.0
         return max(step / config.steps, share)
 
     def save() -> None:
@@ -641,11 +698,11 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                         {'elapsed_s': elapsed_s(), 'seed': config.seed, 'identity': identity})
 
     def check() -> dict:
-        values = _validate(model, average, validate) if validate else {}
+        values = _validate(model, average, partial(together.look, validate)) if validate else {}
         if values:
             reporter.report(step, values, 'validation')
         if on_report:
-            on_report(reporter, step, scalars)
+            together.look(partial(on_report, reporter, step, scalars))
         return values
 
     try:
@@ -653,15 +710,18 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
             model.train()
             while step < config.steps and progress() < 1.0:
                 batch = batches.next()
-                torch.manual_seed(config.seed * 1_000_003 + step)
+                torch.manual_seed(config.seed * 1_000_003 + step + (parallel.rank() << 40))
                 rate = config.learning_rate(step, progress())
                 for group in optimizer.param_groups:
                     group['lr'] = rate
-                with autocast:
-                    scalars = loss(batch, progress())
-                optimizer.zero_grad(set_to_none=True)
-                scalars['loss'].backward()
-                norm = nn.utils.clip_grad_norm_(parameters, config.clip)
+                with footprint.step():
+                    with autocast, footprint.forward():
+                        scalars = together.train(partial(loss, batch, progress()))
+                    optimizer.zero_grad(set_to_none=True)
+                    scalars['loss'].backward()
+                norm = parallel.full(nn.utils.clip_grad_norm_(parameters, config.clip))
+                if step == first_step:
+                    reporter.say(footprint.text(config.batch // parallel.world()))
                 report_due = (step + 1) % config.log_every == 0 or step + 1 == config.steps
                 scalars = {k: v.detach() if torch.is_tensor(v) else v for k, v in scalars.items()}
                 # On a GPU each look at a number waits for it: only when it is reported anyway.
@@ -675,28 +735,33 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                 if average:
                     average.update(model, step)
                 step += 1
+                stop, clock_s = parallel.agree(interruption.signal is not None, elapsed_s())
                 if report_due:
                     now = time.monotonic()
                     window_s = max(now - window_begun, 1e-9)
                     wait = (batches.waited_s - window_waited) / window_s
-                    scalars = {k: float(v) for k, v in scalars.items()}
+                    pace = window_s / (step - window_step)
+                    mfu = footprint.mfu(pace)
+                    scalars = parallel.mean_scalars({k: float(v) for k, v in scalars.items()})
                     reporter.report(step, {
                         **scalars, 'lr': rate, 'gradient_norm': float(norm),
                         'progress': progress(), 'elapsed_s': elapsed_s(), 'wait_share': wait,
-                        'samples_per_s': (step - window_step) * config.batch / window_s})
-                    pace = window_s / (step - window_step)
+                        'samples_per_s': config.batch / pace, **({'mfu': mfu} if mfu else {})})
                     reporter.advance(progress(), f'step {step} loss {scalars["loss"]:.4f} '
-                                     f'{pace:.2f} s/step, waiting {100 * wait:.0f} %')
+                                     f'{pace:.2f} s/step, {config.batch / pace:.0f} samples/s, '
+                                     + (f'MFU {100 * mfu:.0f} %, ' if mfu else '')
+                                     + f'waiting {100 * wait:.0f} %')
                     window_begun, window_step, window_waited = now, step, batches.waited_s
                 else:
                     reporter.advance(progress())
-                if interruption.signal is not None:
+                if stop:
                     save()
+                    parallel.wait()  # the launcher ends all when one ends
                     reporter.warn(f'interrupted at step {step}; saved, go on with --resume')
                     raise SystemExit(INTERRUPTED)
-                if time.monotonic() - saved_at > 60.0 * config.checkpoint_minutes:
+                if clock_s - saved_at_s > 60.0 * config.checkpoint_minutes:
                     save()
-                    saved_at = time.monotonic()
+                    saved_at_s = clock_s
                 if config.validate_every and step % config.validate_every == 0:
                     check()
             save()
@@ -707,6 +772,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     seconds = time.monotonic() - begun
     if average:
         model.load_state_dict(average.tensors)
+    together.make_whole()
     model.eval()
     last = {k: float(v) for k, v in scalars.items()}
     return Fit(step, before_s + seconds, batches.waited_s / max(seconds, 1e-9), {**last, **scores})
@@ -739,9 +805,11 @@ def _restore(folder: Path, model: nn.Module, average: Average | None,
             raise TrainingError(f'{folder} was made with another {key}: it has '
                                 f'{state["identity"].get(key)}, this run has {value}; give '
                                 'another --out, or the same data and config')
-    load_state(model, tensors['model'], str(folder))
+    own = model.state_dict()
+    load_state(model, {name: parallel.cut(value, own.get(name))
+                       for name, value in tensors['model'].items()}, str(folder))
     if average:
         for name, value in tensors['ema'].items():
-            average.tensors[name].copy_(value)
+            average.tensors[name].copy_(parallel.cut(value, average.tensors[name]))
     _restore_optimizer(optimizer, dict(model.named_parameters()), tensors['optimizer'])
     return int(state['step']), float(state['elapsed_s'])

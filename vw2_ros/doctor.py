@@ -40,6 +40,7 @@ PYTHON_PACKAGES = {
     'torch': ('torch', 'the models'),
     'transformers': ('transformers', 'the planner'),
     'safetensors': ('safetensors', 'checkpoints'),
+    'accelerate': ('accelerate', 'training on several processes'),
     'diffusers': ('diffusers', 'the video diffusion model'),
     'tensorboard': ('tensorboard', 'training curves'),
     'pybullet': ('pybullet', 'the play table'),
