@@ -247,15 +247,17 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------- codes
 
 @torch.inference_mode()
-def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int) -> torch.Tensor:
-    """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
+def encode_clips(model: DLDM, store: FrameStore, starts: np.ndarray, batch: int,
+                 frames: int | None = None) -> torch.Tensor:
+    """Codes of the clips of `frames` (default: the model's) from rows `starts`: int32 (m, K-1, N).
 
-    Clips of a batch overlap, so each frame is read once.
+    Clips of a batch overlap, so each frame is read once. Codes of a shorter clip are the first of
+    those of a longer one.
     """
     c = model.config
     device = next(model.parameters()).device
-    within = torch.arange(c.clip_frames)
-    out = torch.empty((len(starts), c.steps, c.queries), dtype=torch.int32)
+    within = torch.arange(frames or c.clip_frames)
+    out = torch.empty((len(starts), (len(within) - 1) // 4, c.queries), dtype=torch.int32)
     with progress_bar() as bar:
         task = bar.add_task('codes', total=len(starts))
         for first in range(0, len(starts), batch):
