@@ -69,6 +69,8 @@ MOVES_M = 0.005  # a hand that went less far stands still
 ALPHAS = 10.0 ** np.arange(-2, 5)
 HELD_OUT = 0.25  # of the episodes of each scene
 DRAWS = 1000  # of a bootstrap
+FEWEST = 4  # episodes that an interval needs
+SEEN_M = 0.05  # examples to look at: the hand goes at least this far
 
 
 class InspectionError(RuntimeError):
@@ -279,11 +281,12 @@ class Estimate:
     def __sub__(self, other: Estimate) -> Estimate:
         return Estimate(self.value - other.value, self.draws - other.draws)
 
-    def figures(self) -> dict[str, float]:
-        """value, and low and high of the 95 % interval."""
-        low, high = np.percentile(self.draws, [2.5, 97.5])
-        return {'value': round(float(self.value), 4), 'low': round(float(low), 4),
-                'high': round(float(high), 4)}
+    def figures(self) -> dict[str, float | None]:
+        """value, and low and high of the 95 % interval (None where there were too few episodes)."""
+        out = {'value': round(float(self.value), 4), 'low': None, 'high': None}
+        if np.isfinite(self.draws).all():
+            out['low'], out['high'] = np.percentile(self.draws, [2.5, 97.5]).round(4).tolist()
+        return out
 
 
 def estimate(statistic, sums: np.ndarray, episode: np.ndarray, seed: int = 0) -> Estimate:
@@ -291,15 +294,15 @@ def estimate(statistic, sums: np.ndarray, episode: np.ndarray, seed: int = 0) ->
 
     Args:
         statistic: (..., q) sums -> (...). sums: float (n, q), what each sample adds.
-        episode: int (n,).
+        episode: int (n,); with fewer than FEWEST there is no interval.
     """
     _, which = np.unique(episode, return_inverse=True)
     E = int(which.max()) + 1
     per_episode = np.zeros((E, sums.shape[1]))
     np.add.at(per_episode, which, sums.astype(np.float64))
     times = np.random.default_rng(seed).multinomial(E, np.full(E, 1 / E), size=DRAWS)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        return Estimate(float(statistic(per_episode.sum(0))), statistic(times @ per_episode))
+    draws = statistic(times @ per_episode) if E >= FEWEST else np.full(DRAWS, np.nan)
+    return Estimate(float(statistic(per_episode.sum(0))), draws)
 
 
 def _mean(values: np.ndarray, episode: np.ndarray, seed: int) -> Estimate:
@@ -343,7 +346,7 @@ def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> di
     """R^2 of a ridge regression from code to displacement, learned on the other scenes.
 
     Each step has its own weights (the dLDM normalises each step's codes by themselves); the
-    penalty is chosen by cross-validation over the training episodes.
+    penalty is chosen by cross-validation over the training episodes, for all targets together.
 
     Args:
         codes: float (m, steps, D).
@@ -356,18 +359,20 @@ def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> di
     fit = ~test & ~seen
     groups = clips.episode[fit]
     splits = list(GroupKFold(min(5, len(set(groups)))).split(groups, groups=groups))
-    out = {}
-    for target in TARGETS:
-        out[target] = {}
-        for horizon in HORIZONS:
-            truth = clips.moved(target, horizon)
-            guess = np.empty_like(truth)
-            for k in range(clips.steps):
-                ridge = RidgeCV(ALPHAS, cv=splits, scoring='neg_mean_squared_error')
-                ridge.fit(codes[fit, k], truth[fit, k])
-                guess[:, k] = ridge.predict(codes[:, k]).reshape(truth[:, k].shape)
+    out: dict = {target: {} for target in TARGETS}
+    for horizon in HORIZONS:
+        truth = {target: clips.moved(target, horizon) for target in TARGETS}
+        every = np.concatenate(list(truth.values()), axis=2)  # (m, steps, 9)
+        scale = np.maximum(every[fit].std((0, 1)), 1e-6)  # one penalty for metres and millimetres
+        guess = np.empty_like(every)
+        for k in range(clips.steps):
+            ridge = RidgeCV(ALPHAS, cv=splits, scoring='neg_mean_squared_error')
+            ridge.fit(codes[fit, k], every[fit, k] / scale)
+            guess[:, k] = ridge.predict(codes[:, k]) * scale
+        ends = np.cumsum([0, *(t.shape[2] for t in truth.values())])
+        for target, a, b in zip(TARGETS, ends[:-1], ends[1:]):
             out[target][horizon] = {
-                name: r_squared(_flat(truth[part]), _flat(guess[part]),
+                name: r_squared(_flat(truth[target][part]), _flat(guess[part][..., a:b]),
                                 np.repeat(clips.episode[part], clips.steps), seed)
                 for name, part in (('test', test), ('seen', seen))}
     return out
@@ -498,59 +503,53 @@ def usage(indices: np.ndarray, codebook_size: int) -> dict:
             'perplexity': [round(p, 1) for p in counts.perplexity()]}
 
 
+def lively(clips: Clips) -> np.ndarray:
+    """Which clips (k,) have enough motion to be looked at; all, where none has."""
+    length = np.linalg.norm(clips.moved('hand', 'clip')[:, -1], axis=1)
+    found = np.flatnonzero(length > SEEN_M)
+    return found if len(found) else np.arange(len(length))
+
+
 def matching_pairs(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0,
                    count: int = 6) -> list[tuple[int, int, float]]:
-    """Clips of the test scene in which the hand moves, and the clip of the nearest last code.
+    """Lively clips of the test scene, and the clip of the nearest last code in another scene.
 
-    The nearest pairs there are, one for each direction of motion first; not the best-looking.
+    The nearest pairs there are, one for each direction of motion; not the best-looking.
 
     Returns:
         (clip, its neighbour, distance).
     """
     nearest, distance = neighbours(codes, clips, seed)
     ways = direction(clips.moved('hand', 'clip')[:, -1])
-    able = np.flatnonzero((clips.scene == test_scene) & (ways != STILL))
+    able = lively(clips)
+    able = able[clips.scene[able] == test_scene]
     able = able[np.argsort(distance[able, -1], kind='stable')]
-    first = [able[np.flatnonzero(ways[able] == way)[0]] for way in DIRECTIONS
-             if (ways[able] == way).any()]
-    rest = [i for i in able if i not in first]
-    chosen = sorted((first + rest)[:count], key=lambda i: distance[i, -1])
-    return [(int(i), int(nearest[i, -1]), float(distance[i, -1])) for i in chosen]
+    _, first = np.unique(ways[able], return_index=True)
+    return [(int(i), int(nearest[i, -1]), float(distance[i, -1]))
+            for i in able[np.sort(first)[:count]]]
 
 
 def shared_codes(indices: np.ndarray, clips: Clips, seed: int = 0) -> list[dict]:
     """For each query the last-step code that the most scenes share, with a clip of each scene.
 
-    Only clips in which the hand moves; among equals the most frequent code.
+    Of lively clips; among equals the most frequent code.
 
     Returns:
         [{'query', 'code', 'count', 'clips': [one clip of each scene that has it]}]; codes that no
         two scenes share are left out.
     """
-    moving = np.linalg.norm(clips.moved('hand', 'clip')[:, -1], axis=1) > MOVES_M
-    order = np.random.default_rng([seed, 5]).permutation(np.flatnonzero(moving))
+    order = np.random.default_rng([seed, 5]).permutation(lively(clips))
     out = []
     for query in range(indices.shape[2]):
         code = indices[order, -1, query]
-        best = max(np.unique(code), default=None, key=lambda c: (
+        best = max(np.unique(code), key=lambda c: (
             len(set(clips.scene[order[code == c]])), int((code == c).sum())))
-        if best is None:
-            continue
         same = order[code == best]
         letters, first = np.unique(clips.scene[same], return_index=True)
         if len(letters) > 1:
             out.append({'query': query, 'code': int(best), 'count': len(same),
                         'clips': [int(i) for i in same[first]]})
     return out
-
-
-def opposite_pair(clips: Clips, test_scene: str) -> tuple[int, int]:
-    """The clip of the test scene whose hand goes farthest, and one elsewhere that goes against it."""
-    hand = clips.moved('hand', 'clip')[:, -1]
-    mine, others = (np.flatnonzero(m) for m in (clips.scene == test_scene,
-                                                clips.scene != test_scene))
-    first = mine[np.linalg.norm(hand[mine], axis=1).argmax()]
-    return int(first), int(others[(hand[others] @ hand[first]).argmin()])
 
 
 @torch.inference_mode()
@@ -576,24 +575,36 @@ def swap(model: DLDM, video: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def swap_maps(model: DLDM, store: FrameStore, clips: Clips, seed: int = 0, pairs: int = 32
-              ) -> np.ndarray:
+              ) -> tuple[np.ndarray, tuple[int, int]]:
     """How much, and where, the decoded picture changes with each query's codes.
 
     Returns:
-        float (N + 1, H, W) in grey levels 0..255: mean change over `pairs` pairs of clips of
-        different scenes, over the frames after the first and the colours, for queries 0 .. N - 1
-        and for all together.
+        float (N + 1, H, W) in grey levels 0..255: mean change over `pairs` pairs of lively clips
+        of different scenes, over the frames after the first and the colours, for queries 0 .. N - 1
+        and for all together; and the pair in which all together change most.
     """
     rng = np.random.default_rng([seed, 6])
-    first = rng.permutation(len(clips.starts))[:pairs]
-    second = np.array([rng.choice(np.flatnonzero(clips.scene != clips.scene[i])) for i in first])
-    total = 0.0
+    able = lively(clips)
+    first = rng.permutation(able)[:pairs]
+    second = np.array([rng.choice(_elsewhere(able, clips, i)) for i in first])
+    total, most, best = 0.0, -1.0, (0, 0)
     for i, j in zip(np.array_split(first, -(-len(first) // 8)),
                     np.array_split(second, -(-len(first) // 8))):
-        seen = swap(model, video_of(store, clips, i), video_of(store, clips, j))
-        change = (seen[:, 1:] - seen[:, :1]).abs()[:, :, 1:]  # (B, N + 1, F - 1, 3, H, W)
-        total = total + change.mean(dim=(2, 3)).sum(0)
-    return (255.0 * total / len(first)).numpy()
+        made = swap(model, video_of(store, clips, i), video_of(store, clips, j))
+        # (B, N + 1, F - 1, 3, H, W) -> (B, N + 1, H, W)
+        change = (made[:, 1:] - made[:, :1]).abs()[:, :, 1:].mean(dim=(2, 3))
+        total = total + change.sum(0)
+        each = change[:, -1].mean(dim=(1, 2))
+        if float(each.max()) > most:
+            most, n = float(each.max()), int(each.argmax())
+            best = int(i[n]), int(j[n])
+    return (255.0 * total / len(first)).numpy(), best
+
+
+def _elsewhere(able: np.ndarray, clips: Clips, i: int) -> np.ndarray:
+    """Those of `able` in another scene than clip i, or any clip there."""
+    other = able[clips.scene[able] != clips.scene[i]]
+    return other if len(other) else np.flatnonzero(clips.scene != clips.scene[i])
 
 
 def video_of(store: FrameStore, clips: Clips, chosen: np.ndarray) -> torch.Tensor:

@@ -82,12 +82,12 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
                 'scene': done(look.scene_probe(codes, drawn, seed)),
                 'retrieval': done(look.retrieve(codes, drawn, test_scene, seed))}
             flat = done(look.embed(codes[:, -1], seed))
-            maps = done(look.swap_maps(model, pictures, drawn, seed))
+            maps, pair = done(look.swap_maps(model, pictures, drawn, seed))
             found['swap_grey_levels'] = [float(m.mean()) for m in maps]
             plots = {f'{number}_umap.png': _umap(flat, drawn, look),
                      f'{number}_pairs.png': _pairs(codes, drawn, pictures, test_scene, seed, look),
                      f'{number}_shared.png': _shared(indices, drawn, pictures, seed, look),
-                     f'{number}_swap.png': _swap(model, drawn, pictures, test_scene, look),
+                     f'{number}_swap.png': _swap(model, drawn, pictures, pair, look),
                      f'{number}_swap_maps.png': _maps(maps)}
             done(None)
         seen[name] = {'found': found, 'plots': {k: v for k, v in plots.items() if v}}
@@ -235,8 +235,8 @@ def _shared(indices, clips, store, seed: int, look) -> bytes | None:
     return _png(figure)
 
 
-def _swap(model, clips, store, test_scene: str, look) -> bytes:
-    i, j = look.opposite_pair(clips, test_scene)
+def _swap(model, clips, store, pair: tuple[int, int], look) -> bytes:
+    i, j = pair
     videos = look.video_of(store, clips, [i]), look.video_of(store, clips, [j])
     made = look.swap(model, *videos)[0]  # (N + 2, F, 3, H, W)
     N = len(made) - 2
@@ -246,8 +246,8 @@ def _swap(model, clips, store, test_scene: str, look) -> bytes:
             *((f'query {n} from the other clip', made[1 + n], change[1 + n]) for n in range(N)),
             ('all queries from the other clip', made[N + 1], change[N + 1]),
             (f'the other clip: {_went(clips, j)}', videos[1][0], None)]
-    figure = _figure(8.6, 1.42 * len(rows))
-    grid = figure.subplots(len(rows), 2, width_ratios=(SHOWN, 1))
+    figure = _figure(8.6, (8.6 / (SHOWN + 1.1) + 0.22) * len(rows))
+    grid = figure.subplots(len(rows), 2, width_ratios=(min(SHOWN, clips.frames) + 0.05, 1))
     top = max(float(change.max()), 1.0)
     for (left, right), (text, video, difference) in zip(grid, rows):
         _show(left, _strip(_bytes(video)), text)
@@ -272,7 +272,8 @@ def _maps(maps: np.ndarray) -> bytes:
 def _dot(axes, y: float, found: dict | None, colour: str, filled: bool, label: str = '') -> None:
     if found is not None:
         value, low, high = found['value'], found['low'], found['high']
-        axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle='butt')
+        if low is not None:
+            axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle='butt')
         axes.plot([value], [y], 'o', ms=7, color=colour, mfc=colour if filled else 'white',
                   label=label or None)
 
@@ -320,7 +321,7 @@ def _probes(result: Mapping) -> bytes:
     rows = [(f'{name}, {text}', colour, part == 'test', series(name, part))
             for name, colour in zip(result['dldms'], COLOURS)
             for part, text in _parts(result).items()]
-    return _rows_plot(TARGETS, [f'R² {HORIZON_TITLES[h]}' for h in HORIZONS], rows, (-0.35, 1.02))
+    return _rows_plot(TARGETS, [f'R² {HORIZON_TITLES[h]}' for h in HORIZONS], rows, (-0.5, 1.02))
 
 
 def _retrievals(result: Mapping) -> bytes:
@@ -370,7 +371,7 @@ def _differences(result: Mapping) -> bytes:
             for other, colour in zip(result['first_less_other'], COLOURS[1:])
             for part, text in _parts(result).items()]
     ends = [abs(cell[k]) for *_, of in rows for p in range(len(HORIZONS)) for group in groups
-            if (cell := of(p, group)) for k in ('low', 'high')]
+            if (cell := of(p, group)) for k in ('value', 'low', 'high') if cell[k] is not None]
     reach = min(1.0, 1.1 * max([0.1, *ends]))
     return _rows_plot(list(groups), [HORIZON_TITLES[h] for h in HORIZONS], rows, (-reach, reach),
                       zero=True)
@@ -419,13 +420,14 @@ def render(result: Mapping, overall: Mapping[str, bytes],
         'umap': 'UMAP of the codes of each clip’s last step. Codes that carry motion and not '
                 'appearance group by colour on the left, and mix on the right.',
         'pairs': f'Clips of scene {test} and the nearest last code of another scene: the nearest '
-                 'pairs there are, one for each direction first. Not chosen by how alike they look.',
+                 'pair for each direction, among clips in which the hand goes 5 cm or more. Not '
+                 'chosen by how alike they look.',
         'shared': 'Clips of different scenes with the same code of a query at their last step: for '
                   'each query the code that most scenes share. First, middle and last frame.',
-        'swap': 'What the decoder makes of a clip when the codes of one query come from a clip in '
-                'which the hand goes the other way. Right: mean change against its own codes, in '
-                'grey levels.',
-        'swap_maps': 'The same change, mean over pairs of clips of different scenes.'}
+        'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
+                'another scene. Right: mean change against its own codes, in grey levels. Of '
+                'the pairs below the one in which all queries together change most.',
+        'swap_maps': 'The same change, mean over 32 pairs of clips of different scenes.'}
     for name in names:
         parts.append(f'<h2>{_text(name)}</h2>')
         for file, png in plots[name].items():
@@ -451,6 +453,8 @@ def _plot(png: bytes, caption: str) -> str:
 def _said(found: Mapping | None) -> str:
     if found is None:
         return '–'
+    if found['low'] is None:  # too few episodes
+        return f'{found["value"]:.2f}'
     return f'{found["value"]:.2f} [{found["low"]:.2f}, {found["high"]:.2f}]'
 
 
@@ -463,7 +467,7 @@ def _headline(found: Mapping, test: str) -> list[tuple[str, str]]:
         tiles.append((f'{hand["seen"]["value"]:.2f}', 'R² of the hand, seen scenes'))
     if cosine:
         tiles.append((f'{cosine["cosine"]["value"]:.2f}',
-                      f'cosine of the nearest code’s motion (chance {cosine["chance"]:.2f})'))
+                      f'cosine of the nearest code, chance {cosine["chance"]:.2f}'))
     tiles.append((f'{100 * found["codes"]["usage"]:.0f} %',
                   f'of {found["codes"]["codebook"]} codes used'))
     return tiles
