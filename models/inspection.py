@@ -514,25 +514,25 @@ def matching_pairs(codes: np.ndarray, clips: Clips, test_scene: str, seed: int =
                    count: int = 6) -> list[tuple[int, int, float]]:
     """Lively clips of the test scene, and the clip of the nearest last code in another scene.
 
-    The nearest pairs there are, one for each direction of motion; not the best-looking.
+    Drawn, one for each direction of motion: the best-looking would flatter, and the nearest of all
+    are those in which the arm is out of the picture.
 
     Returns:
         (clip, its neighbour, distance).
     """
     nearest, distance = neighbours(codes, clips, seed)
     ways = direction(clips.moved('hand', 'clip')[:, -1])
-    able = lively(clips)
+    able = np.random.default_rng([seed, 7]).permutation(lively(clips))
     able = able[clips.scene[able] == test_scene]
-    able = able[np.argsort(distance[able, -1], kind='stable')]
     _, first = np.unique(ways[able], return_index=True)
     return [(int(i), int(nearest[i, -1]), float(distance[i, -1]))
             for i in able[np.sort(first)[:count]]]
 
 
 def shared_codes(indices: np.ndarray, clips: Clips, seed: int = 0) -> list[dict]:
-    """For each query the last-step code that the most scenes share, with a clip of each scene.
+    """For each query a last-step code that the most scenes share, with a clip of each scene.
 
-    Of lively clips; among equals the most frequent code.
+    Of lively clips; among equals one is drawn.
 
     Returns:
         [{'query', 'code', 'count', 'clips': [one clip of each scene that has it]}]; codes that no
@@ -542,8 +542,9 @@ def shared_codes(indices: np.ndarray, clips: Clips, seed: int = 0) -> list[dict]
     out = []
     for query in range(indices.shape[2]):
         code = indices[order, -1, query]
-        best = max(np.unique(code), key=lambda c: (
-            len(set(clips.scene[order[code == c]])), int((code == c).sum())))
+        # Those met first were drawn: order is random.
+        _, met = np.unique(code, return_index=True)
+        best = max(code[np.sort(met)], key=lambda c: len(set(clips.scene[order[code == c]])))
         same = order[code == best]
         letters, first = np.unique(clips.scene[same], return_index=True)
         if len(letters) > 1:

@@ -419,11 +419,11 @@ def render(result: Mapping, overall: Mapping[str, bytes],
     says = {
         'umap': 'UMAP of the codes of each clip’s last step. Codes that carry motion and not '
                 'appearance group by colour on the left, and mix on the right.',
-        'pairs': f'Clips of scene {test} and the nearest last code of another scene: the nearest '
-                 'pair for each direction, among clips in which the hand goes 5 cm or more. Not '
-                 'chosen by how alike they look.',
+        'pairs': f'Clips of scene {test} and the clip of another scene with the nearest last code: '
+                 'one for each direction, drawn from those in which the hand goes 5 cm or more, '
+                 'not chosen by how alike they look.',
         'shared': 'Clips of different scenes with the same code of a query at their last step: for '
-                  'each query the code that most scenes share. First, middle and last frame.',
+                  'each query one that the most scenes share, drawn. First, middle and last frame.',
         'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
                 'another scene. Right: mean change against its own codes, in grey levels. Of '
                 'the pairs below the one in which all queries together change most.',
