@@ -71,6 +71,8 @@ setup(
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
         'video': VIDEO,
+        # `vw2 inspect`
+        'inspect': ['umap-learn>=0.5.6', 'scikit-learn>=1.3', 'matplotlib>=3.7'],
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
                  *VIDEO],

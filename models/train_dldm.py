@@ -295,22 +295,23 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 
 @torch.inference_mode()
 def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int,
-                 clips: ClipConfig = ClipConfig()) -> torch.Tensor:
-    """Codes of the clips that begin at rows `starts`: int32 (m, K-1, N).
+                 clips: ClipConfig = ClipConfig(), frames: int | None = None) -> torch.Tensor:
+    """Codes of the clips of `frames` (default: the model's) from rows `starts`: int32 (m, K-1, N).
 
-    Clips of a batch overlap, so each frame is read once.
+    Clips of a batch overlap, so each frame is read once. Codes of a shorter clip are the first of
+    those of a longer one.
     """
     c = model.config
     device = next(model.parameters()).device
-    within = clips.within(c.clip_frames)
-    out = torch.empty((len(starts), c.steps, c.queries), dtype=torch.int32)
+    within = clips.within(frames or c.clip_frames)
+    out = torch.empty((len(starts), (len(within) - 1) // 4, c.queries), dtype=torch.int32)
     with progress_bar() as bar:
         task = bar.add_task('codes', total=len(starts))
         for first in range(0, len(starts), batch):
             part = starts[first:first + batch]
             rows, place = np.unique(part[:, None] + within, return_inverse=True)
-            frames = torch.from_numpy(store.rgb(rows)).to(device)
-            video = to_video(frames[torch.from_numpy(place.reshape(len(part), -1))])
+            rgb = torch.from_numpy(store.rgb(rows)).to(device)
+            video = to_video(rgb[torch.from_numpy(place.reshape(len(part), -1))])
             out[first:first + batch] = model.tokenize(video).cpu().to(torch.int32)
             bar.advance(task, len(part))
     return out

@@ -17,7 +17,7 @@ from vw2_ros import cli, paths
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMANDS = [['demo'], ['collect'], ['train', 'dldm'], ['train', 'planner'], ['train', 'head'],
             ['train', 'vdm'], ['eval'], ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'],
-            ['doctor']]
+            ['inspect'], ['doctor']]
 
 
 def refused(capsys, *arguments, status=2):

@@ -331,6 +331,44 @@ def build() -> 'typer.Typer':
     add_experiment('ablation', 'What each part of the dLDM is for.',
                    'Also train action heads, and evaluate so many chains. Default: none.')
 
+    @app.command(epilog=_example('vw2 inspect --dldm vdm=runs/vdm,rec=runs/rec --data data/abcd '
+                                 '--out out/inspect'))
+    def inspect(
+        dldm: Annotated[list[str], option(help='Run folder of vw2 train dldm, folder of a policy '
+                                          'or shipped weights; several as A,B or vdm=A,rec=B: the '
+                                          'first is compared with the others.')],
+        data: Annotated[list[path_type], option(help='CALVIN data of several scenes; may be given '
+                                                'several times.')],
+        out: Annotated[path_type, option(help='Folder for inspection.html, inspection.json and '
+                                         'the plots.')] = path_type('out/inspect'),
+        test_scene: Annotated[str, option(help='The scene that no probe learns from.')] = 'D',
+        clips: Annotated[int, option(min=100, help='How many are drawn, spread over scenes and '
+                                     'episodes.')] = 4000,
+        seed: Annotated[int, option(min=0, help='The same seed gives the same figures.')] = 0,
+        json_file: Annotated[path_type | None, option('--json', help='Write the figures here too.')]
+        = None,
+    ) -> None:
+        """Look inside the latents: motion or appearance? Probes, retrieval, UMAP, swaps."""
+        folders: dict[str, str] = {}
+        for word in (w.strip() for words in dldm for w in words.split(',') if w.strip()):
+            name, folder = word.split('=', 1) if '=' in word else (word, word)
+            if name in folders:
+                raise UsageError(f"--dldm names '{name}' twice; say NAME=FOLDER")
+            folders[name] = check_policy(folder, learned=True)
+        if not folders:
+            raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
+        for folder in data:
+            if not folder.is_dir():
+                raise UsageError(f'--data {folder} is not a folder')
+        from vw2_ros import inspection
+
+        result = inspection.run(folders, data, out, test_scene=test_scene.upper(), seed=seed,
+                                clips=clips)
+        write_json(json_file, result)
+        for name, found in result['dldms'].items():
+            show(inspection.summary(name, found, result['test_scene']))
+        show({'seconds': result['seconds'], 'page': str(out / 'inspection.html')})
+
     def finish(result: dict, json_file: pathlib.Path | None) -> None:
         write_json(json_file, result)
         show(result)

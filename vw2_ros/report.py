@@ -39,6 +39,8 @@ td.number { text-align: right; white-space: nowrap; width: 110px;
 figure { margin: 0; background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
   overflow: hidden }
 video { display: block; width: 100%; background: #000 }
+.scroll { overflow-x: auto }
+.plot { margin: 12px 0 } .plot img { display: block; width: 100%; background: #fff }
 figcaption { padding: 8px 12px 12px; font-size: 14px }
 ol { margin: 4px 0 0; padding-left: 22px }
 .good { color: var(--good) } .bad { color: var(--bad) }
@@ -55,17 +57,51 @@ def write(path: str | os.PathLike, result: Mapping, folder: str | os.PathLike) -
         folder: what the files in `result['videos']` are relative to. A film that is not there is
             named, not shown.
     """
+    save(path, render(result, pathlib.Path(folder)))
+
+
+def save(path: str | os.PathLike, text: str) -> None:
+    """Write a text, whole or not at all."""
     path = pathlib.Path(path)
     part = path.with_name(path.name + '.part')
-    part.write_text(render(result, pathlib.Path(folder)), encoding='utf-8')
+    part.write_text(text, encoding='utf-8')
     os.replace(part, path)
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A page that needs nothing beside it, of parts that are HTML already."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<title>{_text(title)}</title><style>{_STYLE}</style></head>\n<body>\n'
+        + '\n'.join(parts)
+        + '\n</body></html>\n'
+    )
+
+
+def tiles(figures: Iterable[tuple[str, str]]) -> str:
+    """Large figures in a row, of (figure, what it is)."""
+    body = ''.join(
+        f'<div class="tile"><b>{_text(v)}</b><span class="soft">{_text(k)}</span></div>'
+        for v, k in figures
+    )
+    return f'<div class="tiles">{body}</div>'
+
+
+def settings(rows: Iterable[tuple[str, object]]) -> str:
+    """A table of names and values."""
+    body = ''.join(
+        f'<tr><th>{_text(key)}</th><td><code>{_text(value)}</code></td></tr>'
+        for key, value in rows
+    )
+    return f'<table>{body}</table>'
 
 
 def render(result: Mapping, folder: pathlib.Path) -> str:
     """The report as text."""
-    policy = _text(result.get('policy', 'policy'))
-    parts = [
-        f'<h1>{policy} on the play table, scene {_text(result.get("scene", "?"))}</h1>',
+    policy = result.get('policy', 'policy')
+    return page(f'{policy}: evaluation', [
+        f'<h1>{_text(policy)} on the play table, scene {_text(result.get("scene", "?"))}</h1>',
         f'<p>{_text(_extent(result))}</p>',
         _tiles(result),
         *_chains(result),
@@ -73,23 +109,7 @@ def render(result: Mapping, folder: pathlib.Path) -> str:
         *_films(result.get('videos', ()), folder),
         '<h2>How it was made</h2>',
         _settings(result),
-    ]
-    return page(f'{policy}: evaluation', parts)
-
-
-def page(title: str, parts: Iterable[str]) -> str:
-    """An HTML page in the style of the reports.
-
-    Args:
-        title, parts: HTML, escaped where it must be.
-    """
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{title}</title><style>{_STYLE}</style></head>\n<body>\n'
-        + '\n'.join(parts)
-        + '\n</body></html>\n'
-    )
+    ])
 
 
 def _text(value: object) -> str:
@@ -105,22 +125,18 @@ def _extent(result: Mapping) -> str:
 
 
 def _tiles(result: Mapping) -> str:
-    tiles = []
+    shown = []
     if result.get('avg_len') is not None:
-        tiles.append((f'{result["avg_len"]:.2f}', 'mean chain length, of 5'))
+        shown.append((f'{result["avg_len"]:.2f}', 'mean chain length, of 5'))
     if result.get('mean_success') is not None:
-        tiles.append((f'{100 * result["mean_success"]:.1f} %', 'mean over the tasks'))
+        shown.append((f'{100 * result["mean_success"]:.1f} %', 'mean over the tasks'))
     rates = {t: c['success'] / c['trials'] for t, c in result.get('per_task', {}).items()}
     if rates:
         worst = min(rates, key=rates.__getitem__)
-        tiles.append((f'{100 * rates[worst]:.0f} %', f'worst: {worst}'))
+        shown.append((f'{100 * rates[worst]:.0f} %', f'worst: {worst}'))
     if result.get('seconds') is not None:
-        tiles.append((_duration(result['seconds']), 'wall clock'))
-    body = ''.join(
-        f'<div class="tile"><b>{_text(v)}</b><span class="soft">{_text(k)}</span></div>'
-        for v, k in tiles
-    )
-    return f'<div class="tiles">{body}</div>'
+        shown.append((_duration(result['seconds']), 'wall clock'))
+    return tiles(shown)
 
 
 def _duration(seconds: float) -> str:
@@ -196,9 +212,4 @@ def _verdict(success: bool) -> str:
 
 def _settings(result: Mapping) -> str:
     shown = ('command', 'policy', 'checkpoint_sha256', 'scene', 'renderer', 'seed', 'ros')
-    rows = ''.join(
-        f'<tr><th>{_text(key)}</th><td><code>{_text(result[key])}</code></td></tr>'
-        for key in shown
-        if result.get(key) is not None
-    )
-    return f'<table>{rows}</table>'
+    return settings((key, result[key]) for key in shown if result.get(key) is not None)
