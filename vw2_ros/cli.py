@@ -94,6 +94,13 @@ def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
     return path
 
 
+def check_renderer(name: str) -> str:
+    """Return a renderer of the imagination; UsageError where it does not exist."""
+    if name not in ('decoder', 'vdm'):
+        raise UsageError(close_matches('renderer', name, ('decoder', 'vdm')))
+    return name
+
+
 def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
     from vw2_ros import paths
@@ -242,6 +249,36 @@ def build() -> 'typer.Typer':
     add_training('planner', 'dldm', 'Train the planner: instruction and image to codes.')
     add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
     add_training('vdm', '', 'Train the video diffusion model: first frame to video, without actions.')
+
+    @app.command(epilog=_example("vw2 imagine --image photo.png --instruction 'open the drawer' "
+                                 '--out out/clip.mp4'))
+    def imagine(
+        image: Annotated[path_type, option(help='Picture of the scene, any size; its largest '
+                                           'centred square is taken.')],
+        instruction: Annotated[str, option(help='What to do, in plain words.')],
+        out: Annotated[path_type, option(help='The mp4 file; a strip of it goes to the .png '
+                                         'beside.')],
+        segments: Annotated[int, option(min=1, max=100, help='Plans in a row, each from the last '
+                                        'frame before it.')] = 4,
+        renderer: Annotated[str, option(help='decoder (quick, coarse) or vdm (the video diffusion '
+                                        'model).')] = 'decoder',
+        steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
+        policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
+        = 'play_table',
+        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
+                                                "policy's folder).")] = None,
+        seed: Annotated[int, option(help="Of the VDM's noise.")] = 0,
+    ) -> None:
+        """Show in a video what the policy means to do about a picture."""
+        check_file(image, '--image')
+        check_renderer(renderer)
+        policy = check_policy(policy, learned=True)
+        if out.suffix != '.mp4':
+            raise UsageError(f'--out must end in .mp4. Got {out}')
+        from vw2_ros import imagine as module
+
+        show(module.run(image, instruction, out, segments=segments, renderer=renderer, vdm=vdm,
+                        steps=steps, policy=policy, seed=seed))
 
     @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
     def evaluate(

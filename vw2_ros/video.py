@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Camera pictures with words above them, and mp4 files of them."""
+"""Camera pictures with words above them, and mp4 and PNG files of them."""
 
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import av
 import cv2
 import numpy as np
 
 SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
-_COLOURS = {SUCCEEDED: (90, 220, 110), FAILED: (240, 90, 80), RUNNING: (240, 200, 80)}
+GIVEN, IMAGINED = 'given', 'imagined'
+_COLOURS = {SUCCEEDED: (90, 220, 110), FAILED: (240, 90, 80), RUNNING: (240, 200, 80),
+            GIVEN: (200, 200, 200), IMAGINED: (120, 180, 250)}
 _STRIP_PX = 56
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -25,7 +27,7 @@ def captioned(
         picture: uint8 (S, S, 3) rgb.
         instruction: first line, shrunk until it fits.
         note: second line, before the verdict.
-        verdict: 'succeeded', 'failed' or 'running'.
+        verdict: one of the five above.
     Returns:
         uint8 (side_px + 56, side_px, 3) rgb.
     """
@@ -39,6 +41,35 @@ def captioned(
         canvas, f'{note}  {verdict}', (8, 45), _FONT, 0.45, _COLOURS[verdict], 1, cv2.LINE_AA
     )
     return canvas
+
+
+def strip(rows: Sequence[Sequence[np.ndarray]], title: str, side_px: int = 128) -> np.ndarray:
+    """Pictures side by side, row below row, under a title.
+
+    Args:
+        rows: of uint8 (S, S, 3) rgb; shorter rows end in grey.
+    Returns:
+        uint8 (H, W, 3) rgb.
+    """
+    columns = max(len(row) for row in rows)
+    canvas = np.full((28 + len(rows) * side_px, columns * side_px, 3), 28, np.uint8)
+    width = cv2.getTextSize(title, _FONT, 1.0, 1)[0][0]
+    scale = min(0.5, (canvas.shape[1] - 16) / max(1, width))
+    cv2.putText(canvas, title, (8, 19), _FONT, scale, (235, 235, 235), 1, cv2.LINE_AA)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            y, x = 28 + i * side_px, j * side_px
+            canvas[y:y + side_px, x:x + side_px] = cv2.resize(
+                picture, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    return canvas
+
+
+def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
+    """Write uint8 (H, W, 3) rgb as PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.part')
+    part.write_bytes(cv2.imencode('.png', np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
+    os.replace(part, path)
 
 
 def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> None:
