@@ -65,8 +65,12 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
+        # figures of imagined video: vw2 bench imagination
+        'metrics': ['scikit-image>=0.22'],
+        'lpips': ['lpips>=0.1.4'],
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
-        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64'],
+        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
+                 'scikit-image>=0.22'],
     },
     entry_points={
         'console_scripts': [f'vw2 = {NAME}.cli:main',

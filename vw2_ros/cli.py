@@ -250,6 +250,35 @@ def build() -> 'typer.Typer':
     add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
     add_training('vdm', '', 'Train the video diffusion model: first frame to video, without actions.')
 
+    @train.command('keysteps', epilog=_example('vw2 train keysteps --data data/play '
+                                               '--out runs/keysteps'))
+    def train_keysteps(
+        data: Annotated[list[path_type], option(help='Annotated data set in CALVIN format; may be '
+                                                'given several times.')],
+        out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
+        config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')] = 'cpu',
+        backbone: Annotated[path_type | None, option(help='Folder of a DINOv2 as on the hub, '
+                                                     'instead of a small CNN.')] = None,
+        resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
+                                       '--out.')] = False,
+        seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
+        max_minutes: Annotated[float | None, option(min=0, help="Instead of the config's.")]
+        = None,
+    ) -> None:
+        """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
+        file = check_config(config)
+        for folder in data:
+            if not folder.is_dir():
+                raise UsageError(f'--data {folder} is not a folder')
+        from vw2_ros.models import train_keysteps as module
+
+        record = module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes,
+                             backbone=backbone)
+        held_out = {f'held-out {k}': record['scores'][k] for k in (
+            'accuracy', 'hit', 'reject', 'other') if k in record['scores']}
+        show({'folder': str(out), 'steps': record['steps'], **(
+            held_out or {'held-out accuracy': 'unknown: the data has no validation windows'})})
+
     @app.command(epilog=_example("vw2 imagine --image photo.png --instruction 'open the drawer' "
                                  '--out out/clip.mp4'))
     def imagine(
