@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .checkpoint import CheckpointError
+from .checkpoint import CheckpointError, file_sha256
 from .dldm import DLDM, DLDMConfig
 from .policy import Policy, frames, picture
 from .train_planner import load_part
@@ -61,11 +61,12 @@ class Imagination:
             raise CheckpointError(f'{policy.path} must hold dldm.safetensors to imagine. Got none.'
                                   ' Train one with vw2 train dldm.')
         self.policy, self.renderer, self.steps = policy, renderer, steps
-        self.vdm, self.knows_codes = None, True
+        self.vdm, self.vdm_sha256, self.knows_codes = None, '', True
         self.length = policy.dldm.config.clip_frames - 1
         if renderer == 'vdm':
             folder = Path(vdm).expanduser() if vdm else policy.path / VDM_FOLDER
             self.vdm, self.knows_codes = load_vdm(folder, policy.dldm)
+            self.vdm_sha256 = file_sha256(folder / 'vdm.safetensors')
             self.length = self.vdm.config.clip_frames - 1
         self._generator = torch.Generator()
         self.reset(seed)
@@ -74,11 +75,12 @@ class Imagination:
         """Start the VDM's noise anew."""
         self._generator.manual_seed(seed)
 
-    def render(self, rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    def render(self, rgb: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         """One segment.
 
         Args:
-            rgb: uint8 (H, W, 3), any size. codes: int (steps, N).
+            rgb: uint8 (H, W, 3), any size. codes: int (steps, N); None is for a VDM that knows
+                none.
         Returns:
             uint8 (T, H, W, 3), the frames after `rgb`.
         Raises:
@@ -87,7 +89,7 @@ class Imagination:
         return self.policy.imagine(rgb, codes) if self.vdm is None else self._diffuse(rgb, codes)
 
     @torch.inference_mode()
-    def _diffuse(self, rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    def _diffuse(self, rgb: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         c = self.vdm.config
         image, size = picture(rgb), (c.height, c.width)
         first = F.interpolate(image, size, mode='bilinear', antialias=True).clamp(0, 1)
@@ -99,17 +101,18 @@ class Imagination:
         video = self.vdm.sample(first, z, control, self.steps, self._generator)[0, 1:]
         return frames(F.interpolate(video, image.shape[-2:], mode='bilinear', antialias=True))
 
-    def chain(self, rgb: np.ndarray, plan: Callable[[int, np.ndarray], np.ndarray],
+    def chain(self, rgb: np.ndarray, plan: Callable[[int, np.ndarray], np.ndarray] | None,
               segments: int) -> Iterator[np.ndarray]:
         """Segment after segment, each from the last frame of the one before.
 
         Args:
-            rgb: uint8 (H, W, 3). plan: (number of the segment, its first frame) -> codes.
+            rgb: uint8 (H, W, 3). plan: (number of the segment, its first frame) -> codes; None is
+                for a VDM that knows none.
         Yields:
             uint8 (T, H, W, 3).
         """
         for segment in range(segments):
-            video = self.render(rgb, plan(segment, rgb))
+            video = self.render(rgb, plan and plan(segment, rgb))
             yield video
             rgb = video[-1]
 
@@ -124,6 +127,8 @@ class Imagination:
         Raises:
             ValueError: as `Policy.plan`.
         """
+        if not self.knows_codes:
+            return self.chain(rgb, None, segments)
         return self.chain(rgb, lambda _, now: self.policy.plan(now, instruction).codes, segments)
 
 

@@ -298,19 +298,42 @@ class Policy:
         Raises:
             ValueError, RuntimeError: as `imagine`.
         """
-        if self._dldm is None:
-            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
-                               'Train one with vw2 train dldm.')
-        c = self._dldm.config
+        c = self._need_dldm().config
         codes = np.asarray(codes)
         if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
             raise ValueError(f'codes must be integers ({c.steps}, {c.queries}). '
                              f'Got {codes.dtype} {codes.shape}.')
-        small = F.interpolate(picture(rgb), (c.image_size, c.image_size), mode='bilinear',
-                              antialias=True)
+        small = _small(picture(rgb), c.image_size)
         f0 = self._dldm.encode(small[:, None])[:, 0]
         z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
         return small, z, self._dldm.decode(z, f0, small)
+
+    @torch.inference_mode()
+    def tokenize(self, video: np.ndarray) -> np.ndarray:
+        """The codes that the dLDM sees in a clip.
+
+        Args:
+            video: uint8 (1 + T, H, W, 3).
+        Returns:
+            int64 (steps, N).
+        Raises:
+            ValueError: on another dtype or shape. RuntimeError: if the folder has no dLDM.
+        """
+        c = self._need_dldm().config
+        if len(video) != c.clip_frames:
+            raise ValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
+        small = torch.cat([_small(picture(rgb), c.image_size) for rgb in video])
+        return self._dldm.tokenize(small[None])[0].numpy()
+
+    def _need_dldm(self) -> DLDM:
+        if self._dldm is None:
+            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
+                               'Train one with vw2 train dldm.')
+        return self._dldm
+
+
+def _small(image: torch.Tensor, size: int) -> torch.Tensor:
+    return F.interpolate(image, (size, size), mode='bilinear', antialias=True)
 
 
 def picture(rgb: np.ndarray) -> torch.Tensor:

@@ -389,6 +389,39 @@ def build() -> 'typer.Typer':
 
         finish(module.loop(policy, seconds=seconds), json_file)
 
+    @bench.command('imagination', epilog=_example('vw2 bench imagination --data data/play '
+                                                  '--out out/imagination'))
+    def bench_imagination(
+        data: Annotated[path_type, option(help='Annotated data set in CALVIN format; its held-out '
+                                          'part is used.')],
+        out: Annotated[path_type, option(help='Folder for curves.png, strip.png and the record '
+                                         'that an interrupted run resumes from.')]
+        = path_type('out/imagination'),
+        segments: Annotated[int, option(min=1, max=100, help='Of a clip.')] = 4,
+        clips: Annotated[int, option(min=1, help='Held-out clips.')] = 32,
+        renderer: Annotated[str, option(help='decoder or vdm.')] = 'decoder',
+        steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
+        policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
+                                                "policy's folder).")] = None,
+        key_steps: Annotated[path_type | None, option(help='Run folder of vw2 train keysteps: also '
+                                                      'count the goals reached.')] = None,
+        seed: Annotated[int, option(min=0, help='Which clips.')] = 0,
+        json_file: json_option = None,
+    ) -> None:
+        """SSIM, PSNR, LPIPS and goals of imagined video against held-out video, per segment."""
+        check_renderer(renderer)
+        policy = check_policy(policy, learned=True)
+        for name, folder in (('--data', data), ('--key-steps', key_steps)):
+            if folder is not None and not folder.is_dir():
+                raise UsageError(f'{name} {folder} is not a folder')
+        from vw2_ros import bench_imagination as module
+
+        result = module.run(module.Options(
+            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, steps=steps,
+            segments=segments, clips=clips, key_steps=key_steps, seed=seed))
+        finish(result, json_file or out / 'result.json')
+
     @app.command(epilog=_example('vw2 doctor --json'))
     def doctor(as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,
                ) -> None:

@@ -53,6 +53,7 @@ def run(image: pathlib.Path, instruction: str, out: pathlib.Path, *, segments: i
     loaded = Policy.load(policy, threads=None)
     first = read_image(image, loaded.image_size)
     imagination = Imagination(loaded, renderer, vdm, steps=steps, seed=seed)
+    loaded.warm_up(1)  # what torch does only once is no part of the time told
     began_s = time.monotonic()
     parts: list[np.ndarray] = []
     with progress_bar() as bar:

@@ -2,9 +2,10 @@
 # Copyright 2026 vw2_ros maintainers
 """Camera pictures with words above them, and mp4 and PNG files of them."""
 
+import itertools
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import av
 import cv2
@@ -14,6 +15,7 @@ SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
 GIVEN, IMAGINED = 'given', 'imagined'
 _COLOURS = {SUCCEEDED: (90, 220, 110), FAILED: (240, 90, 80), RUNNING: (240, 200, 80),
             GIVEN: (200, 200, 200), IMAGINED: (120, 180, 250)}
+_LINES = ((150, 150, 150), (59, 118, 196), (209, 73, 63), (47, 158, 98))  # of a plot
 _STRIP_PX = 56
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -61,6 +63,52 @@ def strip(rows: Sequence[Sequence[np.ndarray]], title: str, side_px: int = 128) 
             y, x = 28 + i * side_px, j * side_px
             canvas[y:y + side_px, x:x + side_px] = cv2.resize(
                 picture, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    return canvas
+
+
+def plot(lines: Mapping[str, Sequence[float]], title: str, width: int = 480, height: int = 320
+         ) -> np.ndarray:
+    """Curves over 1, 2, 3 ... with their names beside.
+
+    Args:
+        lines: name -> values, as many of each.
+    Returns:
+        uint8 (height, width, 3) rgb.
+    """
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    values = np.array(list(lines.values()), float)                      # (lines, n)
+    low, high = values.min(), values.max()
+    low, high = (low - 0.05 * (high - low), high + 0.05 * (high - low)) if high > low \
+        else (low - 1, high + 1)
+    left, right, top, bottom = 64, width - 130, 36, height - 32
+    n = values.shape[1]
+
+    def write_at(text, x, y, colour=(70, 70, 70), scale=0.4):
+        cv2.putText(canvas, text, (int(x), int(y)), _FONT, scale, colour, 1, cv2.LINE_AA)
+
+    def place(i, value):
+        return (round(left + (right - left) * (i + 0.5) / n),
+                round(bottom - (bottom - top) * (value - low) / (high - low)))
+
+    write_at(title, 8, 20, (20, 20, 20), min(0.45, (width - 16) / max(1, cv2.getTextSize(
+        title, _FONT, 1.0, 1)[0][0])))
+    for value in np.linspace(low, high, 5):
+        y = place(0, value)[1]
+        cv2.line(canvas, (left, y), (right, y), (225, 225, 225), 1)
+        write_at(f'{value:.3g}', 8, y + 4)
+    for i in range(n):
+        write_at(str(i + 1), place(i, low)[0] - 4, bottom + 18)
+    ends = []
+    for (name, line), colour in zip(lines.items(), itertools.cycle(_LINES)):
+        points = np.array([place(i, v) for i, v in enumerate(line)], np.int32)
+        cv2.polylines(canvas, [points], False, colour, 2, cv2.LINE_AA)
+        for x, y in points.tolist():
+            cv2.circle(canvas, (x, y), 3, colour, -1, cv2.LINE_AA)
+        ends.append((points[-1, 1], name, colour))
+    below = top - 14
+    for y, name, colour in sorted(ends):  # names keep out of each other's way
+        below = max(y + 4, below + 14)
+        write_at(name, right + 8, below, colour)
     return canvas
 
 
