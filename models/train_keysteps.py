@@ -53,7 +53,7 @@ class PairConfig:
     """
 
     margin: int = 12
-    others: float = 0.3
+    others: float = 0.1
     shift: int = 2
     jitter: float = 0.1
     blur: float = 0.5

@@ -145,9 +145,10 @@ def run(options: Options) -> dict:
                 record.add({'rollout': clip.name, **measured(videos, measures, options.segments),
                             **judged(videos, clip, judge)})
         lines = [record.done[c.name] for c in clips]
+    rows = [kind for kind in shown[0] if kind != 'still']
     video.write_png(options.out / 'strip.png', video.strip(
-        [list(v[3::4]) for videos in shown for v in videos.values()],
-        f'every fourth frame: {", ".join(shown[0])}'))
+        [list(videos[kind][3::4]) for videos in shown for kind in rows],
+        f'every fourth frame: {", ".join(rows)}'))
     result = summarise(lines)
     if judge is not None:
         result['key_steps_accuracy'] = accuracy_of(options.key_steps)
