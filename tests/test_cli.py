@@ -16,8 +16,8 @@ from vw2_ros import cli, paths
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMANDS = [['demo'], ['collect'], ['train', 'dldm'], ['train', 'planner'], ['train', 'head'],
-            ['train', 'vdm'], ['eval'], ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'],
-            ['doctor']]
+            ['train', 'vdm'], ['train', 'keysteps'], ['imagine'], ['eval'], ['bench', 'sim'],
+            ['bench', 'policy'], ['bench', 'loop'], ['bench', 'imagination'], ['doctor']]
 
 
 def refused(capsys, *arguments, status=2):
