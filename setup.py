@@ -8,8 +8,10 @@ import os
 from setuptools import find_packages, setup
 
 NAME = 'vw2_ros'
-# readers of video data that is not in CALVIN's format
-VIDEO = ['av>=14', 'pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
+VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
+INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
+METRICS = ['scikit-image>=0.22']
+LORA = ['peft>=0.17']
 NODES = ('camera_node', 'planner_node', 'action_node', 'imagination_node', 'calvin_bridge_node')
 
 
@@ -59,8 +61,8 @@ setup(
         'gymnasium>=1.0',
         # cameras and videos
         'opencv-python-headless>=4.8',
-        'av>=12',
-        # plots of experiments
+        'av>=14',
+        # plots of experiments and of latents
         'matplotlib>=3.6',
     ],
     extras_require={
@@ -70,12 +72,14 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
-        'video': VIDEO,
-        # `vw2 inspect`
-        'inspect': ['umap-learn>=0.5.6', 'scikit-learn>=1.3', 'matplotlib>=3.7'],
+        'video': VIDEO,  # readers of video files, LeRobot data sets, rosbags, WebDataset shards
+        'inspect': INSPECT,  # vw2 inspect
+        'metrics': METRICS,  # vw2 bench imagination
+        'lpips': ['lpips>=0.1.4'],
+        'lora': LORA,  # disentangle.loss.backbone: lora
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
-                 *VIDEO],
+                 *VIDEO, *INSPECT, *METRICS, *LORA],
     },
     entry_points={
         'console_scripts': [f'vw2 = {NAME}.cli:main',

@@ -31,6 +31,7 @@ import torch
 import torch.nn.functional as F
 
 from .checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from .dldm import DLDM
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ class Policy:
     def can_imagine(self) -> bool:
         """Whether the folder has the dLDM that `imagine` needs."""
         return self._dldm is not None
+
+    @property
+    def dldm(self) -> DLDM | None:
+        """The dLDM whose codes the planner speaks, where the folder has it."""
+        return self._dldm
 
     def check_renderer(self, renderer: str | None = None, image_size: int | None = None) -> bool:
         """Warn if images come from another renderer or size than the training data's.
@@ -269,32 +275,82 @@ class Policy:
             ValueError: on another dtype or shape, or a code outside the codebook.
             RuntimeError: if the folder has no dLDM.
         """
-        if self._dldm is None:
-            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
-                               'Train one with vw2 train dldm.')
-        c = self._dldm.config
+        small, _, video = self.low_fidelity(rgb, codes)
+        image = picture(rgb)                                            # (1, 3, H, W)
+        H, W = image.shape[-2:]
+        video = video[0, 1:]                                            # (T, 3, s, s)
+        if self._dldm.config.residual:
+            # The change is coarse, the first frame need not be.
+            change = F.interpolate(video - small, (H, W), mode='bilinear')
+            return frames(image + change)
+        return frames(F.interpolate(video, (H, W), mode='bilinear'))
+
+    @torch.inference_mode()
+    def low_fidelity(self, rgb: np.ndarray, codes: np.ndarray
+                     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `imagine` shows, as the dLDM has it; s is the side of its pictures.
+
+        Args:
+            rgb, codes: as of `imagine`.
+        Returns:
+            first frame (1, 3, s, s) in [0, 1], codes float (1, steps, N, E), and the clip
+            (1, 1 + T, 3, s, s), about [0, 1].
+        Raises:
+            ValueError, RuntimeError: as `imagine`.
+        """
+        c = self._need_dldm().config
         codes = np.asarray(codes)
         if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
             raise ValueError(f'codes must be integers ({c.steps}, {c.queries}). '
                              f'Got {codes.dtype} {codes.shape}.')
-        if (not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3
-                or rgb.shape[2] != 3):
-            raise ValueError('rgb must be a numpy array uint8 (H, W, 3). '
-                             f'Got {getattr(rgb, "dtype", type(rgb))} '
-                             f'{getattr(rgb, "shape", "")}.')
-        # (H, W, 3) -> (1, 3, H, W) in [0, 1] -> (1, 3, s, s)
-        image = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
-        H, W = image.shape[-2:]
-        small = F.interpolate(image, (c.image_size, c.image_size), mode='bilinear',
-                              antialias=True)
+        small = _small(picture(rgb), c.image_size)
         f0 = self._dldm.encode(small[:, None])[:, 0]
         z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
-        video = self._dldm.decode(z, f0, small)[0, 1:]                  # (T, 3, s, s)
-        if c.residual:
-            # The change is coarse, the first frame need not be.
-            change = F.interpolate(video - small, (H, W), mode='bilinear')
-            video = image + change
-        else:
-            video = F.interpolate(video, (H, W), mode='bilinear')
-        video = (video.clamp(0, 1) * 255).round().to(torch.uint8)
-        return video.permute(0, 2, 3, 1).contiguous().numpy()           # (T, H, W, 3)
+        return small, z, self._dldm.decode(z, f0, small)
+
+    @torch.inference_mode()
+    def tokenize(self, video: np.ndarray) -> np.ndarray:
+        """The codes that the dLDM sees in a clip.
+
+        Args:
+            video: uint8 (1 + T, H, W, 3).
+        Returns:
+            int64 (steps, N).
+        Raises:
+            ValueError: on another dtype or shape. RuntimeError: if the folder has no dLDM.
+        """
+        c = self._need_dldm().config
+        if len(video) != c.clip_frames:
+            raise ValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
+        small = torch.cat([_small(picture(rgb), c.image_size) for rgb in video])
+        return self._dldm.tokenize(small[None])[0].numpy()
+
+    def _need_dldm(self) -> DLDM:
+        if self._dldm is None:
+            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
+                               'Train one with vw2 train dldm.')
+        return self._dldm
+
+
+def _small(image: torch.Tensor, size: int) -> torch.Tensor:
+    return F.interpolate(image, (size, size), mode='bilinear', antialias=True)
+
+
+def picture(rgb: np.ndarray) -> torch.Tensor:
+    """uint8 (H, W, 3) -> float (1, 3, H, W) in [0, 1].
+
+    Raises:
+        ValueError: on another dtype or shape.
+    """
+    if (not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3
+            or rgb.shape[2] != 3):
+        raise ValueError('rgb must be a numpy array uint8 (H, W, 3). '
+                         f'Got {getattr(rgb, "dtype", type(rgb))} '
+                         f'{getattr(rgb, "shape", "")}.')
+    return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
+
+
+def frames(video: torch.Tensor) -> np.ndarray:
+    """Float (T, 3, H, W), about [0, 1] -> uint8 (T, H, W, 3)."""
+    video = (video.clamp(0, 1) * 255).round().to(torch.uint8)
+    return video.permute(0, 2, 3, 1).contiguous().numpy()

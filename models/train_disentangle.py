@@ -227,7 +227,7 @@ def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str) -> VDM
             size = {'height': dldm.image_size, 'width': dldm.image_size}
             model = VDM.load_pipeline(prior, VDMConfig(**fitting, **size, **switches))
         else:
-            model = VDM.on(load_part(VDM, VDMConfig, prior, 'vdm'), **fitting, **switches)
+            model = VDM.on(VDM.load(prior), **fitting, **switches)
     except ValueError as error:
         raise ConfigError(f'disentangle.vdm: {error}') from error
     side = (model.config.height, model.config.width)

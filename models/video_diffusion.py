@@ -35,7 +35,8 @@ from diffusers.models.transformers import transformer_cosmos
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
-from .checkpoint import CheckpointError
+from .checkpoint import (CheckpointError, MAX_STATE_BYTES, config_from_dict, load_json, load_state,
+                         load_tensors)
 from .pipeline_folder import load_part
 
 # Of Cosmos-Predict2: log sigma of the noise in training, mean and deviation (t = s / (1 + s)); the
@@ -503,6 +504,26 @@ class VDM(nn.Module):
             if config.learned_null:
                 model.connector.null.copy_(prior.connector.null)
         return model
+
+    @classmethod
+    def load(cls, folder: str | Path) -> VDM:
+        """A run folder of `vw2 train`: config.json with a section "vdm", and vdm.safetensors.
+
+        Raises:
+            CheckpointError: if the folder is missing, damaged or holds no VDM.
+        """
+        folder = Path(folder).expanduser()
+        config = load_json(folder / 'config.json')
+        if not isinstance(config, dict) or 'vdm' not in config:
+            raise CheckpointError(f'{folder}/config.json must have a section "vdm". Got '
+                                  f'{sorted(config)}. Give a run folder of vw2 train vdm.')
+        try:
+            model = cls(config_from_dict(VDMConfig, config['vdm']))
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f'{folder}/config.json: {error}') from error
+        path = folder / 'vdm.safetensors'
+        load_state(model, load_tensors(path, limit=MAX_STATE_BYTES)[0], str(path))
+        return model.eval().requires_grad_(False)
 
     @classmethod
     def load_pipeline(cls, folder: str | Path, config: VDMConfig | None = None,

@@ -15,8 +15,10 @@ from vw2_ros import bench  # noqa: E402
 def test_bench_of_the_policy(tmp_path):
     result = bench.policy(tiny_weights(tmp_path / 'weights'), calls=5)
     assert 0 < result['plan_ms_p50'] <= result['plan_ms_p99']
-    assert result['head_ms_p50'] > 0 and result['params'] > 100
+    assert result['head_ms_p50'] > 0 and result['preview_ms_p50'] > 0 and result['params'] > 100
     assert len(result['checkpoint_sha256']) == 64
+    blind = tiny_weights(tmp_path / 'blind', dldm=False)
+    assert bench.policy(blind, calls=2)['preview_ms_p50'] is None
     with pytest.raises(ValueError, match='at least 2'):
         bench.policy('play_table', calls=1)
 

@@ -16,8 +16,9 @@ from vw2_ros import cli, paths
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COMMANDS = [['demo'], ['collect'], ['train', 'dldm'], ['train', 'planner'], ['train', 'head'],
-            ['train', 'vdm'], ['eval'], ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'],
-            ['inspect'], ['doctor']]
+            ['train', 'vdm'], ['train', 'keysteps'], ['imagine'], ['inspect'], ['eval'],
+            ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'], ['bench', 'imagination'],
+            ['experiment', 'calvin-table'], ['experiment', 'ablation'], ['doctor']]
 
 
 def refused(capsys, *arguments, status=2):

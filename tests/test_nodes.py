@@ -5,6 +5,7 @@
 import array
 import dataclasses
 import json
+import threading
 
 import cv2
 import numpy as np
@@ -401,6 +402,58 @@ def test_imagination_shows_the_plan_of_an_image(bench, weights):
     assert bench.until(lambda: len(frames) >= 3, 20, each=send)
     assert convert.image_to_rgb(frames[0]).shape == (SIZE, SIZE, 3)
     assert convert.stamp_to_ns(frames[0].header.stamp) > stamp_ns
+
+
+def test_imagination_drops_plans_rather_than_fall_behind(bench, weights, monkeypatch):
+    from vw2_ros.models.imagination import Imagination
+
+    drawn, go_on, render = [], threading.Event(), Imagination.render
+
+    def slowly(self, rgb, codes):
+        drawn.append(codes[0, 0])
+        go_on.wait(60)
+        return render(self, rgb, codes)
+
+    monkeypatch.setattr(Imagination, 'render', slowly)
+    node = bench.add(ImaginationNode, weights=weights, period_s=0.0)
+    frames = bench.hear(Image, topics.IMAGINED, topics.reliable())
+    seen = image(bench.peer)
+    node._on_image(seen)
+    for code in range(1, 6):
+        node._on_codes(plan_message.codes_to_message(
+            np.full((4, 4), code), convert.stamp_to_ns(seen.header.stamp), 'lift'))
+        assert bench.until(lambda: drawn == [1])            # the first is being drawn
+    assert node.health.report(node.now_s())['plans dropped'] == '3'
+    go_on.set()
+    assert bench.until(lambda: drawn == [1, 5] and frames)  # then the newest
+
+
+def test_imagination_by_the_vdm(bench, weights, tmp_path):
+    pytest.importorskip('diffusers')
+    from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
+    from vw2_ros.models.video_diffusion import CONFIGS, VDM
+
+    net = VDM(CONFIGS['tiny'])
+    save_tensors(tmp_path / 'vdm.safetensors', net.state_dict())
+    save_json(tmp_path / 'config.json', {'vdm': config_to_dict(net.config)})
+    node = bench.add(ImaginationNode, weights=weights, renderer='vdm', vdm=str(tmp_path), steps=1)
+    frames = bench.hear(Image, topics.IMAGINED, topics.reliable())
+    seen = image(bench.peer)
+    node._on_image(seen)
+    node._on_codes(plan_message.codes_to_message(
+        np.zeros((4, 4), int), convert.stamp_to_ns(seen.header.stamp), 'lift'))
+    assert bench.until(lambda: len(frames) >= 3)
+    assert convert.image_to_rgb(frames[0]).shape == (SIZE, SIZE, 3)
+
+
+@pytest.mark.parametrize('parameters, reason', [
+    ({'renderer': 'gan'}, "renderer must be decoder or vdm. Got 'gan'"),
+    ({'renderer': 'vdm'}, 'vdm must be the run folder of a video diffusion model')])
+def test_imagination_says_what_it_cannot_draw_with(bench, weights, parameters, reason):
+    newest = diagnosed(bench, 'imagination')
+    bench.add(ImaginationNode, wait=False, weights=weights, **parameters)
+    assert bench.until(lambda: newest()[0] == 2)
+    assert reason in newest()[1]
 
 
 # ----------------------------------------------------------------- play table

@@ -19,7 +19,7 @@ EXECUTABLES = {'vw2', 'camera_node', 'planner_node', 'action_node', 'imagination
 
 # distribution names of modules, where the two differ
 DISTRIBUTION = {'cv2': 'opencv-python-headless', 'PIL': 'pillow', 'yaml': 'pyyaml',
-                'pybullet_data': 'pybullet'}
+                'pybullet_data': 'pybullet', 'skimage': 'scikit-image'}
 ROS_PACKAGES = {'rclpy', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
                 'rcl_interfaces', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
                 'trajectory_msgs', 'action_msgs', 'ament_index_python', 'launch', 'launch_ros',
@@ -155,15 +155,28 @@ def test_colcon_puts_executables_where_ros2_looks(setup_arguments):
     assert setup_arguments['options']['install']['install_scripts'] == '$base/lib/vw2_ros'
 
 
+def names_of(requirements):
+    return {re.split(r'[<>=!~\[; ]', r)[0].lower() for r in requirements}
+
+
 def test_every_import_is_declared(setup_arguments, manifest):
-    declared = {re.split(r'[<>=!~\[; ]', r)[0].lower() for r in setup_arguments['install_requires']}
+    required = names_of(setup_arguments['install_requires'])
+    optional = names_of(r for extra, requirements in setup_arguments['extras_require'].items()
+                        if extra not in ('ros', 'test') for r in requirements)
     exec_depends = {d.text for d in manifest.findall('exec_depend')}
     for module, path in third_party_imports().items():
+        name = DISTRIBUTION.get(module, module).lower()
         if module in ROS_PACKAGES:
             assert module in exec_depends, f'{path} imports {module}: add an exec_depend'
+        elif name in optional - required:
+            for source in (p for f in ('vw2_ros', 'models', 'sim') for p in (ROOT / f).rglob('*.py')):
+                top = {a.name.split('.')[0] for n in ast.parse(source.read_text()).body
+                       if isinstance(n, ast.Import) for a in n.names}
+                top |= {n.module.split('.')[0] for n in ast.parse(source.read_text()).body
+                        if isinstance(n, ast.ImportFrom) and not n.level}
+                assert module not in top, f'{source}: {module} is optional, import it where used'
         else:
-            name = DISTRIBUTION.get(module, module).lower()
-            assert name in declared, f'{path} imports {module}: add {name} to install_requires'
+            assert name in required, f'{path} imports {module}: add {name} to install_requires'
 
 
 def test_every_requirement_is_imported(setup_arguments, manifest):

@@ -6,6 +6,7 @@
 | ------------------------- | ------------------------------------------------------------------ |
 | plan_ms_p50, plan_ms_p99  | one image and instruction -> codes and hidden states [ms]          |
 | head_ms_p50               | hidden states -> chunk of actions [ms]                             |
+| preview_ms_p50            | codes -> imagined video, by the decoder [ms]; None without a dLDM  |
 | params                    | parameters of planner and head, vision included                    |
 | image_to_command_ms_p50/99 | stamp of a camera image (taken when it is rendered) -> first joint |
 |                           | command of the plan made from it leaves the action node [ms]       |
@@ -69,11 +70,17 @@ def policy(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> d
         plan_ms.append(1e3 * (planned - began))
         head_ms.append(1e3 * (done - planned))
         chunk_ms.append(1e3 * (done - began))
+    preview_ms = []
+    for _ in range(min(calls, 50) if loaded.can_imagine else 0):
+        began = time.perf_counter()
+        loaded.imagine(rgb, plan.codes)
+        preview_ms.append(1e3 * (time.perf_counter() - began))
     return {
         'plan_ms_p50': float(np.percentile(plan_ms, 50)),
         'plan_ms_p99': float(np.percentile(plan_ms, 99)),
         'head_ms_p50': float(np.percentile(head_ms, 50)),
         'chunk_ms_p50': float(np.percentile(chunk_ms, 50)),
+        'preview_ms_p50': float(np.percentile(preview_ms, 50)) if preview_ms else None,
         'params': loaded.parameters,
         'image_px': size, 'calls': calls, 'threads': threads,
         'policy': name, 'checkpoint_sha256': loaded.sha256, **where,

@@ -94,6 +94,13 @@ def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
     return path
 
 
+def check_renderer(name: str) -> str:
+    """Return a renderer of the imagination; UsageError where it does not exist."""
+    if name not in ('decoder', 'vdm'):
+        raise UsageError(close_matches('renderer', name, ('decoder', 'vdm')))
+    return name
+
+
 def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
     from vw2_ros import paths
@@ -261,6 +268,65 @@ def build() -> 'typer.Typer':
     add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
     add_training('vdm', '', 'Train the video diffusion model: first frame to video, without actions.')
 
+    @train.command('keysteps', epilog=_example('vw2 train keysteps --data data/play '
+                                               '--out runs/keysteps'))
+    def train_keysteps(
+        data: Annotated[list[path_type], option(help='Annotated data set in CALVIN format; may be '
+                                                'given several times.')],
+        out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
+        config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')] = 'cpu',
+        backbone: Annotated[path_type | None, option(help='Folder of a DINOv2 as on the hub, '
+                                                     'instead of a small CNN.')] = None,
+        resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
+                                       '--out.')] = False,
+        seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
+        max_minutes: Annotated[float | None, option(min=0, help="Instead of the config's.")]
+        = None,
+    ) -> None:
+        """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
+        file = check_config(config)
+        for folder in data:
+            if not folder.is_dir():
+                raise UsageError(f'--data {folder} is not a folder')
+        from vw2_ros.models import train_keysteps as module
+
+        record = module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes,
+                             backbone=backbone)
+        held_out = {f'held-out {k}': record['scores'][k] for k in (
+            'accuracy', 'hit', 'reject', 'other') if k in record['scores']}
+        show({'folder': str(out), 'steps': record['steps'], **(
+            held_out or {'held-out accuracy': 'unknown: the data has no validation windows'})})
+
+    @app.command(epilog=_example("vw2 imagine --image photo.png --instruction 'open the drawer' "
+                                 '--out out/clip.mp4'))
+    def imagine(
+        image: Annotated[path_type, option(help='Picture of the scene, any size; its largest '
+                                           'centred square is taken.')],
+        instruction: Annotated[str, option(help='What to do, in plain words.')],
+        out: Annotated[path_type, option(help='The mp4 file; a strip of it goes to the .png '
+                                         'beside.')],
+        segments: Annotated[int, option(min=1, max=100, help='Plans in a row, each from the last '
+                                        'frame before it.')] = 4,
+        renderer: Annotated[str, option(help='decoder (quick, coarse) or vdm (the video diffusion '
+                                        'model).')] = 'decoder',
+        steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
+        policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
+        = 'play_table',
+        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
+                                                "policy's folder).")] = None,
+        seed: Annotated[int, option(help="Of the VDM's noise.")] = 0,
+    ) -> None:
+        """Show in a video what the policy means to do about a picture."""
+        check_file(image, '--image')
+        check_renderer(renderer)
+        policy = check_policy(policy, learned=True)
+        if out.suffix != '.mp4':
+            raise UsageError(f'--out must end in .mp4. Got {out}')
+        from vw2_ros import imagine as module
+
+        show(module.run(image, instruction, out, segments=segments, renderer=renderer, vdm=vdm,
+                        steps=steps, policy=policy, seed=seed))
+
     @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
     def evaluate(
         policy: Annotated[str, option(help='Shipped weights, a folder, expert or random.')]
@@ -411,6 +477,39 @@ def build() -> 'typer.Typer':
         from vw2_ros import bench as module
 
         finish(module.loop(policy, seconds=seconds), json_file)
+
+    @bench.command('imagination', epilog=_example('vw2 bench imagination --data data/play '
+                                                  '--out out/imagination'))
+    def bench_imagination(
+        data: Annotated[path_type, option(help='Annotated data set in CALVIN format; its held-out '
+                                          'part is used.')],
+        out: Annotated[path_type, option(help='Folder for curves.png, strip.png and the record '
+                                         'that an interrupted run resumes from.')]
+        = path_type('out/imagination'),
+        segments: Annotated[int, option(min=1, max=100, help='Of a clip.')] = 4,
+        clips: Annotated[int, option(min=1, help='Held-out clips.')] = 32,
+        renderer: Annotated[str, option(help='decoder or vdm.')] = 'decoder',
+        steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
+        policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
+        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
+                                                "policy's folder).")] = None,
+        key_steps: Annotated[path_type | None, option(help='Run folder of vw2 train keysteps: also '
+                                                      'count the goals reached.')] = None,
+        seed: Annotated[int, option(min=0, help='Which clips.')] = 0,
+        json_file: json_option = None,
+    ) -> None:
+        """SSIM, PSNR, LPIPS and goals of imagined video against held-out video, per segment."""
+        check_renderer(renderer)
+        policy = check_policy(policy, learned=True)
+        for name, folder in (('--data', data), ('--key-steps', key_steps)):
+            if folder is not None and not folder.is_dir():
+                raise UsageError(f'{name} {folder} is not a folder')
+        from vw2_ros import bench_imagination as module
+
+        result = module.run(module.Options(
+            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, steps=steps,
+            segments=segments, clips=clips, key_steps=key_steps, seed=seed))
+        finish(result, json_file or out / 'result.json')
 
     @app.command(epilog=_example('vw2 doctor --json'))
     def doctor(as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,

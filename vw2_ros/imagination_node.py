@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Decode the current plan into the video that it stands for, for people to look at.
+"""Draw the current plan as the video that it stands for, for people to look at.
 
-Nothing reads these images but viewers; the arm moves the same without this node.
+Nothing reads these images but viewers; the arm moves the same without this node. One worker thread
+draws the newest plan; plans that come while it is busy are dropped and counted in /diagnostics.
 
     ros2 run vw2_ros imagination_node
+    ros2 run vw2_ros imagination_node --ros-args -p renderer:=vdm -p vdm:=runs/a/dldm
 """
 
 from collections import OrderedDict, deque
@@ -23,14 +25,21 @@ class Config(BaseConfig):
 
     weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
     threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
+    renderer: str = parameter('decoder', 'decoder (quick, coarse) or vdm (video diffusion model)')
+    vdm: str = parameter('', "run folder of the VDM; empty: vdm/ in the weights' folder")
+    steps: int = parameter(20, "of the VDM's sampling", low=1, high=1000)
     rate_hz: float = parameter(30.0, 'of the imagined frames', low=1.0, high=120.0)
     period_s: float = parameter(0.5, 'least time between two imagined clips [s]',
                                 low=0.0, high=60.0)
     keep_images: int = parameter(30, 'images kept until their plan comes', low=1, high=300)
 
+    def __post_init__(self):
+        if self.renderer not in ('decoder', 'vdm'):
+            raise ValueError(f'renderer must be decoder or vdm. Got {self.renderer!r}.')
+
 
 class ImaginationNode(NodeBase):
-    """Pairs plans with the images that they come from; one worker thread decodes."""
+    """Pairs plans with the images that they come from; one worker thread draws."""
 
     Config = Config
 
@@ -48,7 +57,8 @@ class ImaginationNode(NodeBase):
         self.images: OrderedDict[int, object] = OrderedDict()  # stamp -> message
         self.clip: deque = deque()
         self.imagined_s = -1e9
-        self.worker = Worker(self._load, self._imagine, lambda e: self.refuse('plan', e), 'decoder')
+        self.worker = Worker(self._load, self._imagine, lambda e: self.refuse('plan', e),
+                             self.config.renderer)
         self.subscribe(Image, topics.IMAGE, self._on_image, topics.newest(8))
         self.subscribe(Image, topics.LATENT_PLAN, self._on_codes, topics.reliable(1))
         self.every(1.0 / self.config.rate_hz, self._show)
@@ -59,12 +69,16 @@ class ImaginationNode(NodeBase):
             self.worker = None
 
     def _load(self):
-        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
+        from vw2_ros.models.imagination import Imagination  # seconds of import: only here
+        from vw2_ros.models.policy import Policy
 
-        policy = Policy.load(self.config.weights, threads=self.config.threads)
-        if not policy.can_imagine:
-            raise ValueError(f'{policy.path} has no dldm.safetensors: nothing to imagine with')
-        return policy
+        c = self.config
+        imagination = Imagination(Policy.load(c.weights, threads=c.threads), c.renderer,
+                                  c.vdm or None, steps=c.steps)
+        if not imagination.knows_codes:
+            self.get_logger().warning('this VDM was trained without codes: it shows what may come '
+                                      'after the image, not the plan')
+        return imagination
 
     def _on_image(self, msg) -> None:
         self.images[convert.stamp_to_ns(msg.header.stamp)] = msg
@@ -79,16 +93,17 @@ class ImaginationNode(NodeBase):
         if self.now_s() - self.imagined_s >= self.config.period_s:
             self.imagined_s = self.now_s()
             self.worker.submit((image, plan))
+            self.health.set('plans dropped', self.worker.inbox.skipped)
 
-    def _imagine(self, policy, item) -> None:
+    def _imagine(self, imagination, item) -> None:
         image, plan = item
         began_s = self.now_s()
-        frames = policy.imagine(convert.image_to_rgb(image), plan.values)  # (T, H, W, 3)
+        frames = imagination.render(convert.image_to_rgb(image), plan.values)  # (T, H, W, 3)
         period_ns = int(1e9 / self.config.rate_hz)
         self.clip = deque((plan.stamp_ns + (i + 1) * period_ns, frame)
                           for i, frame in enumerate(frames))
         self.health.tick('clip', self.now_s())
-        self.health.set('decode [ms]', (self.now_s() - began_s) * 1e3)
+        self.health.set('clip [ms]', (self.now_s() - began_s) * 1e3)
 
     def _show(self) -> None:
         clip = self.clip
