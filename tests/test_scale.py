@@ -31,7 +31,7 @@ from vw2_ros.models.training import config_path
 pytest.importorskip('accelerate')
 
 TESTS = Path(__file__).resolve().parent
-WITHIN = 0.01  # of the loss of one process, at equal steps
+WITHIN = 3e-4  # of the loss of one process, at equal steps: rounding is below 1e-4
 STEPS = scale_worker.STEPS
 
 
@@ -95,7 +95,7 @@ def two(folder):
     """Runs of two processes under DDP."""
     out = folder / 'two'
     half_done(folder, out / 'half')
-    process = launch(folder, out, 'dldm', 'planner', 'half', 'stopped')
+    process = launch(folder, out, 'dldm', 'norm', 'planner', 'half', 'stopped')
     assert process.wait(300) == 0, Path(f'{out}.txt').read_text()
     return out
 
@@ -123,6 +123,15 @@ def test_two_processes_give_the_loss_of_one(folder, two, stage):
     same_curve(two / stage, folder / 'one' / stage, kind='validation')
     assert curve(two / stage, key='gradient_norm') == pytest.approx(
         curve(folder / 'one' / stage, key='gradient_norm'), rel=0.05)
+
+
+def test_codes_are_normed_over_the_clips_of_all_processes(two):
+    wanted = scale_worker.normed(0, 1)
+    for rank in (0, 1):
+        got = load_tensors(two / f'norm_{rank}.safetensors')[0]
+        for name, value in wanted.items():
+            own = value[rank::2] if name in ('out', 'gradient') else value
+            torch.testing.assert_close(got[name], own.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_one_process_writes_for_all(two):
@@ -171,8 +180,8 @@ def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
     run = pieces / 'endless'
     reached = int(checkpoints(run)[-1].name)
     assert reached == max(curve(run)) > 3
-    same_start = {step: x for step, x in curve(folder / 'one' / 'planner').items() if step <= 3}
-    # The first steps see the same batches; the rate falls over other numbers of steps.
+    # After the first step the rate is another one, as it falls over more steps.
+    same_start = {step: x for step, x in curve(folder / 'one' / 'planner').items() if step <= 2}
     assert {s: curve(run)[s] for s in same_start} == pytest.approx(same_start, rel=WITHIN)
     content = yaml.safe_load((folder / 'endless.yaml').read_text())
     content['planner']['train']['steps'] = reached + 3
