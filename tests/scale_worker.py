@@ -13,6 +13,8 @@ import torch
 from vw2_ros.models import parallel
 from vw2_ros.models import train_dldm
 from vw2_ros.models import train_planner
+from vw2_ros.models.checkpoint import save_tensors
+from vw2_ros.models.dldm import CodeNorm
 from vw2_ros.models.training import fit
 from vw2_ros.models.training import TrainConfig
 
@@ -40,6 +42,19 @@ def small_run(out, stopped_by=None, **options):
         **{'resume': False, **options})
 
 
+def normed(rank, world):
+    """What CodeNorm makes of every `world`-th clip from `rank` on, and what reaches its input."""
+    norm = CodeNorm(steps=4, queries=2, dim=3)
+    generator = torch.Generator().manual_seed(0)
+    z, weight = torch.randn(2, 8, 4, 2, 3, generator=generator) * 3 + 1
+    z = z[rank::world].contiguous().requires_grad_()
+    out = norm(z)
+    (out * weight[rank::world]).square().mean().backward()
+    seen = torch.tensor([1., 1, 1, 0, 0, 1, 0, 0])[rank::world]  # three clips and one, of two
+    return {'out': out, 'gradient': z.grad / world, 'mean': norm.mean, 'var': norm.var,
+            'count': parallel.common_count(seen.sum()) * world}
+
+
 def main(folder, out, *jobs):
     """`folder` has c.yaml, endless.yaml, data/ and one/, the runs of a single process."""
     config, data, one = folder / 'c.yaml', [folder / 'data'], folder / 'one'
@@ -50,6 +65,9 @@ def main(folder, out, *jobs):
             train_dldm.main(config, data, out / job, resume=True)
         elif job == 'planner':
             train_planner.main(config, data, out / job, init=one / 'dldm')
+        elif job == 'norm':
+            rank = parallel.rank()
+            save_tensors(out / f'norm_{rank}.safetensors', normed(rank, parallel.world()))
         elif job == 'stopped':
             try:
                 small_run(out / job, stopped_by=1)

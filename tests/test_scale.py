@@ -31,7 +31,7 @@ from vw2_ros.models.training import config_path
 pytest.importorskip('accelerate')
 
 TESTS = Path(__file__).resolve().parent
-WITHIN = 0.01  # of the loss of one process, at equal steps
+WITHIN = 1e-3  # of the loss of one process, at equal steps: rounding is below 1e-4
 STEPS = scale_worker.STEPS
 
 
@@ -56,10 +56,10 @@ def curve(run, kind='train', key='loss'):
     return {x['step']: x[key] for x in log if x['kind'] == kind and key in x}
 
 
-def same_curve(run, wanted, **which):
+def same_curve(run, wanted, rel=WITHIN, **which):
     got, wanted = curve(run, **which), curve(wanted, **which)
     assert got.keys() == wanted.keys() and wanted
-    assert got == pytest.approx(wanted, rel=WITHIN)
+    assert got == pytest.approx(wanted, rel=rel)
 
 
 @pytest.fixture(scope='module')
@@ -95,7 +95,7 @@ def two(folder):
     """Runs of two processes under DDP."""
     out = folder / 'two'
     half_done(folder, out / 'half')
-    process = launch(folder, out, 'dldm', 'planner', 'half', 'stopped')
+    process = launch(folder, out, 'dldm', 'norm', 'planner', 'half', 'stopped')
     assert process.wait(300) == 0, Path(f'{out}.txt').read_text()
     return out
 
@@ -120,9 +120,18 @@ def pieces(folder):
 @pytest.mark.parametrize('stage', ['dldm', 'planner'])
 def test_two_processes_give_the_loss_of_one(folder, two, stage):
     same_curve(two / stage, folder / 'one' / stage)
-    same_curve(two / stage, folder / 'one' / stage, kind='validation')
+    same_curve(two / stage, folder / 'one' / stage, kind='validation', rel=0.01)
     assert curve(two / stage, key='gradient_norm') == pytest.approx(
         curve(folder / 'one' / stage, key='gradient_norm'), rel=0.05)
+
+
+def test_codes_are_normed_and_counted_over_all_processes(two):
+    wanted = scale_worker.normed(0, 1)
+    for rank in (0, 1):
+        got = load_tensors(two / f'norm_{rank}.safetensors')[0]
+        for name, value in wanted.items():
+            own = value[rank::2] if name in ('out', 'gradient') else value
+            torch.testing.assert_close(got[name], own.detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_one_process_writes_for_all(two):
@@ -158,7 +167,7 @@ def test_a_signal_to_one_process_stops_all_and_one_goes_on(folder, two):
 
 def test_pieces_go_on_where_one_process_was(folder, pieces):
     same_curve(pieces / 'half', folder / 'one' / 'dldm')
-    same_curve(pieces / 'half', folder / 'one' / 'dldm', kind='validation')
+    same_curve(pieces / 'half', folder / 'one' / 'dldm', kind='validation', rel=0.01)
     # what comes out is whole again: the weights that one process exports
     out, wanted = (load_tensors(run / 'dldm.safetensors')[0]
                    for run in (pieces / 'half', folder / 'one' / 'dldm'))
@@ -171,8 +180,8 @@ def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
     run = pieces / 'endless'
     reached = int(checkpoints(run)[-1].name)
     assert reached == max(curve(run)) > 3
-    same_start = {step: x for step, x in curve(folder / 'one' / 'planner').items() if step <= 3}
-    # The first steps see the same batches; the rate falls over other numbers of steps.
+    # After the first step the rate is another one, as it falls over more steps.
+    same_start = {step: x for step, x in curve(folder / 'one' / 'planner').items() if step <= 2}
     assert {s: curve(run)[s] for s in same_start} == pytest.approx(same_start, rel=WITHIN)
     content = yaml.safe_load((folder / 'endless.yaml').read_text())
     content['planner']['train']['steps'] = reached + 3
