@@ -40,10 +40,6 @@ import re
 import warnings
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import GroupKFold
-from sklearn.neighbors import NearestNeighbors
 import torch
 import yaml
 
@@ -354,6 +350,9 @@ def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> di
         target -> horizon -> {'test': Estimate on `test_scene`, 'seen': Estimate on held-out
         episodes of the training scenes}; None where nothing moves or there is no such episode.
     """
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import GroupKFold
+
     test = clips.scene == test_scene
     seen = held_out_episodes(clips, seed) & ~test
     fit = ~test & ~seen
@@ -388,6 +387,8 @@ def scene_probe(codes: np.ndarray, clips: Clips, seed: int = 0) -> Estimate | No
 
     Chance is one over the number of scenes. None where no episode can be held out.
     """
+    from sklearn.linear_model import LogisticRegression
+
     held = held_out_episodes(clips, seed)
     if not held.any():
         return None
@@ -407,6 +408,8 @@ def neighbours(codes: np.ndarray, clips: Clips, seed: int = 0) -> tuple[np.ndarr
     Returns:
         clip int64 (m, steps), and distance float (m, steps). Equals are chosen among at random.
     """
+    from sklearn.neighbors import NearestNeighbors
+
     # Codes lie on a grid: a grain of noise decides between equals.
     rng = np.random.default_rng([seed, 3])
     noisy = codes + 1e-4 * rng.standard_normal(codes.shape)

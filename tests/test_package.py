@@ -19,7 +19,8 @@ EXECUTABLES = {'vw2', 'camera_node', 'planner_node', 'action_node', 'imagination
 
 # distribution names of modules, where the two differ
 DISTRIBUTION = {'cv2': 'opencv-python-headless', 'PIL': 'pillow', 'yaml': 'pyyaml',
-                'pybullet_data': 'pybullet', 'skimage': 'scikit-image'}
+                'pybullet_data': 'pybullet', 'skimage': 'scikit-image', 'sklearn': 'scikit-learn',
+                'umap': 'umap-learn'}
 ROS_PACKAGES = {'rclpy', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'lifecycle_msgs',
                 'rcl_interfaces', 'rosgraph_msgs', 'sensor_msgs', 'std_msgs', 'std_srvs',
                 'trajectory_msgs', 'action_msgs', 'ament_index_python', 'launch', 'launch_ros',
