@@ -16,6 +16,7 @@ Files in the output folder:
     checkpoints/<step>/{model,ema,optimizer}.safetensors, state.json    newest two
     log.jsonl            one JSON object per report: losses, rates, scores
     tensorboard/         the same, and pictures
+    pictures/            the pictures, as <name>_<step>.png
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import yaml
@@ -512,7 +514,7 @@ class Reporter:
     """Progress bar with ETA, log.jsonl and TensorBoard of one run."""
 
     def __init__(self, out: Path, stage: str, first_step: int):
-        self.path = out / 'log.jsonl'
+        self.path, self.pictures = out / 'log.jsonl', out / 'pictures'
         self.stage = stage
         self._forget_after(first_step)
         self._log = open(self.path, 'a')
@@ -558,6 +560,8 @@ class Reporter:
 
     def image(self, name: str, picture: np.ndarray, step: int) -> None:
         """uint8 (H, W, 3)."""
+        self.pictures.mkdir(exist_ok=True)
+        cv2.imwrite(str(self.pictures / f'{name}_{step:06d}.png'), picture[..., ::-1])
         if self.board:
             self.board.add_image(name, picture, step, dataformats='HWC')
 

@@ -81,6 +81,8 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
     assert moved == {'transformer': True, 'connector': True, 'vae': False}
     assert vdm.controlnet.control_blocks[0].after_proj.weight.any()
     assert set(load_tensors(whole / train_dldm.CODES_FILE)[0]) == {'folder', 'frame_ids', 'indices'}
+    assert {path.name for path in (whole / 'pictures').glob('*_000006.png')} == {
+        'real_above_rebuilt_000006.png', 'real_above_imagined_000006.png'}
     record = json.loads((whole / 'provenance.json').read_text())
     assert record['stage'] == 'disentangle' and record['warmup']['stage'] == 'dldm'
     assert record['vdm']['stage'] == 'vdm'
