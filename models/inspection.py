@@ -490,11 +490,15 @@ def embed(codes: np.ndarray, seed: int = 0) -> np.ndarray:
     """UMAP of codes (n, D) -> float (n, 2), the same for the same seed."""
     import umap  # compiles for seconds: only where it is used
 
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        reducer = umap.UMAP(n_neighbors=min(30, len(codes) - 1), min_dist=0.1, n_jobs=1,
-                            random_state=seed, init='pca')
-        return reducer.fit_transform(codes)
+    threads = torch.get_num_threads()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            reducer = umap.UMAP(n_neighbors=min(30, len(codes) - 1), min_dist=0.1, n_jobs=1,
+                                random_state=seed, init='pca')
+            return reducer.fit_transform(codes)
+    finally:
+        torch.set_num_threads(threads)  # numba sets OpenMP's, which are torch's too
 
 
 def usage(indices: np.ndarray, codebook_size: int) -> dict:

@@ -343,3 +343,17 @@ def test_frames_without_state_are_named(tmp_path, runs, capsys):
     assert cli.main(['inspect', '--dldm', str(runs / 'a'), '--data', str(root), '--out',
                      str(tmp_path / 'o')]) == 1
     assert "episode_0000003.npz lacks 'robot_obs'" in capsys.readouterr().err
+
+
+def test_embedding_is_repeatable_and_leaves_torch_its_threads():
+    pytest.importorskip('umap')
+    codes = np.random.default_rng(0).normal(size=(60, 4))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        first, again = look.embed(codes, seed=3), look.embed(codes, seed=3)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert first.shape == (60, 2)
+    np.testing.assert_array_equal(first, again)
