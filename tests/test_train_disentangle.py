@@ -17,7 +17,8 @@ from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 from vw2_ros.models.train_disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
 from vw2_ros.models.train_planner import load_part  # noqa: E402
-from vw2_ros.models.training import checkpoints, config_path, ConfigError  # noqa: E402
+from vw2_ros.models.training import (checkpoints, config_path, ConfigError,  # noqa: E402
+                                     stage_configs, TrainConfig)
 from vw2_ros.models.video_diffusion import VDM, VDMConfig  # noqa: E402
 
 
@@ -50,6 +51,12 @@ def whole(runs, data):
     assert vw2(['train', 'dldm', '--stage', 'disentangle', '--config', 'tiny', '--data', str(data),
                 '--out', str(runs / 'dldm')]) == 0
     return runs / 'dldm'
+
+
+@pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
+def test_shipped_sections_are_valid(name):
+    parts = stage_configs(name, 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict)
+    assert parts['loss'] == DisentangleConfig() and parts['vdm'] == {}
 
 
 def tensors_of(folder, name):
