@@ -41,6 +41,7 @@ from .train_dldm import DumpConfig
 from .train_dldm import held_out_clips
 from .train_dldm import override
 from .train_dldm import prepare
+from .train_dldm import report_codes
 from .train_dldm import strips
 from .train_dldm import to_video
 from .train_dldm import write_codes
@@ -166,15 +167,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
         return {k: v for k, v in result.items() if v.ndim == 0}
 
     def on_report(reporter, step: int, scalars: dict) -> None:
-        if int(usage.counts.sum()):
-            reporter.report(step, {'code_usage': usage.usage(), 'perplexity': {
-                f'query_{n}': p for n, p in enumerate(usage.perplexity())}}, 'codes')
-            usage.warn_on_collapse()
-            usage.counts.zero_()
-        was = model.training
+        report_codes(reporter, step, usage)
         model.eval()
         low, imagined = imagine(model, watched.to(device))
-        model.train(was)
+        model.train()
         reporter.image('real_above_rebuilt', strips(watched, low), step)
         reporter.image('real_above_imagined', strips(watched, imagined), step)
 

@@ -42,6 +42,7 @@ from .training import fit
 from .training import FrameSource
 from .training import jitter_colour
 from .training import provenance
+from .training import Reporter
 from .training import stage_configs
 from .training import TrainConfig
 from .training import TrainingError
@@ -175,11 +176,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                 'perplexity': {f'query_{n}': p for n, p in enumerate(seen.perplexity())}}
 
     def on_report(reporter, step: int, scalars: dict) -> None:
-        if int(usage.counts.sum()):
-            reporter.report(step, {'code_usage': usage.usage(), 'perplexity': {
-                f'query_{n}': p for n, p in enumerate(usage.perplexity())}}, 'codes')
-            usage.warn_on_collapse()
-            usage.counts.zero_()
+        report_codes(reporter, step, usage)
         video = to_video(torch.from_numpy(held_out[:4] if len(held_out)
                                           else source.spread(4))).to(device)
         model.eval()
@@ -205,6 +202,15 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     save_json(out / 'provenance.json', record)
     write_codes(model, store, out / CODES_FILE, dump, clips)
     return record
+
+
+def report_codes(reporter: Reporter, step: int, usage: CodeUsage) -> None:
+    """Log the use of the codes since the last report, warn of a collapse, and begin to count anew."""
+    if int(usage.counts.sum()):
+        reporter.report(step, {'code_usage': usage.usage(), 'perplexity': {
+            f'query_{n}': p for n, p in enumerate(usage.perplexity())}}, 'codes')
+        usage.warn_on_collapse()
+        usage.counts.zero_()
 
 
 def override(train: TrainConfig, seed: int | None, max_minutes: float | None) -> TrainConfig:

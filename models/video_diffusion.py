@@ -81,7 +81,7 @@ class VDMConfig:
     through its video and its codes.
     vae_channels, vae_width, vae_blocks, vae_patch: latent channels, base width and residual blocks
     per level of the VAE (8x in space, 4x in time), and side of the pixel squares that it starts
-    from (2: as Wan 2.2's, with its shortcuts past every level; learns in a tenth of the time).
+    from (2: as Wan 2.2's, with its shortcuts past every level; learns much sooner).
     """
 
     height: int = 480

@@ -101,6 +101,13 @@ def check_renderer(name: str) -> str:
     return name
 
 
+def check_folders(option: str, folders: Iterable[pathlib.Path]) -> None:
+    """Refuse what an option names as folders and is none."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f'{option} {folder} is not a folder')
+
+
 def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
     from vw2_ros import paths
@@ -245,9 +252,7 @@ def build() -> 'typer.Typer':
             import importlib
 
             file = check_config(config)
-            for folder in data:
-                if not folder.is_dir():
-                    raise UsageError(f'--data {folder} is not a folder')
+            check_folders('--data', data)
             more = {'labels': labels} if name == 'head' else {}
             module, needed = f'train_{name}', {'init': (init, before)} if before else {}
             if name == 'dldm' and stage == 'disentangle':
@@ -285,9 +290,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
         file = check_config(config)
-        for folder in data:
-            if not folder.is_dir():
-                raise UsageError(f'--data {folder} is not a folder')
+        check_folders('--data', data)
         from vw2_ros.models import train_keysteps as module
 
         record = module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes,
@@ -423,9 +426,7 @@ def build() -> 'typer.Typer':
             folders[name] = check_policy(folder, learned=True)
         if not folders:
             raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
-        for folder in data:
-            if not folder.is_dir():
-                raise UsageError(f'--data {folder} is not a folder')
+        check_folders('--data', data)
         from vw2_ros import inspection
 
         result = inspection.run(folders, data, out, test_scene=test_scene.upper(), seed=seed,
@@ -501,9 +502,8 @@ def build() -> 'typer.Typer':
         """SSIM, PSNR, LPIPS and goals of imagined video against held-out video, per segment."""
         check_renderer(renderer)
         policy = check_policy(policy, learned=True)
-        for name, folder in (('--data', data), ('--key-steps', key_steps)):
-            if folder is not None and not folder.is_dir():
-                raise UsageError(f'{name} {folder} is not a folder')
+        check_folders('--data', [data])
+        check_folders('--key-steps', [key_steps] if key_steps else [])
         from vw2_ros import bench_imagination as module
 
         result = module.run(module.Options(
