@@ -13,6 +13,8 @@
 | rel_actions     | float32 (n, 7)         | [-1, 1]: x 0.02 m, x 0.05 rad, world; gripper -1 / +1|
 | frame_ids       | int64 (n,)             | number in the file name, per folder                  |
 | range_end       | int64 (n,)             | last row of the contiguous range that the row is in  |
+| landmarks       | float32 (n, 10, 2)     | what a simulator teaches sight; NaN in other data    |
+| scene_state     | float32 (n, 25)        | likewise                                             |
 
 A *row* counts the frames of all given folders one after another. Frames are one npz each, as
 CALVIN ships them, or shards (`<split>/shards/shard_*.npz`, PNG images; see the collector).
@@ -44,8 +46,10 @@ import numpy as np
 
 from .parallel import first_of_machine
 
-CACHE_VERSION = 1
-STATE_KEYS = {'rel_actions': 7, 'robot_obs': 15, 'scene_obs': 24}
+CACHE_VERSION = 2
+ROW_SHAPES = {'rel_actions': (7,), 'robot_obs': (15,), 'scene_obs': (24,), 'landmarks': (10, 2),
+              'scene_state': (25,)}
+TAUGHT = ('landmarks', 'scene_state')  # of our own simulator's data only
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
@@ -288,10 +292,13 @@ def _reading(path: Path):
 def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
     lead = () if rows is None else (rows,)
     state = {}
-    for key, width in STATE_KEYS.items():
+    for key, shape in ROW_SHAPES.items():
+        if key in TAUGHT and key not in archive.files:
+            state[key] = np.full((*lead, *shape), np.nan, np.float32)
+            continue
         value = np.asarray(_member(archive, key, path))
-        if value.shape != (*lead, width):
-            raise DataError(f'{path}: {key} must have shape {(*lead, width)}, got {value.shape}')
+        if value.shape != (*lead, *shape):
+            raise DataError(f'{path}: {key} must have shape {(*lead, *shape)}, got {value.shape}')
         if not np.isfinite(value).all():
             raise DataError(f'{path}: {key} holds NaN or infinity')
         state[key] = value.astype(np.float32)
@@ -299,7 +306,7 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
 
 
 def read_frame(path: Path, size: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One single-frame npz -> (rgb uint8 (size, size, 3), state rows of STATE_KEYS).
+    """One single-frame npz -> (rgb uint8 (size, size, 3), rows of ROW_SHAPES).
 
     Raises:
         DataError: missing or damaged; the message names the file.
@@ -390,7 +397,7 @@ class DecodedFolder:
         self.rgb = (np.memmap(self.image_file, np.uint8, 'r', shape=shape) if n
                     else np.zeros(shape, np.uint8))
         with _reading(self.state_file), np.load(self.state_file, allow_pickle=False) as archive:
-            self.state = {name: archive[name] for name in STATE_KEYS}
+            self.state = {name: archive[name] for name in ROW_SHAPES}
 
     def resized(self, size: int) -> DecodedFolder:
         """The same images at `size` pixels, made from these once."""
@@ -413,7 +420,7 @@ class DecodedFolder:
                 rgb.flush()
                 del rgb
             else:
-                state = {key: np.zeros((0, w), np.float32) for key, w in STATE_KEYS.items()}
+                state = {key: np.zeros((0, *s), np.float32) for key, s in ROW_SHAPES.items()}
             buffer = io.BytesIO()
             np.savez(buffer, **state)
             beside_state = beside.with_suffix('.state')
@@ -437,7 +444,7 @@ class DecodedFolder:
 
     def _decode(self, rgb: np.ndarray) -> dict[str, np.ndarray]:
         n, ids = len(rgb), self.folder.frame_ids
-        state = {key: np.zeros((n, width), np.float32) for key, width in STATE_KEYS.items()}
+        state = {key: np.zeros((n, *shape), np.float32) for key, shape in ROW_SHAPES.items()}
         found = np.zeros(n, bool)
 
         def take_shard(path: Path) -> int:
@@ -496,7 +503,7 @@ class ClipStore:
     """
 
     def __init__(self, folders: Sequence, decoded: Sequence, size: int):
-        self.size, self.folders, self._decoded = size, list(folders), list(decoded)
+        self.size, self.folders, self.decoded = size, list(folders), list(decoded)
         if not self.folders:
             raise DataError('no data folder was given')
         self._bounds = np.cumsum([0, *(len(folder) for folder in self.folders)])
@@ -530,20 +537,20 @@ class ClipStore:
             raise DataError(f'frames are stored at {self.size} px; cannot enlarge to {size}')
         other = copy.copy(self)
         other.size = size
-        other._decoded = [decoded.resized(size) for decoded in self._decoded]
+        other.decoded = [decoded.resized(size) for decoded in self.decoded]
         return other
 
     def rgb(self, rows: np.ndarray) -> np.ndarray:
         """uint8 (*rows.shape, size, size, 3)."""
         rows = np.asarray(rows)
-        if len(self._decoded) == 1:
-            return self._decoded[0].rgb[rows]
+        if len(self.decoded) == 1:
+            return self.decoded[0].rgb[rows]
         flat = rows.reshape(-1)  # (n,)
         out = np.empty((len(flat), self.size, self.size, 3), np.uint8)
         which = self.folder_of(flat)
         for i in np.unique(which):
             here = which == i
-            out[here] = self._decoded[i].rgb[flat[here] - self._bounds[i]]
+            out[here] = self.decoded[i].rgb[flat[here] - self._bounds[i]]
         return out.reshape(*rows.shape, self.size, self.size, 3)
 
     def clip_starts(self, frames: int, stride: int = 1) -> np.ndarray:
@@ -561,6 +568,10 @@ class ClipStore:
     def folder_of(self, rows: np.ndarray) -> np.ndarray:
         """int64 index of the folder that each row belongs to."""
         return np.searchsorted(self._bounds, rows, side='right') - 1
+
+    def first_row(self, folder: int) -> int:
+        """The first row of the folder-th folder."""
+        return int(self._bounds[folder])
 
     def rows_of(self, folder: int, frame_ids: np.ndarray) -> np.ndarray:
         """Rows of frame ids of the folder-th folder."""
@@ -582,8 +593,8 @@ class FrameStore(ClipStore):
     def __init__(self, roots: Iterable[Path | str], split: str = 'training', size: int = 96):
         folders = [CalvinFolder(split_folder(root, split)) for root in roots]
         super().__init__(folders, [DecodedFolder(folder, size) for folder in folders], size)
-        for key in STATE_KEYS:
-            setattr(self, key, np.concatenate([d.state[key] for d in self._decoded]))
+        for key in ROW_SHAPES:
+            setattr(self, key, np.concatenate([d.state[key] for d in self.decoded]))
 
 
 # ---------------------------------------------------------------------- labelled demonstrations

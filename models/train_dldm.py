@@ -324,16 +324,25 @@ def encode_clips(model: DLDM, store: ClipStore, starts: np.ndarray, batch: int,
 
 
 def write_codes(model: DLDM, store: ClipStore, path: Path, dump: DumpConfig,
-                clips: ClipConfig = ClipConfig()) -> None:
-    """Encode the store's clips and write them to `path` (see the head of this file)."""
+                clips: ClipConfig = ClipConfig(),
+                known: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    """Encode the store's clips and write them to `path` (see the head of this file).
+
+    Args:
+        known: rows and indices, as of `read_codes`; folders that they cover are not encoded.
+    """
     model.eval()
     span = clips.within(model.config.clip_frames)[-1]
-    starts = store.clip_starts(span + 1, dump.stride)
-    indices = encode_clips(model, store, starts, dump.batch, clips)
-    folder = store.folder_of(starts)
+    rows = store.clip_starts(span + 1, dump.stride)
+    if known is not None:
+        rows = rows[~np.isin(store.folder_of(rows), store.folder_of(known[0]))]
+    indices = encode_clips(model, store, rows, dump.batch, clips)
+    if known is not None:
+        rows = np.concatenate([known[0], rows])
+        indices = torch.cat([torch.from_numpy(known[1]).to(indices.dtype), indices])
     hashes = [f.content_hash for f in store.folders]
-    save_tensors(path, {'folder': torch.from_numpy(folder), 'indices': indices,
-                        'frame_ids': torch.from_numpy(store.frame_ids[starts])},
+    save_tensors(path, {'folder': torch.from_numpy(store.folder_of(rows)), 'indices': indices,
+                        'frame_ids': torch.from_numpy(store.frame_ids[rows])},
                  metadata={'folders': json.dumps(hashes), 'stride': str(dump.stride)},
                  limit=MAX_STATE_BYTES)
 

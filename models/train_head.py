@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Stage 3 of training: planner, sight and action head together, on frames with actions.
+"""Stage 3 of training: planner and action head together, on frames with actions.
 
     vw2 train head --config cpu --data DIR --init runs/planner --out runs/head
 
 VideoWorld 2, appendix A, "Latent pre-training on CALVIN": fine-tuning with ground-truth actions
 through an MLP on the hidden states that predict the codes. The cross-entropy of the codes stays
-on, weighted, where a frame's codes are known.
+on, weighted, where a frame's codes are known. Keypoints that the planner's run froze stay so.
 
 Differs: the planner sees its own greedy codes while it is fine-tuned, as it does when it plans;
 with the data's codes it would meet other hidden states when it acts. `own_codes` is the switch.
-Where `points` or `state` is above 0, a probe that knows the simulator's state trains sight beside
-(`probe.py`); it is thrown away: the policy never gets a state.
 
 Output, beside what `fit` writes: `policy/`, a model folder for `Policy.load`.
 """
@@ -30,6 +28,7 @@ import yaml
 
 from .action_head import ActionHead
 from .action_head import ActionHeadConfig
+from .augment import AugmentConfig
 from .checkpoint import CheckpointError
 from .checkpoint import load_json
 from .checkpoint import save_checkpoint
@@ -42,14 +41,10 @@ from .parallel import common_count
 from .parallel import leads
 from .planner import Planner
 from .planner import PlannerConfig
-from .probe import point_targets
-from .probe import Probe
-from .probe import state_targets
 from .text import Tokenizer
 from .train_dldm import ClipConfig
 from .train_dldm import override
 from .train_dldm import prepare
-from .train_planner import AugmentConfig
 from .train_planner import CodedFrames
 from .train_planner import clips_of
 from .train_planner import codes_for
@@ -58,9 +53,8 @@ from .train_planner import phrases_of
 from .train_planner import Phrasebook
 from .train_planner import planner_config
 from .train_planner import previous
-from .train_sight import find_all
-from .train_sight import learn
-from .train_sight import SightConfig
+from .train_sight import load_sight
+from .train_sight import Shown
 from .training import ConfigError
 from .training import fit
 from .training import FrameSource
@@ -68,7 +62,6 @@ from .training import from_dict
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
-from .vision import Keypoints
 from .vision import VisionConfig
 
 FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
@@ -79,21 +72,17 @@ class LossConfig:
     """What is minimised: the head's loss + codes * cross-entropy of the codes.
 
     own_codes: share of the steps at which the planner reads its own greedy codes instead of the
-    data's. std_floor: smallest standard deviation by which an action's error is divided. points,
-    state: weights of the probe's two errors, while training; they need a simulator's data of one
-    scene, or of scenes with one order of blocks.
+    data's. std_floor: smallest standard deviation by which an action's error is divided.
     """
 
     codes: float = 0.05
     own_codes: float = 1.0
     std_floor: float = 0.1
-    points: float = 0.0
-    state: float = 0.0
 
     def __post_init__(self):
-        if min(self.codes, self.points, self.state) < 0 or not self.std_floor > 0:
-            raise ConfigError('codes, points and state must be >= 0, std_floor > 0. Got '
-                              f'{self.codes}, {self.points}, {self.state}, {self.std_floor}')
+        if self.codes < 0 or not self.std_floor > 0:
+            raise ConfigError('codes must be >= 0, std_floor > 0. Got '
+                              f'{self.codes}, {self.std_floor}')
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
 
@@ -101,11 +90,9 @@ class LossConfig:
 class Pilot(nn.Module):
     """Planner and action head as one model, so that one optimiser and one checkpoint hold both."""
 
-    def __init__(self, planner: Planner, head: ActionHead, state_size: int = 0):
+    def __init__(self, planner: Planner, head: ActionHead):
         super().__init__()
         self.planner, self.head = planner, head
-        self.probe = (Probe(planner.vision, state_size, planner.config.width) if state_size
-                      else None)
 
     def loss(self, batch: dict, config: LossConfig, own_codes: bool = True) -> dict:
         """Loss of one batch.
@@ -118,14 +105,9 @@ class Pilot(nn.Module):
         Returns:
             loss and the head's scalars; cross_entropy and accuracy of the codes.
         """
-        seen = (Keypoints(batch['place'], batch['local']) if 'place' in batch
-                else batch['rgb'].permute(0, 3, 1, 2))
-        out = self.planner(seen, batch['tokens'], None if own_codes else batch['codes'])
+        out = self.planner(Shown.of(batch), batch['tokens'],
+                           None if own_codes else batch['codes'])
         result = self.head.loss(out.hidden, batch['actions'], batch['valid'])
-        if self.probe is not None and 'rgb' in batch:
-            state, points = self.probe(batch['state'], batch['points'])
-            result['loss'] = result['loss'] + config.state * state + config.points * points
-            result |= {'state': state.detach(), 'points': points.detach()}
         if config.codes:
             # (B, K-1, N): -1 where a step has no code. No branch on the data: it would make a GPU
             # wait.
@@ -166,7 +148,7 @@ class LabelledFrames:
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
          resume: bool = False, seed: int | None = None, max_minutes: float | None = None,
-         labels: float = 1.0) -> dict:
+         labels: float = 1.0, sight: Path | None = None) -> dict:
     """Fine-tune with actions and export the policy.
 
     Args:
@@ -176,6 +158,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
             plain transformer).
         resume: go on with the run that is in `out`. seed, max_minutes: instead of the config's.
         labels: fraction of the labelled windows to use, in (0, 1].
+        sight: run folder of the keypoint encoder, where there is no planner's run.
     Returns:
         provenance, with the scores; {} of all processes but the first.
     Raises:
@@ -183,12 +166,12 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         interrupted, saved.
     """
     parts = stage_configs(config, 'head', model=dict, train=TrainConfig, loss=LossConfig,
-                          augment=AugmentConfig, sight=SightConfig)
+                          augment=AugmentConfig)
     train, augment = override(parts['train'], seed, max_minutes), parts['augment']
     device = prepare(train)
-    out, sight = Path(out), parts['sight']
+    out = Path(out)
     planner, tokenizer, dldm, frames = (_from_planner_run(Path(init)) if init
-                                        else _from_scratch(config, data, train.seed))
+                                        else _from_scratch(config, data, train.seed, sight))
     store = FrameStore(data, 'training', planner.config.vision.image_size)
     c = planner.config
     demos = Demonstrations(store, c.steps * frames, labels, train.seed)
@@ -201,58 +184,24 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     arm = store.rel_actions[demos.sample_row, :6]
     head.set_normalization(torch.from_numpy(arm.mean(0)), torch.from_numpy(
         np.maximum(arm.std(0), parts['loss'].std_floor)))
-    taught = parts['loss'].points > 0 or parts['loss'].state > 0
-    state = state_targets(store) if taught else np.zeros((len(store), 0), np.float32)
-    points = point_targets(store) if taught else np.zeros((len(store), 0, 2), np.float32)
-    model = Pilot(planner, head, state.shape[1]).to(device)
-    source = FrameSource(store, device, train.preload)
+    model = Pilot(planner, head).to(device)
+    shown = Shown(planner.vision, FrameSource(store, device, train.preload), augment)
     book = Phrasebook(demos.phrases, tokenizer)
-
-    def shown(rng: np.random.Generator, rows: np.ndarray) -> dict:
-        """Pictures of these rows, and what the probe knows of them."""
-        changes = augment.draw(rng, len(rows))
-        return {**source.part(rows), **changes, 'state': torch.from_numpy(state[rows]),
-                'points': torch.from_numpy(points[rows]) + _moved(changes, store.size)}
-
-    def found(rng: np.random.Generator, rows: np.ndarray) -> dict:
-        """Keypoints of these rows, instead of the pictures."""
-        place, local = (x[torch.from_numpy(rows)] for x in keypoints)
-        return {'place': place + _moved(augment.draw(rng, len(rows)), store.size), 'local': local}
 
     def make_batch(step: int) -> dict:
         rng = np.random.default_rng([train.seed, step])
         samples = demos.draw(rng, train.batch)
-        rows = demos.sample_row[samples]
-        return {**labelled.part(samples), **(shown if keypoints is None else found)(rng, rows),
+        return {**labelled.part(samples), **shown.part(rng, demos.sample_row[samples]),
                 'own': coded is None or rng.random() < parts['loss'].own_codes,
                 'tokens': torch.from_numpy(book.draw(demos.task(samples), rng, augment))}
-
-    def any_frames(step: int) -> dict:
-        rng = np.random.default_rng([train.seed, 1, step])
-        return shown(rng, rng.integers(len(store), size=train.batch))
-
-    def finish(batch: dict) -> dict:
-        return batch if 'place' in batch else {
-            **batch, 'rgb': augment.apply(source.images(batch), batch)}
 
     def loss(batch: dict, progress: float) -> dict:
         return model.loss(batch, parts['loss'], batch['own'])
 
     identity = {'data': store.content_hash, 'planner': dataclasses.asdict(c),
                 'head': dataclasses.asdict(head.config), 'labels': labels, 'seed': train.seed,
-                'batch': train.batch, 'sight': dataclasses.asdict(sight)}
-    scores = {}
-    if sight.steps:
-        if model.probe is None:
-            raise ConfigError('head.sight needs loss.points or loss.state above 0. Got 0')
-        scores = learn(planner.vision, model.probe, (parts['loss'].state, parts['loss'].points),
-                       sight, train, out / 'sight', resume=resume, identity=identity,
-                       make_batch=any_frames, finish=finish)
-    keypoints = None
-    if sight.frozen:
-        planner.vision.locate.requires_grad_(False)
-        keypoints = find_all(planner.vision, store)
-    ended = fit('head', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
+                'batch': train.batch}
+    ended = fit('head', model, train, out, make_batch=make_batch, loss=loss, finish=shown.finish,
                 resume=resume, identity=identity,
                 validate=_validation(model, data, demos.tasks, book))
     if not leads():
@@ -262,19 +211,14 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
         scores=ended.last, renderer=renderer_of(store), frames=len(store),
         labelled_frames=len(demos), tasks=demos.tasks, train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(parts['loss']), sight={**dataclasses.asdict(sight), **scores},
-        augment=dataclasses.asdict(augment), planner=previous(Path(init)) if init else {})
+        loss=dataclasses.asdict(parts['loss']), augment=dataclasses.asdict(augment),
+        planner=previous(Path(init)) if init else {}, sight=previous(sight) if sight else {})
     size = sum(p.numel() for p in planner.parameters())
     record['parameters'] = size + sum(p.numel() for p in head.parameters())
     record['policy_sha256'] = save_checkpoint(
         out / 'policy', planner=model.planner.cpu(), head=model.head.cpu(), tokenizer=tokenizer,
         dldm=dldm, provenance=record, dtype='float32' if size < FLOAT32_LIMIT else 'float16')
     return record
-
-
-def _moved(changes: dict, side: int) -> torch.Tensor:
-    """How far a picture's points move with it, (B, 1, 2): (y, x) [px] -> (x, y) in half sides."""
-    return changes['shift'].flip(-1)[:, None].float() * (2 / side)
 
 
 def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
@@ -289,9 +233,9 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
     return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
 
 
-def _from_scratch(config: Path | str, data: Sequence[Path], seed: int
+def _from_scratch(config: Path | str, data: Sequence[Path], seed: int, sight: Path | None
                   ) -> tuple[Planner, Tokenizer, None, int]:
-    """As `_from_planner_run`, untrained, of the sizes that the config's sections give."""
+    """As `_from_planner_run`, of the sizes that the config's sections give; only sight is trained."""
     parts = stage_configs(config, 'planner', model=dict, vision=VisionConfig, train=TrainConfig,
                           augment=AugmentConfig, tokenizer=dict)
     shape = stage_configs(config, 'dldm', model=DLDMConfig, train=dict, clips=ClipConfig, dump=dict)
@@ -299,8 +243,11 @@ def _from_scratch(config: Path | str, data: Sequence[Path], seed: int
     words = (p for many in phrases_of(store).values() for p in many)
     tokenizer = Tokenizer.build(words, **parts['tokenizer'])
     torch.manual_seed(seed)
-    return Planner(planner_config(parts['model'], parts['vision'], tokenizer, shape['model'])
-                   ), tokenizer, None, shape['clips'].frames_per_step(shape['model'])
+    vision = dataclasses.replace(parts['vision'], frozen=sight is not None)
+    planner = Planner(planner_config(parts['model'], vision, tokenizer, shape['model']))
+    if sight is not None:
+        load_sight(planner.vision, sight)
+    return planner, tokenizer, None, shape['clips'].frames_per_step(shape['model'])
 
 
 def _head_config(values: dict, planner: PlannerConfig, frames: int) -> ActionHeadConfig:

@@ -2,12 +2,15 @@
 # Copyright 2026 vw2_ros maintainers
 """Stage 2 of training: the planner learns to continue video as latent codes, without actions.
 
-    vw2 train planner --config cpu --data DIR --init runs/dldm --out runs/planner
+    vw2 train planner --config cpu --data DIR --init runs/dldm --sight runs/sight --out runs/planner
 
 VideoWorld 2, appendix A, "Latent pre-training on CALVIN": instruction + first image -> codes,
 cross-entropy, AdamW as in table A.1. Frames without an instruction, and a share of those with one,
-take an empty instruction. Output, beside what `fit` writes: planner.safetensors, config.json,
-tokenizer.json, provenance.json, and dldm.safetensors from --init.
+take an empty instruction. With --sight the keypoints come from `train_sight.py` and stay as they
+are; without, sight learns here, from the codes alone.
+
+Output, beside what `fit` writes: planner.safetensors, config.json, tokenizer.json,
+provenance.json, and dldm.safetensors from --init.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import shutil
 import numpy as np
 import torch
 
+from .augment import AugmentConfig
 from .checkpoint import CheckpointError
 from .checkpoint import config_from_dict
 from .checkpoint import config_to_dict
@@ -45,61 +49,19 @@ from .train_dldm import override
 from .train_dldm import prepare
 from .train_dldm import read_codes
 from .train_dldm import write_codes
-from .training import ConfigError
+from .train_sight import load_sight
+from .train_sight import Shown
 from .training import fit
 from .training import FrameSource
 from .training import from_dict
-from .training import jitter_colour
 from .training import provenance
-from .training import shift_images
 from .training import stage_configs
 from .training import TrainConfig
 from .training import TrainingError
 from .vision import VisionConfig
 
 
-SPARSE = 12  # frames between the clips of data that the dLDM was not trained on
-
-
-@dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-    """Random changes of what the planner is shown.
-
-    shift: largest move of the picture [px]. contrast, brightness: largest relative change.
-    forget, drop_ngrams, drop_word: see Tokenizer.augment. null_instruction: share of the labelled
-    frames that get an empty instruction.
-    """
-
-    shift: int = 3
-    contrast: float = 0.1
-    brightness: float = 0.1
-    forget: float = 0.1
-    drop_ngrams: float = 0.1
-    drop_word: float = 0.05
-    null_instruction: float = 0.1
-
-    def __post_init__(self):
-        if self.shift < 0:
-            raise ConfigError(f'shift must be >= 0. Got {self.shift}')
-        for name in ('contrast', 'brightness', 'forget', 'drop_ngrams', 'drop_word',
-                     'null_instruction'):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
-
-    def draw(self, rng: np.random.Generator, n: int) -> dict[str, torch.Tensor]:
-        """What `apply` needs for n pictures."""
-        shift = rng.integers(-self.shift, self.shift + 1, (n, 2))
-        gain = rng.uniform(-1, 1, (n, 2)) * [self.contrast, self.brightness] + [1.0, 0.0]
-        return {'shift': torch.from_numpy(shift), 'gain': torch.from_numpy(
-            gain.astype(np.float32))}
-
-    def apply(self, rgb: torch.Tensor, batch: dict) -> torch.Tensor:
-        """uint8 (B, S, S, 3) -> changed as drawn."""
-        if self.shift:
-            rgb = shift_images(rgb, batch['shift'])
-        if self.contrast or self.brightness:
-            rgb = jitter_colour(rgb, batch['gain'])
-        return rgb
+SPARSE = 12  # frames between clips, where no file of codes says how many
 
 
 class Phrasebook:
@@ -168,19 +130,20 @@ def phrases_of(store: FrameStore) -> dict[str, list[str]]:
 
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
-         resume: bool = False, seed: int | None = None,
-         max_minutes: float | None = None) -> dict:
+         resume: bool = False, seed: int | None = None, max_minutes: float | None = None,
+         sight: Path | None = None) -> dict:
     """Pre-train the planner on the codes of the training split.
 
     Args:
         config: YAML file or a name in config/train/.
         data: data folders, as for the dLDM. out: run folder. resume: go on with the run in it.
         init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
-        seed, max_minutes: instead of the config's.
+        seed, max_minutes: instead of the config's. sight: run folder of the keypoint encoder.
     Returns:
         provenance, with the last losses; {} of all processes but the first.
     Raises:
-        ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
+        CheckpointError, ConfigError, DataError, TrainingError: see there. SystemExit(130):
+        interrupted, saved.
     """
     parts = stage_configs(config, 'planner', model=dict, vision=VisionConfig, train=TrainConfig,
                           augment=AugmentConfig, tokenizer=dict)
@@ -198,32 +161,32 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     clips = clips_of(init)
     frames = clips.frames_per_step(dldm.config)
     coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases), frames)
-    model_config = planner_config(parts['model'], parts['vision'], tokenizer, dldm.config)
+    vision = dataclasses.replace(parts['vision'], frozen=sight is not None)
+    model_config = planner_config(parts['model'], vision, tokenizer, dldm.config)
     torch.manual_seed(train.seed)
-    model = Planner(model_config).to(device)
-    source = FrameSource(store, device, train.preload)
+    model = Planner(model_config)
+    if sight is not None:
+        load_sight(model.vision, sight)
+    model.to(device)
+    shown = Shown(model.vision, FrameSource(store, device, train.preload), augment)
     book = Phrasebook(phrases, tokenizer)
 
     def make_batch(step: int) -> dict:
         rng = np.random.default_rng([train.seed, step])
         pick = rng.integers(len(coded), size=train.batch)
-        return {**source.part(coded.rows[pick]), **augment.draw(rng, train.batch),
+        return {**shown.part(rng, coded.rows[pick]),
                 'tokens': torch.from_numpy(book.draw(coded.task[pick], rng, augment)),
                 'codes': torch.from_numpy(coded.indices[pick]),
                 'valid': torch.from_numpy(coded.valid[pick])}
 
-    def finish(batch: dict) -> dict:
-        return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
-
     def loss(batch: dict, progress: float) -> dict:
-        result = model.loss(batch['rgb'].permute(0, 3, 1, 2), batch['tokens'], batch['codes'],
-                            batch['valid'])
+        result = model.loss(shown.of(batch), batch['tokens'], batch['codes'], batch['valid'])
         return {'loss': result['loss'], 'accuracy': result['accuracy']}
 
     validate = _validation(model, data, parts['vision'].image_size, dldm, init, out, phrases, book)
     identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
                 'seed': train.seed, 'batch': train.batch, 'words': len(tokenizer.words)}
-    ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
+    ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=shown.finish,
                 resume=resume, identity=identity, validate=validate)
     if not leads():
         return {}
@@ -231,7 +194,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                         steps=ended.steps, seconds=round(ended.seconds, 1),
                         wait_share=round(ended.wait_share, 4), scores=ended.last,
                         train=dataclasses.asdict(train), augment=dataclasses.asdict(augment),
-                        dldm=previous(init))
+                        dldm=previous(init), sight=previous(sight) if sight else {})
     save_tensors(out / 'planner.safetensors', model.state_dict())
     save_json(out / 'config.json', {'planner': config_to_dict(model_config),
                                     'dldm': config_to_dict(dldm.config),
@@ -290,18 +253,25 @@ def clips_of(folder: Path) -> ClipConfig:
 
 def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
               name: str = CODES_FILE) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the store's frames: from `init`, or encoded now and kept in `out`."""
+    """Codes of the store's frames: from `init`; what it lacks is encoded and kept in `out`."""
     with first_of_machine():
-        for folder in (init, out):
-            if (folder / name).is_file():
-                try:
-                    return read_codes(folder / name, store)
-                except TrainingError as error:
-                    if 'other data' not in str(error):
-                        raise
+        known, stride = None, SPARSE
+        for path in (init / name, out / name):
+            if not path.is_file():
+                continue
+            stride = int(load_tensors(path, limit=MAX_STATE_BYTES)[1].get('stride', stride))
+            try:
+                codes = read_codes(path, store)
+            except TrainingError as error:
+                if 'other data' not in str(error):
+                    raise
+                continue
+            if len(np.unique(store.folder_of(codes[0]))) == len(store.folders):
+                return codes
+            known = codes
         out.mkdir(parents=True, exist_ok=True)
         write_codes(dldm, store.resized(dldm.config.image_size), out / name,
-                    DumpConfig(stride=SPARSE), clips_of(init))
+                    DumpConfig(stride=stride), clips_of(init), known)
         return read_codes(out / name, store)
 
 

@@ -24,6 +24,7 @@ class VisionConfig:
     image_size: side of the square rgb image [px], a multiple of 4.
     stem: channels at half the image's size. channels: channels at a quarter.
     keypoints: spatial softmax maps. per_token: keypoints that share one image token.
+    frozen: places and features of the keypoints do not learn (they were trained before).
     """
 
     image_size: int = 96
@@ -31,6 +32,7 @@ class VisionConfig:
     channels: int = 32
     keypoints: int = 32
     per_token: int = 1
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 4:
@@ -112,7 +114,7 @@ class KeypointEncoder(nn.Module):
     def __init__(self, config: VisionConfig, width: int) -> None:
         super().__init__()
         self.config = c = config
-        self.locate = KeypointFinder(c)
+        self.locate = KeypointFinder(c).requires_grad_(not c.frozen)
         # Sines of (x, y) let one linear layer tell places a few millimetres apart.
         self.register_buffer('bands', torch.pi * 2.0 ** torch.arange(4), persistent=False)
         # Each keypoint has its own projection: (keypoints, features, width).

@@ -31,6 +31,7 @@ from .appearance import Appearance
 from .cameras import RENDERER, STATIC, STATIC_VIEW
 from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
 from .expert import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
+from .landmarks import landmarks, scene_state
 from .long_horizon import initial_states, scene_obs_for
 from .play_table import PlayTable
 from .scenes import SCENES, random_scene_obs
@@ -179,6 +180,12 @@ def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
     return images
 
 
+def _taught(table: PlayTable, robot_obs: np.ndarray, scene_obs: np.ndarray) -> dict[str, np.ndarray]:
+    fov_deg = STATIC.fov_deg * table.appearance.jitter.fov_scale
+    return {'landmarks': landmarks(table.scene, table.view(), fov_deg, robot_obs, scene_obs),
+            'scene_state': scene_state(table.scene, robot_obs, scene_obs)}
+
+
 def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                  rng: np.random.Generator, astray: Astray | None) -> bool:
     """One task from the present state; annotated if it was solved. Returns whether it was."""
@@ -202,7 +209,9 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
             if expert.done:  # bumped into success
                 solved = True
         action = expert.act()
-        writer.add(action, table.robot_obs(), table.scene_obs(), _images(table, plan))
+        robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
+        writer.add(action, robot_obs, scene_obs, _images(table, plan),
+                   _taught(table, robot_obs, scene_obs))
         table.step(action)
         if not solved and expert.done:
             solved = True
@@ -341,9 +350,6 @@ def config_of(plan: Plan) -> dict:
         config['cameras'] = {'static': {
             'fov': STATIC.fov_deg, 'look_from': list(STATIC_VIEW.eye),
             'look_at': list(STATIC_VIEW.target), 'up_vector': list(STATIC_VIEW.up)}}
-    if len(plan.scenes) == 1:
-        config['handles'] = {name: {'at': at.tolist(), 'along': along.tolist()}
-                             for name, (at, along) in SCENES[plan.scenes].handles.items()}
     return config
 
 

@@ -24,6 +24,8 @@ what. Every file is written beside its name and renamed.
 | rgb_gripper    | uint8 (84, 84, 3)         | gripper camera (full format only)                    |
 | depth_static   | float32 (H, W)            | metres (full format, on request)                     |
 | depth_gripper  | float32 (84, 84)          | metres (full format, on request)                     |
+| landmarks      | float32 (10, 2)           | what sight is taught, see `landmarks.py`             |
+| scene_state    | float32 (25,)             | likewise                                             |
 
 A shard holds the same rows stacked (n, ...), with `rgb_static` as the PNG files of all frames one
 after another (uint8), `offsets` int64 (n + 1) where each begins, `frame_ids` int64 (n,),
@@ -136,9 +138,12 @@ class SessionWriter:
         """Id that the next added frame gets."""
         return self.session * FRAME_STRIDE + len(self._rows)
 
-    def add(self, rel_action, robot_obs, scene_obs, images: dict[str, np.ndarray]) -> int:
+    def add(self, rel_action, robot_obs, scene_obs, images: dict[str, np.ndarray],
+            more: dict[str, np.ndarray] | None = None) -> int:
         """Add one frame: what was seen, and the action commanded then. Returns the frame's id.
 
+        Args:
+            more: further arrays of the frame; every frame of a session has the same ones.
         Raises:
             ValueError: the session is full, or a value has the wrong size.
         """
@@ -149,6 +154,7 @@ class SessionWriter:
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
                 raise ValueError(f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}')
+        row.update(more or {})
         frame_id = self.next_frame_id
         if self.shard:
             self._pngs.append(encode_png(images['rgb_static']))
@@ -219,7 +225,7 @@ class SessionWriter:
 
     def _write_shard(self, first: int) -> None:
         n = len(self._rows)
-        stacked = {key: np.stack([row[key] for row in self._rows]) for key in ROW_KEYS}
+        stacked = {key: np.stack([row[key] for row in self._rows]) for key in self._rows[0]}
         lengths = [len(png) for png in self._pngs]
         arrays = {
             'frame_ids': np.arange(first, first + n, dtype=np.int64),

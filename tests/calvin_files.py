@@ -27,23 +27,27 @@ def _episode(rng, task, frames, size):
         x, y = np.clip(place, 6, size - 7).astype(int)
         rgb[y - 5:y + 6, x - 5:x + 6] = (220, 40, 30)
         action = np.array([*move, 0, 0, 0, 0, -1.0 if move[0] < 0 else 1.0])
-        yield rgb, action
+        yield rgb, action, 2 * np.array([x, y]) / size - 1
         place = place + move * size / 96
 
 
 def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0, first_id=0,
-                words=True):
-    """Write one split folder; returns the images (n, size, size, 3) and actions (n, 7)."""
+                words=True, landmarks=False):
+    """Write one split folder; returns the images (n, size, size, 3) and actions (n, 7).
+
+    With `landmarks`, all of them are where the square is.
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
-    images, actions, ranges, spans, tasks, phrases = [], [], [], [], [], []
+    images, actions, places, ranges, spans, tasks, phrases = [], [], [], [], [], [], []
     names = sorted(PHRASES)
     for k in range(episodes):
         task = names[k % len(names)]
         first = first_id + len(images)
-        for rgb, action in _episode(rng, task, frames, size):
+        for rgb, action, place in _episode(rng, task, frames, size):
             images.append(rgb)
             actions.append(action)
+            places.append(place)
         last = first_id + len(images) - 1
         ranges.append((first, last))
         spans.append((first, last - 5))  # the last frames belong to no task
@@ -54,6 +58,10 @@ def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0,
     ids = np.arange(first_id, first_id + n)
     rows = {'actions': actions, 'rel_actions': actions, 'robot_obs': rng.normal(size=(n, 15)),
             'scene_obs': rng.normal(size=(n, 24))}
+    if landmarks:
+        where = np.array(places, np.float32)
+        rows |= {'landmarks': np.repeat(where[:, None], 10, axis=1),
+                 'scene_state': np.pad(where, ((0, 0), (0, 23)))}
     if shards:
         pngs = [cv2.imencode('.png', rgb[..., ::-1])[1].tobytes() for rgb in images]
         (folder / 'shards').mkdir()
@@ -78,15 +86,11 @@ def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0,
     return images, actions
 
 
-def write_config(split, config=None):
-    """`.hydra/merged_config.yaml`: how CALVIN's static camera stands, and handles."""
+def write_config(split, config):
+    """`.hydra/merged_config.yaml`."""
     hydra = split / '.hydra'
     hydra.mkdir(parents=True, exist_ok=True)
-    (hydra / 'merged_config.yaml').write_text(yaml.safe_dump(config or {'cameras': {'static': {
-        'fov': 10.0, 'look_from': [2.871459, -2.166602, 2.55516],
-        'look_at': [-0.026242, -0.030233, 0.392], 'up_vector': [0.40414, 0.226298, 0.886262]}},
-        'handles': {name: {'at': [0.1, 0.0, 0.5], 'along': [0.0, -1.0, 0.0]}
-                    for name in ('slider', 'drawer', 'switch')}}))
+    (hydra / 'merged_config.yaml').write_text(yaml.safe_dump(config))
 
 
 def write_data(root, **options):

@@ -177,7 +177,7 @@ def test_frames_are_read_by_many_threads_at_once(tmp_path):
     finally:
         sys.setswitchinterval(interval)
     assert all(np.array_equal(r, rgb) for r, _ in read)
-    assert all(np.array_equal(s[key], state[key]) for _, s in read for key in state)
+    assert all(np.array_equal(s[key], state[key], equal_nan=True) for _, s in read for key in state)
 
 
 def test_missing_and_corrupt_shards_are_named(tmp_path):

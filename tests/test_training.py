@@ -43,10 +43,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp('demonstrations') / 'data'
-    calvin_files.write_data(root, shards=True, episodes=6, frames=40)
-    for split in ('training', 'validation'):
-        calvin_files.write_config(root / split)
-    return root
+    return calvin_files.write_data(root, shards=True, episodes=6, frames=40)
 
 
 @pytest.fixture(scope='module')
@@ -205,7 +202,7 @@ def test_images_move_by_whole_pixels():
 
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_shipped_configs_are_valid(name):
-    for stage in ('dldm', 'planner', 'head'):
+    for stage in ('dldm', 'sight', 'planner', 'head'):
         section = load_config(name, stage)
         from_dict(TrainConfig, section['train'], stage)
         from_dict(train_dldm.DLDMConfig, load_config(name, 'dldm')['model'])
@@ -279,6 +276,22 @@ def test_planner_encodes_data_that_the_dldm_did_not_see(runs, tmp_path):
     assert (tmp_path / 'planner' / 'codes.safetensors').is_file()
 
 
+def test_planner_encodes_what_its_dldm_did_not_see(runs, data, tmp_path):
+    calvin_files.write_split(tmp_path / 'new' / 'training', seed=99, shards=True)
+    both = [data, tmp_path / 'new']
+    train_planner.main('tiny', both, tmp_path / 'planner', init=runs / 'dldm')
+    store = FrameStore(both)
+    rows, indices = train_dldm.read_codes(tmp_path / 'planner' / 'codes.safetensors', store)
+    known, _ = train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([data]))
+    assert np.array_equal(rows[:len(known)], known)
+    new = rows[len(known):]
+    assert set(store.folder_of(new)) == {1} and len(new) == 3 * 6  # every fourth frame, as there
+    dldm = train_planner.load_part(train_dldm.DLDM, train_dldm.DLDMConfig, runs / 'dldm', 'dldm')
+    clip = torch.from_numpy(store.resized(32).rgb(new[7] + np.arange(17))[None])
+    np.testing.assert_array_equal(dldm.tokenize(train_dldm.to_video(clip))[0],
+                                  indices[len(known) + 7])
+
+
 def test_codes_past_the_end_of_a_task_do_not_count(data):
     store = FrameStore([data])
     rows = np.array([0, 20, 24, 39])  # the task's last frame is 34
@@ -286,24 +299,6 @@ def test_codes_past_the_end_of_a_task_do_not_count(data):
                                       sorted(calvin_files.PHRASES))
     assert coded.valid.sum(1).tolist() == [4, 3, 2, 4]
     assert coded.task.tolist() == [0, 0, 0, -1]
-
-
-def test_sight_is_trained_first_and_stays(runs, data, tmp_path):
-    content = yaml.safe_load(config_path('tiny').read_text())
-    content['head']['loss'] = {'points': 5.0, 'state': 0.5}
-    content['head']['sight'] = {'steps': 20, 'frozen': True}
-    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
-    out = tmp_path / 'out'
-    record = train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner')
-    assert record['sight']['points'] > 0 and record['steps'] == 6
-    seen, _ = load_tensors(checkpoints(out / 'sight')[-1] / 'ema.safetensors')
-    kept, _ = load_tensors(out / 'policy' / 'planner.safetensors')
-    before, _ = load_tensors(runs / 'planner' / 'planner.safetensors')
-    for name in ('vision.locate.heat.weight', 'vision.locate.convs.0.0.weight'):
-        assert torch.equal(kept[name], seen[name]) and not torch.equal(kept[name], before[name])
-    assert not torch.equal(kept['vision.project'], seen['vision.project'])
-    again = train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner', resume=True)
-    assert again['steps'] == 6
 
 
 def test_collection_cut_short_has_no_held_out_frames(runs, tmp_path):
@@ -318,20 +313,6 @@ def test_head_from_scratch_with_few_labels(data, tmp_path):
     record = train_head.main('tiny', [data], tmp_path / 'out', labels=0.5)
     assert record['labels'] == 0.5 and record['labelled_frames'] == 3 * 35
     assert Policy.load(tmp_path / 'out' / 'policy')
-
-
-def test_probe_trains_sight_and_is_thrown_away(runs, data, tmp_path):
-    content = yaml.safe_load(config_path('tiny').read_text())
-    content['head']['loss'] = {'points': 5.0, 'state': 0.5, 'own_codes': 0.5}
-    content['head']['train'].update(steps=30, lr=3e-3)
-    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
-    train_head.main(tmp_path / 'c.yaml', [data], tmp_path / 'out', init=runs / 'planner')
-    log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
-    for name in ('points', 'state'):
-        errors = [x[name] for x in log if x['kind'] == 'train']
-        assert errors[-1] < errors[0]
-    tensors, _ = load_tensors(tmp_path / 'out' / 'policy' / 'planner.safetensors')
-    assert not [k for k in tensors if 'probe' in k]
 
 
 def test_resumed_stage_equals_uninterrupted(runs, data, tmp_path):

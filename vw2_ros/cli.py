@@ -248,12 +248,23 @@ def build() -> 'typer.Typer':
             scratch: Annotated[bool, option('--scratch', hidden=name != 'head', help='Without a '
                                             'planner run: a plain transformer, no latents.')]
             = False,
+            sight: Annotated[path_type | None, option(
+                hidden=name not in ('planner', 'head'), help='Folder of a sight run, whose '
+                'keypoints are taken and kept. Without, sight learns with the rest.'
+                + (' Only with --scratch: a planner run says itself.' if name == 'head' else ''))]
+            = None,
         ) -> None:
             import importlib
 
             file = check_config(config)
             check_folders('--data', data)
             more = {'labels': labels} if name == 'head' else {}
+            if sight is not None:
+                if name == 'head' and not scratch:
+                    raise UsageError('--sight goes with --scratch: otherwise the planner run says '
+                                     'what sight it has (vw2 train planner --sight)')
+                check_folders('--sight', [sight])
+                more['sight'] = sight
             module, needed = f'train_{name}', {'init': (init, before)} if before else {}
             if name == 'dldm' and stage == 'disentangle':
                 module = 'train_disentangle'
@@ -268,6 +279,8 @@ def build() -> 'typer.Typer':
             module = importlib.import_module(f'vw2_ros.models.{module}')
             module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes, **more)
 
+    add_training('sight', '', 'Train the keypoints that planner and head look with, on what `vw2 '
+                 'collect` writes of where things are; for a real robot, do without.')
     add_training('dldm', '', 'Train the latent dynamics model on videos, without actions.')
     add_training('planner', 'dldm', 'Train the planner: instruction and image to codes.')
     add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
