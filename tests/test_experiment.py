@@ -93,6 +93,14 @@ def test_who_learns_from_what():
                    if kind != 'planner')
 
 
+def test_data_by_path(tmp_path):
+    of = Plan(chosen('calvin-table'), 1, Scale.load('tiny').config(),
+              {'abc': str(tmp_path), 'd': str(tmp_path)}, 20)
+    assert 'collect' not in kinds(of)
+    assert all(job.text.count(f'--data {tmp_path} ') == 1 for job in of.jobs.values()
+               if job.kind != 'eval'), 'the same folder once, though it has two names'
+
+
 def test_commands_of_a_row():
     whole = plan(rows='videoworld2', seeds=2)
     run = whole.runs['videoworld2', 1]

@@ -325,7 +325,7 @@ class Plan:
                **builds_on: str) -> str:
         stage = {'disentangle': ('dldm', '--stage', 'disentangle')}.get(kind, (kind,))
         command, needs = ['train', *stage], list(builds_on.values())
-        for folder, job in map(self._data, data):
+        for folder, job in dict.fromkeys(map(self._data, data)):  # two names may be one data set
             command += ['--data', folder]
             needs += [job] if job else []
         command += ['--seed', str(seed), *more]
