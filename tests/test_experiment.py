@@ -21,8 +21,8 @@ from vw2_ros import cli, experiment, experiment_table
 from vw2_ros.experiment import chosen, Plan, Scale
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-DATA = {'abcd': {'scenes': 'ABCD', 'episodes': 4, 'randomize': True},
-        'abc': {'scenes': 'ABC', 'episodes': 3}, 'd': {'scenes': 'D', 'episodes': 2}}
+DATA = {'abc': {'scenes': 'ABC', 'episodes': 3, 'randomize': True, 'seed': 31},
+        'd': {'scenes': 'D', 'episodes': 2}}
 
 
 def plan(table='calvin-table', rows='', seeds=1, chains=20, change=None, **options):
@@ -47,16 +47,58 @@ def test_every_scale_and_base_is_read():
 def test_table_shares_what_rows_have_in_common():
     whole = plan()
     count = {kind: kinds(whole).count(kind) for kind in experiment.KINDS}
-    # VideoWorld 1 is the warm-up of VideoWorld 2; the last row has a pre-training of its own
-    assert count == {'collect': 3, 'dldm': 3, 'vdm': 2, 'disentangle': 2, 'planner': 4, 'head': 6,
-                     'eval': 6}
+    # VideoWorld 1 is the warm-up of VideoWorld 2, whose codes learn from the same scenes twice
+    assert count == {'collect': 2, 'vdm': 1, 'sight': 1, 'dldm': 2, 'disentangle': 1, 'planner': 4,
+                     'head': 6, 'eval': 6}
     runs = whole.runs
     assert runs['videoworld1', 0]['dldm'] == runs['videoworld2', 0]['dldm']
     assert runs['videoworld1', 0]['planner'] != runs['videoworld2', 0]['planner']
+    assert runs['videoworld2-full', 0]['planner'] != runs['videoworld2', 0]['planner']
     assert runs['lapa', 0]['dldm'] != runs['videoworld1', 0]['dldm']
+
+
+@pytest.mark.parametrize('table, chains', [('calvin-table', 20), ('ablation', 0)])
+def test_order_of_jobs(table, chains):
+    whole = plan(table, seeds=2, chains=chains)
     names = list(whole.jobs)
     for job in whole.jobs.values():  # what a job needs stands before it
         assert all(names.index(need) < names.index(job.name) for need in job.needs)
+    seeds = [next(seed for (_, seed), run in whole.runs.items() if name in run.values())
+             for name, job in whole.jobs.items() if job.kind != 'collect']
+    assert seeds == sorted(seeds) and 0 < sum(seeds) < len(seeds), 'one after the other'
+    order = [experiment.KINDS.index(kind) for kind in kinds(whole)]
+    assert sum(a > b for a, b in zip(order, order[1:])) == 1, 'each from its long stages on'
+    for kind in experiment.PRETRAINED:
+        assert kinds(whole).count(kind) == 1, 'rows and seeds share it'
+
+
+def test_who_learns_from_what():
+    whole = plan()
+    folder = {'abc': f'stages/{list(whole.jobs)[0]}', 'd': f'stages/{list(whole.jobs)[1]}'}
+    assert whole.jobs[folder['abc'].split('/')[1]].text.startswith(
+        'vw2 collect --episodes 3 --randomize --scenes ABC --seed 31 ')
+
+    def learns_from(row, kind):
+        words = whole.jobs[whole.runs[row, 0][kind]].command
+        paths = [b for a, b in zip(words, words[1:]) if a == '--data']
+        return [name for path in paths for name in folder if folder[name] == path]
+
+    for row in ('lapa', 'videoworld1', 'videoworld2'):
+        assert learns_from(row, 'planner') == ['abc', 'd']
+    assert learns_from('videoworld2-full', 'planner') == ['abc'], 'scene D is new to it'
+    for row in experiment.CALVIN_TABLE:
+        assert learns_from(row.name, 'sight') == ['abc', 'd']
+        assert learns_from(row.name, 'head') == ['d']
+        assert all(learns_from(row.name, kind) == ['abc'] for kind in row.stages
+                   if kind != 'planner')
+
+
+def test_data_by_path(tmp_path):
+    of = Plan(chosen('calvin-table'), 1, Scale.load('tiny').config(),
+              {'abc': str(tmp_path), 'd': str(tmp_path)}, 20)
+    assert 'collect' not in kinds(of)
+    assert all(job.text.count(f'--data {tmp_path} ') == 1 for job in of.jobs.values()
+               if job.kind != 'eval'), 'the same folder once, though it has two names'
 
 
 def test_commands_of_a_row():
@@ -65,32 +107,43 @@ def test_commands_of_a_row():
     text = {kind: whole.jobs[name].text for kind, name in run.items()}
     assert f'--init stages/{run["dldm"]} --vdm stages/{run["vdm"]}' in text['disentangle']
     assert 'train dldm --stage disentangle' in text['disentangle']
-    assert f'--init stages/{run["disentangle"]}' in text['planner']
+    assert (f'--init stages/{run["disentangle"]} --sight stages/{run["sight"]}'
+            in text['planner'])
     assert f'--labels 0.1 --init stages/{run["planner"]}' in text['head']
     assert text['eval'].endswith('--workers 1') and '--scene D --chains 20' in text['eval']
-    assert all('--seed 1' in text[k] for k in ('dldm', 'vdm', 'disentangle', 'planner', 'head'))
-    assert run['collect'] == whole.runs['videoworld2', 0]['collect'], 'data is shared by all seeds'
-    assert 'scratch' not in text['head']
-    scratch = plan(rows='none-full').jobs
-    assert any('--labels 1.0 --scratch' in job.text for job in scratch.values())
+    assert all('--seed 1' in text[k] for k in ('dldm', 'disentangle', 'planner', 'head'))
+    assert all('--seed 0' in text[k] for k in ('vdm', 'sight')), 'as if they came pretrained'
+    assert 'scratch' not in text['head'] and 'sight' not in text['head']
+    assert [job.kind for job in whole.needed('videoworld2', 1)] == [
+        'collect', 'collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval']
+    scratch = plan(rows='none-full')
+    run = scratch.runs['none-full', 0]
+    assert f'--labels 1.0 --scratch --sight stages/{run["sight"]}' in scratch.jobs[run['head']].text
 
 
 def test_a_job_depends_on_what_it_reads_and_on_nothing_else():
     before = plan(rows='videoworld2,none')
-    head = plan(rows='videoworld2,none', change={'head': {'train': {'steps': 7}}})
-    codes = plan(rows='videoworld2,none', change={'dldm': {'train': {'lr': 0.5}}})
-    switch = plan(rows='videoworld2,none', change={'disentangle': {'vdm': {'control': False}}})
     chains = plan(rows='videoworld2,none', chains=30, workers=4)
 
-    def kept(of, row='videoworld2'):
+    def kept(row, *section, of=None, **values):
+        change = values
+        for key in reversed(section):
+            change = {key: change}
+        of = of or plan(rows='videoworld2,none', change=change)
         return {k for k, name in before.runs[row, 0].items() if of.runs[row, 0][k] == name}
 
-    assert kept(head) == {'collect', 'dldm', 'vdm', 'disentangle', 'planner'}
-    assert kept(codes) == {'collect', 'vdm'}
-    assert kept(switch) == {'collect', 'dldm', 'vdm'}
-    assert kept(codes, 'none') == kept(switch, 'none') == {'collect', 'head', 'eval'}
+    head = kept('videoworld2', 'head', 'train', steps=7)
+    assert head == {'sight', 'vdm', 'dldm', 'disentangle', 'planner'}
+    assert kept('videoworld2', 'dldm', 'train', lr=0.5) == {'vdm', 'sight'}
+    assert kept('videoworld2', 'disentangle', 'vdm', control=False) == {'sight', 'vdm', 'dldm'}
+    assert kept('videoworld2', 'sight', 'train', steps=7) == {'vdm', 'dldm', 'disentangle'}
+    assert kept('videoworld2', 'planner', 'train', steps=7) == head - {'planner'}
+    assert kept('videoworld2', 'planner', 'vision', keypoints=6) == {'vdm', 'dldm', 'disentangle'}
+    for section in (('dldm', 'train'), ('vdm', 'train'), ('planner', 'train')):
+        assert kept('none', *section, steps=7) == {'sight', 'head', 'eval'}
+    assert kept('none', 'sight', 'train', steps=7) == set()
     # more chains go on in the same folder, yet have to be done
-    assert kept(chains) == set(before.runs['videoworld2', 0])
+    assert kept('videoworld2', of=chains) == set(before.runs['videoworld2', 0])
     name = before.runs['none', 0]['eval']
     assert before.jobs[name].command != chains.jobs[name].command
 
@@ -101,6 +154,8 @@ def test_two_frame_latents_in_the_config():
     assert config['dldm']['model']['clip_frames'] == 5
     assert config['dldm']['clips']['offsets'] == [0, 16, 16, 16, 16]
     assert config['dldm']['model']['image_size'] == 32, 'the rest is as it was'
+    both = plan(rows='lapa,videoworld2').runs
+    assert both['lapa', 0]['sight'] == both['videoworld2', 0]['sight'], 'as is what it sees with'
 
 
 def test_ablation_trains_heads_only_for_chains():
@@ -195,8 +250,10 @@ def data(tmp_path_factory):
 
 
 def write_scale(folder, data, **changes):
+    """Path of a tiny scale with this data and these changes of the config."""
     content = yaml.safe_load((ROOT / 'config' / 'experiment' / 'tiny.yaml').read_text())
-    content |= {'data': {name: str(data) for name in ('abcd', 'abc', 'd')}, 'chains': 1, **changes}
+    content |= {'data': {name: str(data) for name in ('abc', 'd')}, 'chains': 1}
+    content['train'] = experiment.merged(content['train'], changes)
     path = folder / 'scale.yaml'
     path.write_text(yaml.safe_dump(content))
     return str(path)
@@ -205,7 +262,7 @@ def write_scale(folder, data, **changes):
 def test_interrupted_row_goes_on(data, tmp_path, capsys):
     """The row without latents, for real: Ctrl-C while its head trains, then twice to the end."""
     out, scale = tmp_path / 'out', write_scale(
-        tmp_path, data, train={'head': {'train': {'steps': 400, 'validate_every': 100}}})
+        tmp_path, data, head={'train': {'steps': 400, 'validate_every': 100}})
 
     def interrupt():
         deadline = time.monotonic() + 600
@@ -218,7 +275,7 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
     with pytest.raises(KeyboardInterrupt):
         experiment.run('calvin-table', out, scale, rows='none')
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert not list(out.glob('stages/*.json')), 'the head had not ended'
+    assert not list(out.glob('stages/head-*.json')), 'it had not ended'
     saved = list(out.glob('stages/head-*/checkpoints/*'))
     assert saved and 0 < int(saved[-1].name) < 400
 
@@ -229,8 +286,8 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
     run, = row['runs']
     assert row['mean_length']['low'] <= row['mean_length']['mean'] <= row['mean_length']['high']
     assert len(run['lengths']) == 1 and len(run['checkpoint_sha256']) == 64
-    assert row['steps'] == {'head': 400} and row['parameters'] > 1e5
-    assert set(row['seconds']) == {'head', 'eval'} and len(run['commands']) == 2
+    assert row['steps'] == {'sight': 6, 'head': 400} and row['parameters'] > 1e5
+    assert set(row['seconds']) == {'sight', 'head', 'eval'} and len(run['commands']) == 3
     assert json.loads((out / 'table.json').read_text()) == json.loads(json.dumps(result))
 
     before = {p: p.stat().st_mtime_ns for p in out.glob('stages/*')}
@@ -253,7 +310,7 @@ def test_a_failed_stage_is_named_and_the_rest_is_done(tmp_path):
     small = {'scenes': 'D', 'episodes': 1, 'tasks_per_episode': 1, 'validation_episodes': 0,
              'shards': 32}
     of = Plan(chosen('calvin-table', 'lapa'), 1, Scale.load('tiny').config(),
-              {'abcd': refused, 'd': small}, chains=1)
+              {'abc': refused, 'd': small}, chains=1)
     of.jobs = {name: job for name, job in of.jobs.items() if job.kind in ('collect', 'dldm')}
     of.runs = {}  # only these, not the whole row
     experiment.write_plan(of, tmp_path)
@@ -353,4 +410,4 @@ def test_the_whole_tiny_table(tmp_path):
     assert {(r['of'], r['to']) for r in result['ratios']} >= {('videoworld2', 'none'),
                                                               ('videoworld2', 'lapa')}
     video2 = next(row for row in result['rows'] if row['name'] == 'videoworld2')
-    assert set(video2['steps']) == {'dldm', 'vdm', 'disentangle', 'planner', 'head'}
+    assert set(video2['steps']) == {'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head'}

@@ -42,7 +42,9 @@ from rich.table import Table
 
 from . import paths
 
-KINDS = ('collect', 'dldm', 'vdm', 'disentangle', 'planner', 'head', 'eval')
+# In the order in which a seed's stages begin: those that others wait for longest come first.
+KINDS = ('collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval')
+PRETRAINED = ('vdm', 'sight')  # once for all seeds: the paper takes both off the shelf
 SCENE = 'D'  # of the labelled data and of the evaluation
 LABELLED = 'd'  # their name in a scale's `data`
 PATIENCE_S = 60.0  # for a stage to save what it has
@@ -64,9 +66,11 @@ class Row:
 
     Attributes:
         name: as in `--rows`. what: in words.
-        stages: what is trained before the action head; nothing: a transformer without latents.
+        stages: what is trained between sight, which all rows share, and the action head; nothing:
+            a transformer without latents.
         labels: share of the labelled windows that the head learns from.
-        video: name of the pre-training data in the scale's `data`.
+        video: name in the scale's `data` of what dLDM and VDM learn from. planning: names of what
+            the planner learns from, whose codes need no labels.
         change: keys that differ from the config of all rows.
         paper: mean chain length in the paper, where it has such a row.
         acts: False where a plan is not the 16 actions that the control loop executes.
@@ -76,7 +80,8 @@ class Row:
     what: str
     stages: tuple[str, ...] = VIDEOWORLD2
     labels: float = 0.1
-    video: str = 'abcd'
+    video: str = 'abc'
+    planning: tuple[str, ...] = ('abc',)
     change: Mapping = field(default_factory=dict)
     paper: float | None = None
     acts: bool = True
@@ -85,13 +90,17 @@ class Row:
 # LAPA's latents: one step of codes for the change between a frame and the one 16 frames later.
 TWO_FRAMES = {'dldm': {'model': {'clip_frames': 5}, 'clips': {'offsets': [0, 16, 16, 16, 16]}}}
 
+ALL_SCENES = ('abc', LABELLED)
+
 CALVIN_TABLE = (
     Row('none', 'no latent pre-training', (), paper=1.11),
-    Row('lapa', '2-frame latents (LAPA)', RECONSTRUCTION, change=TWO_FRAMES, paper=1.49),
-    Row('videoworld1', 'reconstruction latents (VideoWorld 1)', RECONSTRUCTION),
-    Row('videoworld2', 'VideoWorld 2', paper=1.87),
+    Row('lapa', '2-frame latents (LAPA)', RECONSTRUCTION, planning=ALL_SCENES, change=TWO_FRAMES,
+        paper=1.49),
+    Row('videoworld1', 'reconstruction latents (VideoWorld 1)', RECONSTRUCTION,
+        planning=ALL_SCENES),
+    Row('videoworld2', 'VideoWorld 2', planning=ALL_SCENES, paper=1.87),
     Row('none-full', 'no latent pre-training', (), labels=1.0, paper=2.36),
-    Row('videoworld2-full', 'VideoWorld 2, other scenes', labels=1.0, video='abc', paper=2.88),
+    Row('videoworld2-full', 'VideoWorld 2, other scenes', labels=1.0, paper=2.88),
 )
 
 
@@ -260,10 +269,10 @@ class Job:
 
 
 class Plan:
-    """Which jobs a table needs, each once, in an order that ends one seed before the next.
+    """Which jobs a table needs, each once: one seed after the other, each in the order of KINDS.
 
     Attributes:
-        jobs: name -> Job. runs: (row's name, seed) -> {kind: job's name}.
+        jobs: name -> Job. runs: (row's name, seed) -> {kind: job's name}, without its data.
     """
 
     def __init__(self, rows: Iterable[Row], seeds: int, config: Mapping, data: Mapping,
@@ -271,26 +280,28 @@ class Plan:
         self.rows, self.seeds, self.chains = tuple(rows), seeds, chains
         self.config, self.data, self.workers = config, data, workers
         self.jobs: dict[str, Job] = {}
-        self.runs = {(row.name, seed): self._row(row, seed)
-                     for seed in range(seeds) for row in self.rows}
+        self.runs: dict[tuple[str, int], dict[str, str]] = {}
+        for seed in range(seeds):
+            before = self.jobs
+            self.jobs = dict(before)
+            for row in self.rows:
+                self.runs[row.name, seed] = self._row(row, seed)
+            new = [job for name, job in self.jobs.items() if name not in before]
+            new.sort(key=lambda job: KINDS.index(job.kind))
+            self.jobs = {**before, **{job.name: job for job in new}}
 
     def _row(self, row: Row, seed: int) -> dict[str, str]:
         config, run = merged(self.config, row.change), {}
-        if row.stages:
-            video, run['collect'] = self._data(row.video)
-            source = () if run['collect'] is None else (run['collect'],)
-            for kind in row.stages:
-                run[kind] = self._train(kind, _sections(kind, config), video, seed, source,
-                                        **_builds_on(kind, run))
+        for kind in ('sight', *row.stages):
+            data = {'sight': tuple(self.data), 'planner': row.planning}.get(kind, (row.video,))
+            run[kind] = self._train(kind, _sections(kind, config), data,
+                                    0 if kind in PRETRAINED else seed, **_builds_on(kind, run))
         if self.chains and row.acts:
-            labelled, collected = self._data(LABELLED)
-            run.setdefault('collect', collected)
-            source = () if collected is None else (collected,)
             more = ('--labels', str(row.labels)) + (() if row.stages else ('--scratch',))
-            run['head'] = self._train('head', _sections('head', config, not row.stages), labelled,
-                                      seed, source, *more, **_builds_on('head', run))
+            run['head'] = self._train('head', _sections('head', config, not row.stages),
+                                      (LABELLED,), seed, *more, **_builds_on('head', run))
             run['eval'] = self._evaluation(run['head'])
-        return {kind: name for kind, name in run.items() if name}
+        return run
 
     def _data(self, name: str) -> tuple[str, str | None]:
         """Path of a data set, and the job that collects it, if any."""
@@ -310,13 +321,17 @@ class Plan:
         job = self._add('collect', command, spare=('--workers', str(self.workers)))
         return f'stages/{job}', job
 
-    def _train(self, kind: str, config: Mapping, data: str, seed: int, source: tuple[str, ...],
-               *more: str, **builds_on: str) -> str:
+    def _train(self, kind: str, config: Mapping, data: Iterable[str], seed: int, *more: str,
+               **builds_on: str) -> str:
         stage = {'disentangle': ('dldm', '--stage', 'disentangle')}.get(kind, (kind,))
-        command = ['train', *stage, '--data', data, '--seed', str(seed), *more]
+        command, needs = ['train', *stage], list(builds_on.values())
+        for folder, job in dict.fromkeys(map(self._data, data)):  # two names may be one data set
+            command += ['--data', folder]
+            needs += [job] if job else []
+        command += ['--seed', str(seed), *more]
         for option, name in builds_on.items():
             command += [f'--{option}', f'stages/{name}']
-        return self._add(kind, command, (*source, *builds_on.values()), config, ('--resume',))
+        return self._add(kind, command, tuple(needs), config, ('--resume',))
 
     def _evaluation(self, head: str) -> str:
         # More chains of the same policy go on in the same folder.
@@ -334,10 +349,16 @@ class Plan:
         self.jobs.setdefault(name, Job(name, kind, command, needs, config, spare))
         return name
 
-    def users(self, name: str) -> list[str]:
-        """The rows that need a job, e.g. 'lapa, seed 0'."""
-        return [f'{row}, seed {seed}' for (row, seed), run in self.runs.items()
-                if name in run.values() or any(name in self.jobs[j].needs for j in run.values())]
+    def needed(self, row: str, seed: int) -> list[Job]:
+        """All jobs of a run, that of its data too, in order."""
+        names = set(self.runs[row, seed].values())
+        names.update(*(self.jobs[name].needs for name in tuple(names)))
+        return [job for name, job in self.jobs.items() if name in names]
+
+    def users(self, name: str) -> str:
+        """The runs that need a job, e.g. 'lapa, seed 0; lapa, seed 1'."""
+        return '; '.join(f'{row}, seed {seed}' for row, seed in self.runs
+                         if self.jobs.get(name) in self.needed(row, seed))
 
 
 def _builds_on(kind: str, run: Mapping[str, str]) -> dict[str, str]:
@@ -345,18 +366,24 @@ def _builds_on(kind: str, run: Mapping[str, str]) -> dict[str, str]:
     if kind == 'disentangle':
         return {'init': run['dldm'], 'vdm': run['vdm']}
     if kind == 'planner':
-        return {'init': run.get('disentangle') or run['dldm']}
-    return {'init': run['planner']} if kind == 'head' and 'planner' in run else {}
+        return {'init': run.get('disentangle') or run['dldm'], 'sight': run['sight']}
+    if kind == 'head':  # a planner's run holds its sight
+        return {'init': run['planner']} if 'planner' in run else {'sight': run['sight']}
+    return {}
 
 
 def _sections(kind: str, config: Mapping, scratch: bool = False) -> dict:
     """What a stage reads of a config: where only the rest differs, it is the same stage."""
+    def part(section: str, *keys: str) -> dict:
+        return {section: {k: v for k, v in config[section].items() if k in keys}}
+
+    if kind == 'sight':  # its sizes are the planner's
+        return {'sight': config['sight'], **part('planner', 'model', 'vision')}
     if kind == 'disentangle':  # sizes come from the warm-up's run
-        return {'disentangle': config.get('disentangle', {}),
-                'dldm': {k: v for k, v in config['dldm'].items() if k in ('clips', 'dump')}}
+        return {'disentangle': config.get('disentangle', {}), **part('dldm', 'clips', 'dump')}
     if scratch:  # an untrained planner of the same sizes
-        return {'head': config['head'], 'planner': config['planner'],
-                'dldm': {k: v for k, v in config['dldm'].items() if k in ('model', 'clips')}}
+        return {'head': config['head'], **part('planner', 'model', 'vision', 'tokenizer'),
+                **part('dldm', 'model', 'clips')}
     return {kind: config[kind]}
 
 
@@ -370,7 +397,7 @@ def write_plan(plan: Plan, out: pathlib.Path) -> None:
         if job.config:
             _write(out / 'configs' / f'{job.name}.yaml', yaml.safe_dump(
                 json.loads(json.dumps(job.config)), sort_keys=False))
-        lines += ['', f'# {"; ".join(plan.users(job.name))}', job.text]
+        lines += ['', f'# {plan.users(job.name)}', job.text]
     _write(out / 'commands.sh', '\n'.join(lines) + '\n')
 
 
@@ -487,8 +514,10 @@ class Board:
     def _table(self) -> Table:
         kinds = [k for k in KINDS if any(k in run for run in self.plan.runs.values())]
         spent_s = time.monotonic() - self.began_s
+        collects = any(stage.job.kind == 'collect' for stage in self.running.values())
         table = Table(title=f'{len(self.done)} of {len(self.plan.jobs)} stages complete, '
-                      f'{spent_s / 60:.0f} min', title_justify='left')
+                      f'{spent_s / 60:.0f} min{", collects data" if collects else ""}',
+                      title_justify='left')
         for column in ('row', 'seed', *kinds):
             table.add_column(column)
         for (row, seed), run in self.plan.runs.items():
@@ -533,7 +562,7 @@ def perform(plan: Plan, out: pathlib.Path, jobs: int, after=lambda: None) -> Non
                     if not stage.is_elsewhere:
                         waiting.remove(job)
                         running[job.name] = stage
-                        board.note(f'begins {job.name} ({"; ".join(plan.users(job.name))})')
+                        board.note(f'begins {job.name} ({plan.users(job.name)})')
                 time.sleep(0.1)
                 for name, stage in list(running.items()):
                     status = stage.poll()

@@ -12,7 +12,8 @@ table.json:
 
 | key of a row | what |
 | --- | --- |
-| name, what, labels, video, stages, change, paper | the row |
+| name, what, labels, stages, change, paper | the row |
+| video, planning | data that dLDM and VDM, and the planner, learn from; null without latents |
 | success_at | [{mean, low, high}] x 5: share of the chains with at least 1..5 subtasks done |
 | mean_length | {mean, low, high}: subtasks done in a chain |
 | parameters | of planner and head |
@@ -107,7 +108,9 @@ def collected(plan: Plan, out: pathlib.Path, table: str, scale: str) -> dict:
 
 def _row(plan: Plan, row, out: pathlib.Path) -> dict:
     runs = [run for seed in range(plan.seeds) if (run := _run(plan, row.name, seed, out))]
-    found = {'name': row.name, 'what': row.what, 'labels': row.labels, 'video': row.video,
+    found = {'name': row.name, 'what': row.what, 'labels': row.labels,
+             'video': row.video if row.stages else None,
+             'planning': list(row.planning) if row.stages else None,
              'stages': list(row.stages), 'change': row.change, 'paper': row.paper,
              'success_at': None, 'mean_length': None, 'parameters': None, 'steps': {},
              'seconds': {}, 'held_out': {}, 'runs': runs}
@@ -135,7 +138,7 @@ def _run(plan: Plan, row: str, seed: int, out: pathlib.Path) -> dict | None:
             if plan.jobs[name].is_complete(out)}
     folders = {kind: out / 'stages' / job.name for kind, job in jobs.items()}
     made = {kind: _json(folder / ('policy' if kind == 'head' else '') / 'provenance.json')
-            for kind, folder in folders.items() if kind not in ('collect', 'eval')}
+            for kind, folder in folders.items() if kind != 'eval'}
     if not made:
         return None
     result = _json(folders['eval'] / 'result.json') if 'eval' in folders else {}
@@ -156,7 +159,7 @@ def _run(plan: Plan, row: str, seed: int, out: pathlib.Path) -> dict | None:
             'steps': {kind: m['steps'] for kind, m in made.items() if 'steps' in m},
             'seconds': {kind: m['seconds'] for kind, m in made.items() if 'seconds' in m}
             | ({'eval': result['seconds']} if result else {}),
-            'commands': [job.text for job in jobs.values()]}
+            'commands': [job.text for job in plan.needed(row, seed) if job.is_complete(out)]}
 
 
 def _json(path: pathlib.Path) -> dict:
