@@ -7,7 +7,8 @@
 VideoWorld 2, appendix A, "Latent pre-training on CALVIN": instruction + first image -> codes,
 cross-entropy, AdamW as in table A.1. Frames without an instruction, and a share of those with one,
 take an empty instruction. With --sight the keypoints come from `train_sight.py` and stay as they
-are; without, sight learns here, from the codes alone.
+are; without, sight learns here, from the codes alone. With --start a policy's words, keypoints and
+backbone are taken on, and only what belongs to the codes is new: for the codes of another dLDM.
 
 Output, beside what `fit` writes: planner.safetensors, config.json, tokenizer.json,
 provenance.json, and dldm.safetensors from --init.
@@ -27,6 +28,7 @@ from .augment import AugmentConfig
 from .checkpoint import CheckpointError
 from .checkpoint import config_from_dict
 from .checkpoint import config_to_dict
+from .checkpoint import load_checkpoint
 from .checkpoint import load_json
 from .checkpoint import load_state
 from .checkpoint import load_tensors
@@ -131,7 +133,7 @@ def phrases_of(store: FrameStore) -> dict[str, list[str]]:
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
          resume: bool = False, seed: int | None = None, max_minutes: float | None = None,
-         sight: Path | None = None) -> dict:
+         sight: Path | None = None, start: Path | str | None = None) -> dict:
     """Pre-train the planner on the codes of the training split.
 
     Args:
@@ -139,6 +141,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         data: data folders, as for the dLDM. out: run folder. resume: go on with the run in it.
         init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
         seed, max_minutes: instead of the config's. sight: run folder of the keypoint encoder.
+        start: policy to begin with, whose sizes and sight then hold.
     Returns:
         provenance, with the last losses; {} of all processes but the first.
     Raises:
@@ -153,20 +156,25 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     train, augment = override(parts['train'], seed, max_minutes), parts['augment']
     device = prepare(train)
     out, init = Path(out), Path(init)
-    store = FrameStore(data, 'training', parts['vision'].image_size)
+    begun = load_checkpoint(start) if start is not None else None
+    vision = (dataclasses.replace(begun.planner.config.vision, frozen=True) if begun
+              else dataclasses.replace(parts['vision'], frozen=sight is not None))
+    store = FrameStore(data, 'training', vision.image_size)
     phrases = phrases_of(store) or {'none': ['none']}
-    tokenizer = Tokenizer.build((p for many in phrases.values() for p in many),
-                                **parts['tokenizer'])
+    tokenizer = begun.tokenizer if begun else Tokenizer.build(
+        (p for many in phrases.values() for p in many), **parts['tokenizer'])
     dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
     clips = clips_of(init)
     frames = clips.frames_per_step(dldm.config)
     coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases), frames)
-    vision = dataclasses.replace(parts['vision'], frozen=sight is not None)
-    model_config = planner_config(parts['model'], vision, tokenizer, dldm.config)
+    model_config = planner_config(dataclasses.asdict(begun.planner.config) if begun
+                                  else parts['model'], vision, tokenizer, dldm.config)
     torch.manual_seed(train.seed)
     model = Planner(model_config)
     if sight is not None:
         load_sight(model.vision, sight)
+    if begun:
+        take_on(model, begun.planner)
     model.to(device)
     shown = Shown(model.vision, FrameSource(store, device, train.preload), augment)
     book = Phrasebook(phrases, tokenizer)
@@ -183,7 +191,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         result = model.loss(shown.of(batch), batch['tokens'], batch['codes'], batch['valid'])
         return {'loss': result['loss'], 'accuracy': result['accuracy']}
 
-    validate = _validation(model, data, parts['vision'].image_size, dldm, init, out, phrases, book)
+    validate = _validation(model, data, vision.image_size, dldm, init, out, phrases, book)
     identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
                 'seed': train.seed, 'batch': train.batch, 'words': len(tokenizer.words)}
     ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=shown.finish,
@@ -194,7 +202,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                         steps=ended.steps, seconds=round(ended.seconds, 1),
                         wait_share=round(ended.wait_share, 4), scores=ended.last,
                         train=dataclasses.asdict(train), augment=dataclasses.asdict(augment),
-                        dldm=previous(init), sight=previous(sight) if sight else {})
+                        dldm=previous(init), sight=previous(sight) if sight else {},
+                        start=begun.provenance if begun else {})
     save_tensors(out / 'planner.safetensors', model.state_dict())
     save_json(out / 'config.json', {'planner': config_to_dict(model_config),
                                     'dldm': config_to_dict(dldm.config),
@@ -215,6 +224,18 @@ def planner_config(model: dict, vision: VisionConfig, tokenizer: Tokenizer,
         plain, vision=vision, vocab_size=tokenizer.vocab_size, buckets=tokenizer.buckets,
         max_words=tokenizer.max_length, steps=dldm.steps, queries=dldm.queries,
         codebook_size=dldm.codebook_size)
+
+
+def take_on(model: Planner, begun: Planner) -> None:
+    """Copy all weights of a planner but those that name its codes, into one of the same sizes."""
+    own, theirs = model.state_dict(), begun.state_dict()
+    table = 'backbone.embed_tokens.weight'
+    with torch.no_grad():
+        for name, value in theirs.items():
+            if name == table:
+                own[name][0] = value[0]  # the start of a plan
+            elif not name.startswith('heads.'):
+                own[name].copy_(value)
 
 
 def previous(folder: Path) -> dict:

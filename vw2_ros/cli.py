@@ -253,6 +253,9 @@ def build() -> 'typer.Typer':
                 'keypoints are taken and kept. Without, sight learns with the rest.'
                 + (' Only with --scratch: a planner run says itself.' if name == 'head' else ''))]
             = None,
+            start: Annotated[str, option(hidden=name != 'planner', help='Shipped weights or the '
+                                         'folder of a policy to begin with: its words, keypoints '
+                                         'and backbone, for the codes of another dldm run.')] = '',
         ) -> None:
             import importlib
 
@@ -265,6 +268,10 @@ def build() -> 'typer.Typer':
                                      'what sight it has (vw2 train planner --sight)')
                 check_folders('--sight', [sight])
                 more['sight'] = sight
+            if start:
+                if sight is not None:
+                    raise UsageError('--start brings its own sight: leave out --sight')
+                more['start'] = check_policy(start, learned=True)
             module, needed = f'train_{name}', {'init': (init, before)} if before else {}
             if name == 'dldm' and stage == 'disentangle':
                 module = 'train_disentangle'
