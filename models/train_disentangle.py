@@ -55,6 +55,7 @@ from .training import fit
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
+from .video_diffusion import Generators
 from .video_diffusion import VDM
 from .video_diffusion import VDMConfig
 
@@ -99,14 +100,15 @@ class Disentangled(nn.Module):
             vdm.transformer = peft.get_peft_model(vdm.transformer, peft.LoraConfig(
                 r=config.lora_rank, lora_alpha=config.lora_rank, target_modules=LORA_TARGETS))
 
-    def loss(self, video: torch.Tensor) -> dict[str, torch.Tensor]:
+    def loss(self, video: torch.Tensor, generator: Generators = None) -> dict[str, torch.Tensor]:
         """Algorithm 1 with both losses, see `DLDM.loss`; video float (B, F, 3, H, W)."""
-        return self.dldm.loss(video, self._denoising, self.config.stop_gradient)
+        return self.dldm.loss(video, partial(self._denoising, generator=generator),
+                              self.config.stop_gradient)
 
-    def _denoising(self, video: torch.Tensor, codes: torch.Tensor, control: torch.Tensor
-                   ) -> torch.Tensor:
-        branch = self.vdm.config.control
-        return self.config.denoising * self.vdm.loss(video, codes, control if branch else None)
+    def _denoising(self, video: torch.Tensor, codes: torch.Tensor, control: torch.Tensor,
+                   generator: Generators = None) -> torch.Tensor:
+        control = control if self.vdm.config.control else None
+        return self.config.denoising * self.vdm.loss(video, codes, control, generator)
 
     def merged(self) -> VDM:
         """The VDM with what adapters learned in its own weights."""
@@ -161,7 +163,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     usage = CodeUsage(c.codebook_size, c.queries)
 
     def loss(batch: dict, progress: float) -> dict:
-        result = model.loss(batch['video'])
+        result = model.loss(batch['video'], batch['noise'])
         if device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
             usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}

@@ -45,6 +45,9 @@ LOG_SIGMA = (math.log(4.0), 1.2)
 SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}
 CLEAN_TIME = 1e-4 / (1 + 1e-4)
 
+# Of noise: one for all, or one for each sample, whose noise then depends on no other sample.
+Generators = torch.Generator | list[torch.Generator] | None
+
 KINDS = {'mask': ('cumulative', 'current', 'full'), 'connector': ('mlp_self', 'mlp', 'conv'),
          'self_attention': ('bidirectional', 'frame_causal')}
 
@@ -331,12 +334,12 @@ class VDM(nn.Module):
         return (video.transpose(1, 2).float() + 1) / 2
 
     def autoencoder_loss(self, video: Tensor, kl_weight: float = 1e-6,
-                         generator: torch.Generator | None = None) -> Tensor:
-        """MSE of the rebuilt clip (B, F, 3, H, W) + KL per pixel: trains a VAE of our own."""
+                         generator: Generators = None) -> Tensor:
+        """MSE of each rebuilt clip (B, F, 3, H, W) + KL per pixel, (B,): trains a VAE of our own."""
         posterior = self._posterior(video)
         rebuilt = self.vae.decode(posterior.sample(generator)).sample
-        mse = (rebuilt.transpose(1, 2) - (video * 2 - 1)).square().mean()
-        return mse + kl_weight * posterior.kl().sum() / video.numel()
+        mse = (rebuilt.transpose(1, 2) - (video * 2 - 1)).square().flatten(1).mean(1)
+        return mse + kl_weight * posterior.kl().flatten(1).sum(1) / video[0].numel()
 
     @torch.no_grad()
     def measure_latents(self, video: Tensor) -> None:
@@ -414,12 +417,13 @@ class VDM(nn.Module):
             return self.encode(control.clamp(0, 1))
 
     def loss(self, video: Tensor, codes: Tensor | None = None, control: Tensor | None = None,
-             generator: torch.Generator | None = None) -> Tensor:
+             generator: Generators = None) -> Tensor:
         """Algorithm 1, l. 30: the denoising loss, as `DLDM.loss` calls it.
 
         Args:
             video: float (B, clip_frames, 3, H, W) in [0, 1]. codes: float (B, K-1, N, E), with
-                gradient. control: the low-fidelity decoder's clip, shaped like video.
+                gradient. control: the low-fidelity decoder's clip, shaped like video. generator: of
+            noise and time.
         Returns:
             scalar.
         Raises:
@@ -431,8 +435,7 @@ class VDM(nn.Module):
         return self.flow_loss(latents, codes, self.encode_control(control), generator)
 
     def flow_loss(self, latents: Tensor, codes: Tensor | None = None,
-                  control: Tensor | None = None,
-                  generator: torch.Generator | None = None) -> Tensor:
+                  control: Tensor | None = None, generator: Generators = None) -> Tensor:
         """`loss` from latents (B, C, K, h, w), for clips that are encoded once."""
         x0, B = latents, len(latents)
         eps = randn_tensor(x0.shape, generator, x0.device)
