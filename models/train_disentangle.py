@@ -12,12 +12,18 @@ starts from a warm-up run (`train_dldm.py`) and from a VDM that continues a firs
 `vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. Output, beside what `fit` writes:
 dldm.safetensors, vdm.safetensors, config.json, provenance.json, codes.safetensors as there.
 
+The public research code trains this stage with other losses: `loss: {mse: 0, l1: 2, perceptual:
+0.1, denoising: 10, edm: true}`. It adds, unscheduled in effect, the L1 of frames in [-1, 1] (twice
+that of ours in [0, 1]), 0.1 x the L1 between features of a VGG-16, and 10 x its EDM loss. Still
+different here: the features are compared as LPIPS does, normalised and with its learned weights.
+
 The config's section `disentangle`: `train`, `loss` (`DisentangleConfig`), and `vdm`, the switches
 of the VDM (`VDMConfig`) that differ from the prior's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 from functools import partial
@@ -58,6 +64,7 @@ from .training import TrainConfig
 from .video_diffusion import Generators
 from .video_diffusion import VDM
 from .video_diffusion import VDMConfig
+from .video_quality import lpips_network
 
 BACKBONES = ('full', 'lora', 'frozen', 'random')
 LORA_TARGETS = ['to_q', 'to_k', 'to_v', 'to_out.0', 'ff.net.0.proj', 'ff.net.2']
@@ -69,13 +76,19 @@ class DisentangleConfig:
 
     backbone: the VDM's is trained in `full` (the paper's), through `lora` adapters, stays `frozen`,
     or starts `random` (the prior's VAE stays). stop_gradient: the reconstruction leaves the codes
-    alone. denoising: weight of the denoising loss beside the reconstruction's. lora_rank: of the
+    alone. mse, l1, perceptual: weights of the reconstruction's parts, over frames in [0, 1];
+    perceptual is LPIPS on VGG-16, frame by frame. denoising: weight of the denoising loss beside
+    them. edm: its noise levels weigh as in the public code, see `VDM.flow_loss`. lora_rank: of the
     adapters.
     """
 
     backbone: str = 'full'
     stop_gradient: bool = True
+    mse: float = 1.0
+    l1: float = 0.0
+    perceptual: float = 0.0
     denoising: float = 1.0
+    edm: bool = False
     lora_rank: int = 8
 
     def __post_init__(self):
@@ -84,14 +97,23 @@ class DisentangleConfig:
         if not self.denoising > 0 or self.lora_rank < 1:
             raise ConfigError('denoising must be > 0 and lora_rank >= 1. Got '
                               f'{self.denoising}, {self.lora_rank}')
+        parts = (self.mse, self.l1, self.perceptual)
+        if min(parts) < 0 or not sum(parts) > 0:
+            raise ConfigError('mse, l1 and perceptual must be >= 0, and one of them > 0. Got '
+                              f'{", ".join(map(str, parts))}')
 
 
 class Disentangled(nn.Module):
-    """dLDM and VDM as one model, so that one optimiser and one checkpoint hold both."""
+    """dLDM and VDM as one model, so that one optimiser and one checkpoint hold both.
+
+    Raises:
+        ConfigError: an adapter or a perceptual loss is asked for, and what it needs is not here.
+    """
 
     def __init__(self, dldm: DLDM, vdm: VDM, config: DisentangleConfig) -> None:
         super().__init__()
         self.dldm, self.vdm, self.config = dldm, vdm, config
+        self.perceptual = perceptual_distance() if config.perceptual else None
         vdm.vae.requires_grad_(False)
         vdm.transformer.requires_grad_(config.backbone in ('full', 'random'))
         if config.backbone == 'lora':
@@ -103,12 +125,18 @@ class Disentangled(nn.Module):
     def loss(self, video: torch.Tensor, generator: Generators = None) -> dict[str, torch.Tensor]:
         """Algorithm 1 with both losses, see `DLDM.loss`; video float (B, F, 3, H, W)."""
         return self.dldm.loss(video, partial(self._denoising, generator=generator),
-                              self.config.stop_gradient)
+                              self.config.stop_gradient, self._reconstruction)
+
+    def _reconstruction(self, decoded: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        c = self.config
+        loss = self.dldm.reconstruction_loss(decoded, video, c.mse, c.l1)
+        return loss + c.perceptual * self.perceptual(decoded, video) if c.perceptual else loss
 
     def _denoising(self, video: torch.Tensor, codes: torch.Tensor, control: torch.Tensor,
                    generator: Generators = None) -> torch.Tensor:
         control = control if self.vdm.config.control else None
-        return self.config.denoising * self.vdm.loss(video, codes, control, generator)
+        return self.config.denoising * self.vdm.loss(video, codes, control, generator,
+                                                     self.config.edm)
 
     def merged(self) -> VDM:
         """The VDM with what adapters learned in its own weights."""
@@ -124,6 +152,26 @@ def _peft():
         raise ConfigError("backbone lora needs peft, which is not here: pip install 'peft>=0.17', "
                           'or take backbone full or frozen') from error
     return peft
+
+
+def perceptual_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Mean LPIPS of two clips float (B, F, 3, H, W) in [0, 1], with gradient; no part of a model.
+
+    Raises:
+        ConfigError: it is not on this disk.
+    """
+    network = lpips_network('vgg')
+    if network is None:
+        raise ConfigError("perceptual needs LPIPS on VGG-16, which is not here: pip install "
+                          "'vw2_ros[lpips]', then let it fetch torchvision's weights once: "
+                          'python -c "import lpips; lpips.LPIPS(net=\'vgg\')"')
+
+    def distance(decoded: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        # (B, F, 3, H, W) -> (B * F, 3, H, W)
+        return network.to(video.device)(decoded.flatten(0, 1), video.flatten(0, 1),
+                                        normalize=True).mean()
+
+    return distance
 
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: Path,

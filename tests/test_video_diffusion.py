@@ -305,6 +305,24 @@ def test_the_loss_is_the_flows_velocity_after_frame_0():
 
 
 @torch.no_grad()
+def test_edm_weighs_the_error_of_x0():
+    net, x0, seen = model(), latents(), {}
+    velocity = net.velocity
+
+    def remember(noisy, time, *rest):
+        seen.update(noisy=noisy, time=time, flow=velocity(noisy, time, *rest))
+        return seen['flow']
+
+    net.velocity = remember
+    plain, edm = (net.flow_loss(x0, codes(), generator=seeded(7), edm=on) for on in (False, True))
+    t = seen['time'].view(2, 1, 1, 1, 1)
+    sigma, guess = t / (1 - t), seen['noisy'] - t * seen['flow']
+    weight = (1 + sigma ** 2) / sigma ** 2
+    torch.testing.assert_close(edm, (weight * (guess - x0) ** 2)[:, :, 1:].mean())
+    assert 0.5 * plain < edm < plain
+
+
+@torch.no_grad()
 def test_noise_of_a_clip_is_its_own():
     net, video, z = model(), clip(), codes()
     own = [net.loss(video[i:i + 1], z[i:i + 1], generator=[seeded(i)]) for i in (0, 1)]
