@@ -13,9 +13,10 @@ starts from a warm-up run (`train_dldm.py`) and from a VDM that continues a firs
 dldm.safetensors, vdm.safetensors, config.json, provenance.json, codes.safetensors as there.
 
 The public research code trains this stage with other losses: `loss: {mse: 0, l1: 2, perceptual:
-0.1, denoising: 10, edm: true}`. It adds, unscheduled in effect, the L1 of frames in [-1, 1] (twice
-that of ours in [0, 1]), 0.1 x the L1 between features of a VGG-16, and 10 x its EDM loss. Still
-different here: the features are compared as LPIPS does, normalised and with its learned weights.
+0.1, denoising: 10, edm: true}`. It adds the L1 of frames in [-1, 1] (twice that of ours, in [0, 1]),
+0.1 x the L1 between features of a VGG-16, and 10 x its EDM loss, at every step: the schedules that
+it has are asked for step 0 only. What stays different: here features are compared as LPIPS does,
+normalised and with its learned weights.
 
 The config's section `disentangle`: `train`, `loss` (`DisentangleConfig`), and `vdm`, the switches
 of the VDM (`VDMConfig`) that differ from the prior's.

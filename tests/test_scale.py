@@ -79,6 +79,7 @@ def folder(tmp_path_factory):
         train.update(steps=STEPS, log_every=1, device='cpu', lr=3e-3)
     # Of this seed's steps some see half of the clips, and some a single one: less than processes.
     content['vdm']['train']['seed'] = 1
+    content['dldm']['train']['validate_every'] = STEPS // 2  # and so before the last checkpoint
     often = content['dldm']['train']['checkpoint_minutes'] = 1e-9  # after every step
     (folder / 'c.yaml').write_text(yaml.safe_dump(content))
     content['planner']['train'].update(steps=10**6, checkpoint_minutes=10 / often)
