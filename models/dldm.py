@@ -375,9 +375,12 @@ class DLDM(nn.Module):
             x = up(x)                                                      # Alg. 1 l. 22
         return x.transpose(1, 2)                                           # (B, F, 3, H, W)
 
-    def reconstruction_loss(self, decoded: Tensor, video: Tensor) -> Tensor:
-        """MSE, with `motion_weight` on what differs from the first frame."""
-        error = (decoded - video).square()
+    def reconstruction_loss(self, decoded: Tensor, video: Tensor, mse: float = 1.0,
+                            l1: float = 0.0) -> Tensor:
+        """Weights of MSE and L1, with `motion_weight` on what differs from the first frame."""
+        error = mse * (decoded - video).square()
+        if l1:
+            error = error + l1 * (decoded - video).abs()
         if self.config.motion_weight:
             moved = (video - video[:, :1]).abs().amax(dim=2, keepdim=True)
             error = error * (1 + self.config.motion_weight * moved)
@@ -385,7 +388,9 @@ class DLDM(nn.Module):
 
     def loss(self, video: Tensor,
              denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
-             stop_gradient: bool = True) -> dict[str, Tensor]:
+             stop_gradient: bool = True,
+             reconstruction: Callable[[Tensor, Tensor], Tensor] | None = None
+             ) -> dict[str, Tensor]:
         """Algorithm 1, main function.
 
         Args:
@@ -395,6 +400,7 @@ class DLDM(nn.Module):
                 the warm-up stage: the reconstruction trains the codes.
             stop_gradient: whether the reconstruction leaves the codes alone where there is a
                 denoising loss; False is an ablation of the paper.
+            reconstruction: instead of `reconstruction_loss`, called as reconstruction(rec, video).
         Returns:
             loss, reconstruction_loss, mse (plain, detached), indices (B, K-1, N),
             reconstruction (B, F, 3, H, W) detached; and denoising_loss where there is one.
@@ -406,7 +412,8 @@ class DLDM(nn.Module):
         alone = denoising is not None and stop_gradient
         given = codes.detach() if alone else codes                         # sg(z)
         decoded = self.decode(given, f0, video[:, 0])                      # Alg. 1 l. 28
-        loss = rec_loss = self.reconstruction_loss(decoded, video)         # Alg. 1 l. 29
+        reconstruction = reconstruction or self.reconstruction_loss
+        loss = rec_loss = reconstruction(decoded, video)                   # Alg. 1 l. 29
         out = {'reconstruction_loss': rec_loss.detach(), 'indices': indices,
                'mse': (decoded - video).square().mean().detach(),
                'reconstruction': decoded.detach()}

@@ -248,15 +248,20 @@ class Together:
 
     def look(self, work: Callable[[], typing.Any]) -> typing.Any:
         """Do what needs complete weights, such as validation; on all processes."""
-        return self._whole(work)
+        seen = self._whole(work)
+        self._reshard()  # FSDP leaves what lies outside its units complete until a backward pass
+        return seen
+
+    def _reshard(self) -> None:
+        for module in self._whole.modules():
+            if hasattr(module, 'reshard'):
+                module.reshard()
 
     def make_whole(self) -> None:
         """Give every process the plain model with complete weights back; the optimiser is done."""
         if not self._before:
             return
-        for module in self._whole.modules():
-            if hasattr(module, 'reshard'):
-                module.reshard()
+        self._reshard()
         complete = {id(p): nn.Parameter(p.detach().full_tensor(), p.requires_grad)
                     for p in self._whole.parameters()}
         for module, kind, own in self._before:

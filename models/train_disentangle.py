@@ -12,12 +12,19 @@ starts from a warm-up run (`train_dldm.py`) and from a VDM that continues a firs
 `vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. Output, beside what `fit` writes:
 dldm.safetensors, vdm.safetensors, config.json, provenance.json, codes.safetensors as there.
 
+The public research code trains this stage with other losses: `loss: {mse: 0, l1: 2, perceptual:
+0.1, denoising: 10, edm: true}`. It adds the L1 of frames in [-1, 1] (twice that of ours, in [0, 1]),
+0.1 x the L1 between features of a VGG-16, and 10 x its EDM loss, at every step: the schedules that
+it has are asked for step 0 only. What stays different: here features are compared as LPIPS does,
+normalised and with its learned weights.
+
 The config's section `disentangle`: `train`, `loss` (`DisentangleConfig`), and `vdm`, the switches
 of the VDM (`VDMConfig`) that differ from the prior's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 from functools import partial
@@ -55,8 +62,10 @@ from .training import fit
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
+from .video_diffusion import Generators
 from .video_diffusion import VDM
 from .video_diffusion import VDMConfig
+from .video_quality import lpips_network
 
 BACKBONES = ('full', 'lora', 'frozen', 'random')
 LORA_TARGETS = ['to_q', 'to_k', 'to_v', 'to_out.0', 'ff.net.0.proj', 'ff.net.2']
@@ -68,13 +77,19 @@ class DisentangleConfig:
 
     backbone: the VDM's is trained in `full` (the paper's), through `lora` adapters, stays `frozen`,
     or starts `random` (the prior's VAE stays). stop_gradient: the reconstruction leaves the codes
-    alone. denoising: weight of the denoising loss beside the reconstruction's. lora_rank: of the
+    alone. mse, l1, perceptual: weights of the reconstruction's parts, over frames in [0, 1];
+    perceptual is LPIPS on VGG-16, frame by frame. denoising: weight of the denoising loss beside
+    them. edm: its noise levels weigh as in the public code, see `VDM.flow_loss`. lora_rank: of the
     adapters.
     """
 
     backbone: str = 'full'
     stop_gradient: bool = True
+    mse: float = 1.0
+    l1: float = 0.0
+    perceptual: float = 0.0
     denoising: float = 1.0
+    edm: bool = False
     lora_rank: int = 8
 
     def __post_init__(self):
@@ -83,14 +98,23 @@ class DisentangleConfig:
         if not self.denoising > 0 or self.lora_rank < 1:
             raise ConfigError('denoising must be > 0 and lora_rank >= 1. Got '
                               f'{self.denoising}, {self.lora_rank}')
+        parts = (self.mse, self.l1, self.perceptual)
+        if min(parts) < 0 or not sum(parts) > 0:
+            raise ConfigError('mse, l1 and perceptual must be >= 0, and one of them > 0. Got '
+                              f'{", ".join(map(str, parts))}')
 
 
 class Disentangled(nn.Module):
-    """dLDM and VDM as one model, so that one optimiser and one checkpoint hold both."""
+    """dLDM and VDM as one model, so that one optimiser and one checkpoint hold both.
+
+    Raises:
+        ConfigError: an adapter or a perceptual loss is asked for, and what it needs is not here.
+    """
 
     def __init__(self, dldm: DLDM, vdm: VDM, config: DisentangleConfig) -> None:
         super().__init__()
         self.dldm, self.vdm, self.config = dldm, vdm, config
+        self.perceptual = perceptual_distance() if config.perceptual else None
         vdm.vae.requires_grad_(False)
         vdm.transformer.requires_grad_(config.backbone in ('full', 'random'))
         if config.backbone == 'lora':
@@ -99,14 +123,21 @@ class Disentangled(nn.Module):
             vdm.transformer = peft.get_peft_model(vdm.transformer, peft.LoraConfig(
                 r=config.lora_rank, lora_alpha=config.lora_rank, target_modules=LORA_TARGETS))
 
-    def loss(self, video: torch.Tensor) -> dict[str, torch.Tensor]:
+    def loss(self, video: torch.Tensor, generator: Generators = None) -> dict[str, torch.Tensor]:
         """Algorithm 1 with both losses, see `DLDM.loss`; video float (B, F, 3, H, W)."""
-        return self.dldm.loss(video, self._denoising, self.config.stop_gradient)
+        return self.dldm.loss(video, partial(self._denoising, generator=generator),
+                              self.config.stop_gradient, self._reconstruction)
 
-    def _denoising(self, video: torch.Tensor, codes: torch.Tensor, control: torch.Tensor
-                   ) -> torch.Tensor:
-        branch = self.vdm.config.control
-        return self.config.denoising * self.vdm.loss(video, codes, control if branch else None)
+    def _reconstruction(self, decoded: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        c = self.config
+        loss = self.dldm.reconstruction_loss(decoded, video, c.mse, c.l1)
+        return loss + c.perceptual * self.perceptual(decoded, video) if c.perceptual else loss
+
+    def _denoising(self, video: torch.Tensor, codes: torch.Tensor, control: torch.Tensor,
+                   generator: Generators = None) -> torch.Tensor:
+        control = control if self.vdm.config.control else None
+        return self.config.denoising * self.vdm.loss(video, codes, control, generator,
+                                                     self.config.edm)
 
     def merged(self) -> VDM:
         """The VDM with what adapters learned in its own weights."""
@@ -122,6 +153,26 @@ def _peft():
         raise ConfigError("backbone lora needs peft, which is not here: pip install 'peft>=0.17', "
                           'or take backbone full or frozen') from error
     return peft
+
+
+def perceptual_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Mean LPIPS of two clips float (B, F, 3, H, W) in [0, 1], with gradient; no part of a model.
+
+    Raises:
+        ConfigError: it is not on this disk.
+    """
+    network = lpips_network('vgg')
+    if network is None:
+        raise ConfigError("perceptual needs LPIPS on VGG-16, which is not here: pip install "
+                          "'vw2_ros[lpips]', then let it fetch torchvision's weights once: "
+                          'python -c "import lpips; lpips.LPIPS(net=\'vgg\')"')
+
+    def distance(decoded: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+        # (B, F, 3, H, W) -> (B * F, 3, H, W)
+        return network.to(video.device)(decoded.flatten(0, 1), video.flatten(0, 1),
+                                        normalize=True).mean()
+
+    return distance
 
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: Path,
@@ -161,7 +212,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     usage = CodeUsage(c.codebook_size, c.queries)
 
     def loss(batch: dict, progress: float) -> dict:
-        result = model.loss(batch['video'])
+        result = model.loss(batch['video'], batch['noise'])
         if device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
             usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}

@@ -43,6 +43,7 @@ from .training import FrameSource
 from .training import jitter_colour
 from .training import provenance
 from .training import Reporter
+from .training import sample_noise
 from .training import stage_configs
 from .training import TrainConfig
 from .training import TrainingError
@@ -250,20 +251,21 @@ class ClipSource:
         self.frames = FrameSource(self.store, device, preload)
 
     def make_batch(self, train: TrainConfig, step: int) -> dict:
-        """Which clips a step sees: a function of (seed, step)."""
+        """Which clips a step sees, and the seeds of their noise: a function of (seed, step)."""
         rng = np.random.default_rng([train.seed, step])
         rows = self.starts[rng.integers(len(self.starts), size=train.batch)]
         batch = {**self.frames.part(rows[:, None] + self.within), 'step': step}
         if self.jitter:
             gain = rng.uniform(-self.jitter, self.jitter, (train.batch, 2)) + [1.0, 0.0]
             batch['gain'] = torch.from_numpy(gain.astype(np.float32))
-        return batch
+        return {**batch, 'noise': rng.integers(2**63, size=train.batch)}
 
     def finish(self, batch: dict) -> dict:
-        """On the device: video float (B, F, 3, S, S) in [0, 1], and the step."""
+        """On the device: video float (B, F, 3, S, S) in [0, 1], a generator of noise for each clip."""
         rgb = self.frames.images(batch)
         rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
-        return {'video': to_video(rgb), 'step': batch['step']}
+        return {'video': to_video(rgb), 'step': batch['step'],
+                'noise': sample_noise(batch, rgb.device)}
 
     def spread(self, count: int) -> np.ndarray:
         """uint8 (<= count, F, S, S, 3): clips spread over the data."""

@@ -26,7 +26,9 @@ from .checkpoint import MAX_FILE_BYTES
 from .checkpoint import MAX_STATE_BYTES
 from .checkpoint import save_json
 from .checkpoint import save_tensors
+from .parallel import common_count
 from .parallel import leads
+from .parallel import world
 from .train_dldm import ClipConfig
 from .train_dldm import ClipSource
 from .train_dldm import held_out_clips
@@ -100,7 +102,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         part.requires_grad_(False)
 
     def loss(batch: dict, progress: float) -> dict:
-        return {'loss': model.loss(batch['video'])}
+        return {'loss': model.loss(batch['video'], generator=batch['noise'])}
 
     shown: dict[str, torch.Tensor] = {}
 
@@ -166,11 +168,16 @@ def learn_to_rebuild(model: VDM, config: TrainConfig, out: Path, source: ClipSou
     Raises:
         TrainingError, SystemExit: see `fit`.
     """
+    def make_batch(step: int) -> dict:
+        return window(source.make_batch(config, step), config.seed)
+
     def finish(batch: dict) -> dict:
-        return {'video': window(source.finish(batch)['video'], config.seed, batch['step'])}
+        return {**source.finish(batch), 'counts': batch['counts']}
 
     def loss(batch: dict, progress: float) -> dict:
-        return {'loss': model.autoencoder_loss(batch['video'])}
+        each = model.autoencoder_loss(batch['video'], generator=batch['noise'])  # (B,)
+        counts = batch['counts']
+        return {'loss': (each * counts).sum() / common_count(counts.sum())}
 
     def validate() -> dict:
         return rebuilt_error(model, held_out, config.batch)
@@ -179,18 +186,26 @@ def learn_to_rebuild(model: VDM, config: TrainConfig, out: Path, source: ClipSou
         picture = strips(watched, rebuild(model, watched, config.batch))
         reporter.image('real_above_rebuilt', picture, step)
 
-    fit('vae', model.vae, config, out, make_batch=partial(source.make_batch, config), loss=loss,
-        finish=finish, resume=resume, identity=identity, on_report=on_report,
+    fit('vae', model.vae, config, out, make_batch=make_batch, loss=loss, finish=finish,
+        resume=resume, identity=identity, on_report=on_report,
         validate=validate if len(held_out) else None)
 
 
-def window(video: torch.Tensor, seed: int, step: int) -> torch.Tensor:
-    """Clips (B, F, 3, H, W) -> the part of them that a step of lesson 1 sees, see `WINDOWS`."""
-    rng = np.random.default_rng([seed, 1, step])
+def window(batch: dict, seed: int) -> dict:
+    """The part of a batch, rows (B, F), that a step of lesson 1 sees, see `WINDOWS`.
+
+    `counts`, bool: which clips are of it; others only make it a multiple of the processes.
+    """
+    rng = np.random.default_rng([seed, 1, batch['step']])
     frames, _, fewer = WINDOWS[rng.choice(len(WINDOWS), p=[share for _, share, _ in WINDOWS])]
-    frames = min(frames or video.shape[1], video.shape[1])
-    first = int(rng.integers(video.shape[1] - frames + 1))
-    return video[:max(len(video) // fewer, 1), first:first + frames]
+    B, F = batch['rows'].shape
+    frames = min(frames or F, F)
+    first = int(rng.integers(F - frames + 1))
+    clips = max(B // fewer, 1)
+    shared = -(-clips // world()) * world()
+    batch = {k: v[:shared] if getattr(v, 'ndim', 0) else v for k, v in batch.items()}
+    return {**batch, 'rows': batch['rows'][:, first:first + frames],
+            'counts': torch.arange(shared) < clips}
 
 
 @torch.no_grad()

@@ -10,7 +10,8 @@ with the same weights as one that was not. The one exception is `max_minutes`: w
 schedule follows the clock, so that a run boxed in time still decays to its end.
 
 Under `accelerate launch` a step's batch is the same one, shared between the processes, so that
-the loss is that of one process but for rounding; noise drawn within a loss is other noise.
+the loss is that of one process but for rounding. Noise that a loss draws is therefore a sample's
+own, see `sample_noise`; only dropout, which no shipped config has, differs from process to process.
 
 Files in the output folder:
     checkpoints/<step>/{model,ema,optimizer}.safetensors, state.json    newest two
@@ -307,6 +308,14 @@ def own_share(batch: dict) -> dict:
     n = parallel.world()
     return {k: v[parallel.rank()::n] if n > 1 and getattr(v, 'ndim', 0) else v
             for k, v in batch.items()}
+
+
+def sample_noise(batch: dict, device: torch.device) -> list[torch.Generator]:
+    """A generator of noise for each sample of a batch, from its seeds `noise`, int64 (B,).
+
+    `make_batch` draws the seeds for the whole batch, so a sample has its noise wherever it goes.
+    """
+    return [torch.Generator(device).manual_seed(int(seed)) for seed in batch['noise']]
 
 
 class FrameSource:

@@ -45,6 +45,9 @@ LOG_SIGMA = (math.log(4.0), 1.2)
 SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}
 CLEAN_TIME = 1e-4 / (1 + 1e-4)
 
+# Of noise: one for all, or one for each sample, whose noise then depends on no other sample.
+Generators = torch.Generator | list[torch.Generator] | None
+
 KINDS = {'mask': ('cumulative', 'current', 'full'), 'connector': ('mlp_self', 'mlp', 'conv'),
          'self_attention': ('bidirectional', 'frame_causal')}
 
@@ -331,12 +334,12 @@ class VDM(nn.Module):
         return (video.transpose(1, 2).float() + 1) / 2
 
     def autoencoder_loss(self, video: Tensor, kl_weight: float = 1e-6,
-                         generator: torch.Generator | None = None) -> Tensor:
-        """MSE of the rebuilt clip (B, F, 3, H, W) + KL per pixel: trains a VAE of our own."""
+                         generator: Generators = None) -> Tensor:
+        """MSE of each rebuilt clip (B, F, 3, H, W) + KL per pixel, (B,): trains a VAE of our own."""
         posterior = self._posterior(video)
         rebuilt = self.vae.decode(posterior.sample(generator)).sample
-        mse = (rebuilt.transpose(1, 2) - (video * 2 - 1)).square().mean()
-        return mse + kl_weight * posterior.kl().sum() / video.numel()
+        mse = (rebuilt.transpose(1, 2) - (video * 2 - 1)).square().flatten(1).mean(1)
+        return mse + kl_weight * posterior.kl().flatten(1).sum(1) / video[0].numel()
 
     @torch.no_grad()
     def measure_latents(self, video: Tensor) -> None:
@@ -414,12 +417,13 @@ class VDM(nn.Module):
             return self.encode(control.clamp(0, 1))
 
     def loss(self, video: Tensor, codes: Tensor | None = None, control: Tensor | None = None,
-             generator: torch.Generator | None = None) -> Tensor:
+             generator: Generators = None, edm: bool = False) -> Tensor:
         """Algorithm 1, l. 30: the denoising loss, as `DLDM.loss` calls it.
 
         Args:
             video: float (B, clip_frames, 3, H, W) in [0, 1]. codes: float (B, K-1, N, E), with
-                gradient. control: the low-fidelity decoder's clip, shaped like video.
+                gradient. control: the low-fidelity decoder's clip, shaped like video. generator: of
+            noise and time. edm: see `flow_loss`.
         Returns:
             scalar.
         Raises:
@@ -428,12 +432,20 @@ class VDM(nn.Module):
         self._check('video', video, self.config.clip_frames)
         with torch.no_grad():
             latents = self.encode(video)
-        return self.flow_loss(latents, codes, self.encode_control(control), generator)
+        return self.flow_loss(latents, codes, self.encode_control(control), generator, edm)
 
     def flow_loss(self, latents: Tensor, codes: Tensor | None = None,
-                  control: Tensor | None = None,
-                  generator: torch.Generator | None = None) -> Tensor:
-        """`loss` from latents (B, C, K, h, w), for clips that are encoded once."""
+                  control: Tensor | None = None, generator: Generators = None,
+                  edm: bool = False) -> Tensor:
+        """`loss` from latents (B, C, K, h, w), for clips that are encoded once.
+
+        edm: weigh noise levels as the public research code does. Its EDM loss is the squared error
+        of x0 times (1 + s^2) / s^2 with s = t / (1 - t); x0 is off by t times what the velocity is
+        off by, so that is (1 - t)^2 + t^2 times the velocity's: 1 at either end, 1/2 at t = 1/2. A
+        weight of (1 + s)^2 / s^2 would be the plain loss. Kept in both: the times of LOG_SIGMA
+        (the code's log s has mean ln sqrt(24) and deviation 1, and 5 % of its s lie in 200..1e5),
+        and the mean without frame 0 (the code counts it, as an error of 0).
+        """
         x0, B = latents, len(latents)
         eps = randn_tensor(x0.shape, generator, x0.device)
         log_sigma = LOG_SIGMA[0] + LOG_SIGMA[1] * randn_tensor((B,), generator, x0.device)
@@ -441,7 +453,8 @@ class VDM(nn.Module):
         t = time.view(B, 1, 1, 1, 1)
         noisy = torch.cat([x0[:, :, :1], ((1 - t) * x0 + t * eps)[:, :, 1:]], dim=2)
         predicted = self.velocity(noisy, time, codes, control)
-        return (predicted - (eps - x0))[:, :, 1:].square().mean()
+        error = (predicted - (eps - x0))[:, :, 1:].square()
+        return (error * ((1 - t).square() + t.square()) if edm else error).mean()
 
     @torch.no_grad()
     def sample(self, first_frame: Tensor, codes: Tensor | None = None,

@@ -4,7 +4,8 @@
 
 SSIM (Wang et al. 2004) and PSNR are scikit-image's (`pip install 'vw2_ros[metrics]'`). LPIPS
 (Zhang et al. 2018) is there where the package `lpips` (extra `lpips`) and the weights of
-torchvision's AlexNet are on this disk (torch.hub's checkpoints); nothing is downloaded.
+torchvision's AlexNet (as a loss: VGG-16) are on this disk (torch.hub's checkpoints); nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 MOST_DB = 100.0  # what equal videos are said to have, instead of infinity
 
@@ -56,17 +58,31 @@ def _check(true: np.ndarray, imagined: np.ndarray) -> None:
                              f'Got {true.dtype} {true.shape} and {video.dtype} {video.shape}.')
 
 
-def load_lpips() -> Callable[[np.ndarray, np.ndarray], float] | None:
-    """LPIPS with AlexNet as a function like `ssim` (0 is equal), or None where it is not on disk."""
+def lpips_network(net: str) -> nn.Module | None:
+    """LPIPS in evaluation mode, its weights fixed, or None where it is not on disk.
+
+    Args:
+        net: `alex` or `vgg`, whose features are compared.
+    Returns:
+        called with two float (N, 3, H, W) in [0, 1] and normalize=True it gives (N, 1, 1, 1), 0 for
+        equal pictures.
+    """
     try:
         import lpips
-        url = lpips.pretrained_networks.tv.AlexNet_Weights.IMAGENET1K_V1.url
+        known = lpips.pretrained_networks.tv
+        weights = {'alex': known.AlexNet_Weights, 'vgg': known.VGG16_Weights}[net].IMAGENET1K_V1
     except (ImportError, AttributeError):  # not installed, or a torchvision before 0.13
         return None
-    weights = Path(url).name
-    if not (Path(torch.hub.get_dir()) / 'checkpoints' / weights).is_file():
+    if not (Path(torch.hub.get_dir()) / 'checkpoints' / Path(weights.url).name).is_file():
         return None
-    network = lpips.LPIPS(net='alex', verbose=False).eval()
+    return lpips.LPIPS(net=net, verbose=False).eval().requires_grad_(False)
+
+
+def load_lpips() -> Callable[[np.ndarray, np.ndarray], float] | None:
+    """LPIPS with AlexNet as a function like `ssim` (0 is equal), or None where it is not on disk."""
+    network = lpips_network('alex')
+    if network is None:
+        return None
 
     @torch.inference_mode()
     def measure(true: np.ndarray, imagined: np.ndarray) -> float:

@@ -55,6 +55,17 @@ def normed(rank, world):
             'count': parallel.common_count(seen.sum()) * world}
 
 
+def video_stage(stage, config, data, out, one):
+    """Train the VDM, or it and the dLDM together, from the runs in `one`."""
+    from vw2_ros.models import train_disentangle  # needs diffusers
+    from vw2_ros.models import train_vdm
+
+    if stage == 'vdm':
+        train_vdm.main(config, data, out)
+    else:
+        train_disentangle.main(config, data, out, init=one / 'dldm', vdm=one / 'vdm')
+
+
 def main(folder, out, *jobs):
     """`folder` has c.yaml, endless.yaml, data/ and one/, the runs of a single process."""
     config, data, one = folder / 'c.yaml', [folder / 'data'], folder / 'one'
@@ -65,6 +76,8 @@ def main(folder, out, *jobs):
             train_dldm.main(config, data, out / job, resume=True)
         elif job == 'planner':
             train_planner.main(config, data, out / job, init=one / 'dldm')
+        elif job in ('vdm', 'disentangle'):
+            video_stage(job, config, data, out / job, one)
         elif job == 'norm':
             rank = parallel.rank()
             save_tensors(out / f'norm_{rank}.safetensors', normed(rank, parallel.world()))

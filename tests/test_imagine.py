@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 import sys
+from types import SimpleNamespace
 
 import av
 import calvin_files
@@ -280,6 +281,24 @@ def test_lpips_is_left_out_where_it_is_not_on_disk(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'skimage.metrics', None)
     with pytest.raises(ModuleNotFoundError, match='vw2_ros.metrics'):
         video_quality.metrics()
+
+
+def test_lpips_is_loaded_as_fixed_where_it_is_on_disk(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    weights = SimpleNamespace(url='https://host/vgg16.pth')
+    known = SimpleNamespace(AlexNet_Weights=SimpleNamespace(
+        IMAGENET1K_V1=SimpleNamespace(url='https://host/alexnet.pth')),
+        VGG16_Weights=SimpleNamespace(IMAGENET1K_V1=weights))
+    asked = []
+    monkeypatch.setitem(sys.modules, 'lpips', SimpleNamespace(
+        pretrained_networks=SimpleNamespace(tv=known),
+        LPIPS=lambda net, verbose: asked.append(net) or torch.nn.Linear(1, 1)))
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'checkpoints' / 'vgg16.pth').touch()
+    assert video_quality.lpips_network('alex') is None
+    network = video_quality.lpips_network('vgg')
+    assert asked == ['vgg'] and not network.training
+    assert not any(p.requires_grad for p in network.parameters())
 
 
 def test_a_plot_shows_every_line():

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """Training on several processes gives what one gives: DDP and FSDP over two CPU processes."""
 
+from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
@@ -33,6 +34,11 @@ pytest.importorskip('accelerate')
 TESTS = Path(__file__).resolve().parent
 WITHIN = 1e-3  # of the loss of one process, at equal steps: rounding is below 1e-4
 STEPS = scale_worker.STEPS
+# Folders of runs (the VDM's first lesson has its own), and what is measured on held-out clips.
+RUNS = {'dldm': 'loss', 'planner': 'loss'}
+VIDEO_JOBS = ['vdm', 'disentangle'] if find_spec('diffusers') else []
+if VIDEO_JOBS:
+    RUNS.update({'vdm/vae': 'rebuilt_mse', 'vdm': 'loss', 'disentangle': 'denoising_loss'})
 
 
 def launch(folder, out, *jobs, options=('--multi_gpu',)):
@@ -68,8 +74,12 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('scale')
     calvin_files.write_data(folder / 'data', shards=True, episodes=3, frames=40)
     content = yaml.safe_load(config_path('tiny').read_text())
-    for stage in ('dldm', 'planner'):
-        content[stage]['train'].update(steps=STEPS, log_every=1, device='cpu', lr=3e-3)
+    for train in (content['vdm']['vae'], *(content[stage]['train'] for stage in (
+            'dldm', 'planner', 'vdm', 'disentangle'))):
+        train.update(steps=STEPS, log_every=1, device='cpu', lr=3e-3)
+    # Of this seed's steps some see half of the clips, and some a single one: less than processes.
+    content['vdm']['train']['seed'] = 1
+    content['dldm']['train']['validate_every'] = STEPS // 2  # and so before the last checkpoint
     often = content['dldm']['train']['checkpoint_minutes'] = 1e-9  # after every step
     (folder / 'c.yaml').write_text(yaml.safe_dump(content))
     content['planner']['train'].update(steps=10**6, checkpoint_minutes=10 / often)
@@ -79,6 +89,9 @@ def folder(tmp_path_factory):
         train_dldm.main(folder / 'c.yaml', [folder / 'data'], folder / 'one' / 'dldm')
     train_planner.main(folder / 'c.yaml', [folder / 'data'], folder / 'one' / 'planner',
                        init=folder / 'one' / 'dldm')
+    for stage in VIDEO_JOBS:
+        scale_worker.video_stage(stage, folder / 'c.yaml', [folder / 'data'],
+                                 folder / 'one' / stage, folder / 'one')
     scale_worker.small_run(folder / 'one' / 'stopped')
     return folder
 
@@ -95,8 +108,8 @@ def two(folder):
     """Runs of two processes under DDP."""
     out = folder / 'two'
     half_done(folder, out / 'half')
-    process = launch(folder, out, 'dldm', 'norm', 'planner', 'half', 'stopped')
-    assert process.wait(300) == 0, Path(f'{out}.txt').read_text()
+    process = launch(folder, out, 'dldm', 'norm', 'planner', *VIDEO_JOBS, 'half', 'stopped')
+    assert process.wait(400) == 0, Path(f'{out}.txt').read_text()
     return out
 
 
@@ -117,10 +130,10 @@ def pieces(folder):
 
 # ----------------------------------------------------------------------------------------- DDP
 
-@pytest.mark.parametrize('stage', ['dldm', 'planner'])
+@pytest.mark.parametrize('stage', RUNS)
 def test_two_processes_give_the_loss_of_one(folder, two, stage):
     same_curve(two / stage, folder / 'one' / stage)
-    same_curve(two / stage, folder / 'one' / stage, kind='validation', rel=0.01)
+    same_curve(two / stage, folder / 'one' / stage, kind='validation', key=RUNS[stage], rel=0.01)
     assert curve(two / stage, key='gradient_norm') == pytest.approx(
         curve(folder / 'one' / stage, key='gradient_norm'), rel=0.05)
 
@@ -135,13 +148,13 @@ def test_codes_are_normed_and_counted_over_all_processes(two):
 
 
 def test_one_process_writes_for_all(two):
-    for stage in ('dldm', 'planner'):
+    for stage in ('dldm', 'planner', *VIDEO_JOBS[:1]):
         assert {f'{stage}.safetensors', 'provenance.json', 'config.json'} <= {
             p.name for p in (two / stage).iterdir()}
         assert list(curve(two / stage)) == list(range(1, STEPS + 1))  # each step once
         assert not list(two.rglob('.*'))
     said = Path(f'{two}.txt').read_text().replace('\n', ' ')
-    assert said.count('M parameters') == 4 and 'on each of 2 processes' in said
+    assert said.count('M parameters') == 2 + len(RUNS) and 'on each of 2 processes' in said
 
 
 def test_two_processes_go_on_where_one_was(folder, two):
@@ -204,6 +217,24 @@ def test_batch_is_shared_out(monkeypatch, tmp_path):
     assert share['step'] == 3
     with pytest.raises(training.ConfigError, match='multiple of the number of processes, 3. Got 8'):
         scale_worker.small_run(tmp_path)
+
+
+@pytest.mark.skipif(not VIDEO_JOBS, reason='needs diffusers')
+def test_each_clip_of_a_window_counts_once(monkeypatch):
+    from vw2_ros.models import train_vdm
+    batch = {'rows': np.arange(60).reshape(12, 5), 'noise': np.arange(12)}
+    sizes = set()
+    for step in range(50):
+        one = train_vdm.window({**batch, 'step': step}, seed=0)
+        assert one['counts'].all() and len(one['rows']) == len(one['noise'])
+        for world in (2, 4, 6):
+            monkeypatch.setattr(train_vdm, 'world', lambda n=world: n)
+            shared = train_vdm.window({**batch, 'step': step}, seed=0)
+            monkeypatch.undo()
+            assert len(shared['rows']) % world == 0
+            assert np.array_equal(shared['rows'][shared['counts'].numpy()], one['rows'])
+            sizes.add((world, len(one['rows']), len(shared['rows'])))
+    assert (2, 3, 4) in sizes and (4, 3, 4) in sizes and (6, 12, 12) in sizes
 
 
 def test_footprint_is_what_a_small_net_takes():

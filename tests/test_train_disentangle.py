@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2 train dldm --stage disentangle`: what learns, what it leaves, resume."""
 
+import dataclasses
 import json
 
 import calvin_files
@@ -170,7 +171,9 @@ def test_switches_reach_the_vdm(runs, switches):
     ({'vdm': {'heads': 3}}, 'sizes of the prior must stay'),
     ({'vdm': {'hieght': 3}}, 'hieght'),
     ({'vdm': {'mask': 'some'}}, 'mask must be'),
-    ({'loss': {'backbone': 'half'}}, 'backbone must be')])
+    ({'loss': {'backbone': 'half'}}, 'backbone must be'),
+    ({'loss': {'l1': -1}}, 'l1 and perceptual must be >= 0'),
+    ({'loss': {'mse': 0}}, 'one of them > 0. Got 0.0, 0.0, 0.0')])
 def test_bad_switches_are_refused(runs, data, tmp_path, change, told):
     file = config(tmp_path / 'c.yaml', **change)
     with pytest.raises(ConfigError, match=told):
@@ -191,6 +194,81 @@ def test_resumed_equals_uninterrupted(whole, runs, data, tmp_path):
     for name in ('dldm', 'vdm'):
         again, once = tensors_of(out, name), tensors_of(whole, name)
         assert all(torch.equal(again[key], once[key]) for key in once), name
+
+
+class Distance(torch.nn.Module):
+    """In the place of LPIPS: the squared error of pictures through a convolution."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.net = torch.nn.Conv2d(3, 2, 3).eval().requires_grad_(False)
+
+    def forward(self, a, b, normalize=False):
+        assert a.ndim == b.ndim == 4 and normalize
+        return (self.net(a) - self.net(b)).square().mean((1, 2, 3), keepdim=True)
+
+
+PUBLIC_CODE = {'mse': 0.0, 'l1': 2.0, 'perceptual': 0.1, 'denoising': 10.0, 'edm': True}
+
+
+@pytest.fixture
+def distance(monkeypatch):
+    network = Distance()
+    monkeypatch.setattr(train_disentangle, 'lpips_network', {'vgg': network}.get)
+    return network
+
+
+def noise(count=2):
+    return [torch.Generator().manual_seed(i) for i in range(count)]
+
+
+def test_losses_of_the_public_code(runs, distance):
+    model, plain = build(runs, **PUBLIC_CODE), build(runs)
+    video = clips(model)
+    result, text = model.loss(video, noise()), plain.loss(video, noise())
+    rebuilt = result['reconstruction']
+    wanted = 2 * (rebuilt - video).abs().mean() + 0.1 * distance(
+        rebuilt.flatten(0, 1), video.flatten(0, 1), normalize=True).mean()
+    torch.testing.assert_close(result['reconstruction_loss'], wanted)
+    torch.testing.assert_close(result['loss'], wanted + result['denoising_loss'])
+    assert 5 * text['denoising_loss'] < result['denoising_loss'] < 10 * text['denoising_loss']
+    torch.testing.assert_close(text['reconstruction_loss'], text['mse'])
+    torch.testing.assert_close(result['mse'], text['mse'])
+
+
+def test_decoder_learns_from_the_perceptual_loss(runs, distance):
+    model = build(runs, mse=0.0, perceptual=1.0)
+    assert not any(m is distance for m in model.modules())
+    model.loss(clips(model), noise())['loss'].backward()
+    assert model.dldm.code_query.grad.any()
+    assert distance.net.weight.grad is None
+
+
+def test_motion_weighs_l1_too(runs):
+    dldm = build(runs).dldm
+    dldm.config = dataclasses.replace(dldm.config, motion_weight=3.0)
+    video = torch.zeros(1, 2, 3, 32, 32)
+    video[:, 1, :, :16] = 0.5                               # half of the second frame moves
+    decoded = video + 0.2
+    parts = [float(dldm.reconstruction_loss(decoded, video, *w)) for w in ((1, 0), (0, 1), (2, 3))]
+    moved = 1 + 0.25 * 3 * 0.5
+    assert parts == pytest.approx([0.04 * moved, 0.2 * moved, 0.68 * moved])
+
+
+def test_a_run_with_the_losses_of_the_public_code(runs, data, tmp_path, distance):
+    file = config(tmp_path / 'c.yaml', loss=PUBLIC_CODE, train={'steps': 2})
+    train_disentangle.main(file, [data], tmp_path / 'd', runs / 'warmup', runs / 'vdm')
+    record = json.loads((tmp_path / 'd' / 'provenance.json').read_text())
+    assert PUBLIC_CODE.items() <= record['loss'].items()
+    assert not any('perceptual' in name for name in load_tensors(
+        checkpoints(tmp_path / 'd')[-1] / 'model.safetensors')[0])
+
+
+def test_what_a_perceptual_loss_needs_is_told(runs, monkeypatch):
+    monkeypatch.setattr(train_disentangle, 'lpips_network', lambda net: None)
+    with pytest.raises(ConfigError, match=r"pip install 'vw2_ros\[lpips\]'.*weights once"):
+        build(runs, perceptual=0.1)
 
 
 def test_missing_runs_are_named(data, tmp_path, capsys):

@@ -305,6 +305,37 @@ def test_the_loss_is_the_flows_velocity_after_frame_0():
 
 
 @torch.no_grad()
+def test_edm_weighs_the_error_of_x0():
+    net, x0, seen = model(), latents(), {}
+    velocity = net.velocity
+
+    def remember(noisy, time, *rest):
+        seen.update(noisy=noisy, time=time, flow=velocity(noisy, time, *rest))
+        return seen['flow']
+
+    net.velocity = remember
+    plain, edm = (net.flow_loss(x0, codes(), generator=seeded(7), edm=on) for on in (False, True))
+    t = seen['time'].view(2, 1, 1, 1, 1)
+    sigma, guess = t / (1 - t), seen['noisy'] - t * seen['flow']
+    weight = (1 + sigma ** 2) / sigma ** 2
+    torch.testing.assert_close(edm, (weight * (guess - x0) ** 2)[:, :, 1:].mean())
+    assert 0.5 * plain < edm < plain
+
+
+@torch.no_grad()
+def test_noise_of_a_clip_is_its_own():
+    net, video, z = model(), clip(), codes()
+    own = [net.loss(video[i:i + 1], z[i:i + 1], generator=[seeded(i)]) for i in (0, 1)]
+    both = net.loss(video, z, generator=[seeded(0), seeded(1)])
+    torch.testing.assert_close(both, torch.stack(own).mean())
+    assert not torch.allclose(own[0], net.loss(video[:1], z[:1], generator=[seeded(1)]))
+    rebuilt = [net.autoencoder_loss(video[i:i + 1], generator=[seeded(i)]) for i in (0, 1)]
+    together = net.autoencoder_loss(video, generator=[seeded(0), seeded(1)])
+    assert together.shape == (2,)
+    torch.testing.assert_close(together, torch.cat(rebuilt))
+
+
+@torch.no_grad()
 def test_sampling_takes_the_steps_of_the_video2world_pipeline():
     net, video = model(), clip()
     net.velocity = lambda x, time, *_: x.roll(1, dims=-1) * 0.3 + time.view(-1, 1, 1, 1, 1)
@@ -349,7 +380,7 @@ def test_its_autoencoder_learns_and_its_latents_get_mean_0_and_deviation_1():
     optimizer = torch.optim.AdamW(net.vae.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):
-        loss = net.autoencoder_loss(video.clamp(0, 1))
+        loss = net.autoencoder_loss(video.clamp(0, 1)).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
