@@ -72,6 +72,15 @@ def test_order_of_jobs(table, chains):
         assert kinds(whole).count(kind) == 1, 'rows and seeds share it'
 
 
+def test_what_is_trained_once_for_all_seeds():
+    whole = plan(seeds=2, once=('vdm', 'sight', 'dldm', 'disentangle'))
+    count = {kind: kinds(whole).count(kind) for kind in experiment.KINDS}
+    assert count == {'collect': 2, 'vdm': 1, 'sight': 1, 'dldm': 2, 'disentangle': 1, 'planner': 8,
+                     'head': 12, 'eval': 12}
+    assert '--seed 0' in whole.jobs[whole.runs['videoworld2', 1]['disentangle']].text
+    assert '--seed 1' in whole.jobs[whole.runs['videoworld2', 1]['planner']].text
+
+
 def test_who_learns_from_what():
     whole = plan()
     folder = {'abc': f'stages/{list(whole.jobs)[0]}', 'd': f'stages/{list(whole.jobs)[1]}'}
@@ -181,6 +190,7 @@ def test_minutes_scale_steps_and_boxes():
     ({'base': 'tiny', 'minutes': 1}, "data"), ({'nonsense': 1}, 'nonsense'), ([1], 'mapping'),
     ({'base': 'tiny', 'minutes': 0, 'data': {'d': {}}}, 'minutes must be > 0. Got 0'),
     ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'seeds': 0}, 'seeds .* Got 0'),
+    ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'once': ['vdm']}, 'once must hold .*sight'),
     ({'base': 'tiny', 'minutes': 1, 'data': {'x': {}}}, "labelled data set 'd'")])
 def test_bad_scale(tmp_path, content, said):
     path = tmp_path / 'scale.yaml'

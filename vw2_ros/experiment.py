@@ -44,7 +44,7 @@ from . import paths
 
 # In the order in which a seed's stages begin: those that others wait for longest come first.
 KINDS = ('collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval')
-PRETRAINED = ('vdm', 'sight')  # once for all seeds: the paper takes both off the shelf
+PRETRAINED = ('vdm', 'sight')  # the paper takes both off the shelf
 SCENE = 'D'  # of the labelled data and of the evaluation
 LABELLED = 'd'  # their name in a scale's `data`
 PATIENCE_S = 60.0  # for a stage to save what it has
@@ -164,6 +164,7 @@ class Scale:
         base: training config that all rows share. train: keys that differ from it.
         minutes: what training one row takes, about, on the machine that the scale is for.
         seeds: how often each row is trained. chains: of the evaluation.
+        once: kinds of stages that are trained once, with seed 0, for all seeds of a table.
         data: name -> options of `vw2 collect`, or the path of a data set.
         jobs: stages at a time. workers: processes of a stage that collects or evaluates.
     Raises:
@@ -175,6 +176,7 @@ class Scale:
     minutes: float
     train: Mapping = field(default_factory=dict)
     seeds: int = 1
+    once: tuple[str, ...] = PRETRAINED
     chains: int = 200
     jobs: int = 1
     workers: int = 1
@@ -185,6 +187,10 @@ class Scale:
                 raise ValueError(f'{name} must be a whole number >= 1. Got {getattr(self, name)!r}')
         if not isinstance(self.chains, int) or not 0 <= self.chains <= 1000:
             raise ValueError(f'chains must lie in 0..1000. Got {self.chains!r}')
+        object.__setattr__(self, 'once', tuple(self.once))
+        if not set(PRETRAINED) <= set(self.once) <= set(KINDS):
+            raise ValueError(f'once must hold {PRETRAINED}, and else names of {KINDS}. '
+                             f'Got {self.once}')
         if not self.minutes > 0:
             raise ValueError(f'minutes must be > 0. Got {self.minutes!r}')
         if not isinstance(self.data, Mapping) or LABELLED not in self.data:
@@ -276,8 +282,9 @@ class Plan:
     """
 
     def __init__(self, rows: Iterable[Row], seeds: int, config: Mapping, data: Mapping,
-                 chains: int = 200, workers: int = 1):
+                 chains: int = 200, workers: int = 1, once: Iterable[str] = PRETRAINED):
         self.rows, self.seeds, self.chains = tuple(rows), seeds, chains
+        self.once = tuple(once)
         self.config, self.data, self.workers = config, data, workers
         self.jobs: dict[str, Job] = {}
         self.runs: dict[tuple[str, int], dict[str, str]] = {}
@@ -295,7 +302,7 @@ class Plan:
         for kind in ('sight', *row.stages):
             data = {'sight': tuple(self.data), 'planner': row.planning}.get(kind, (row.video,))
             run[kind] = self._train(kind, _sections(kind, config), data,
-                                    0 if kind in PRETRAINED else seed, **_builds_on(kind, run))
+                                    0 if kind in self.once else seed, **_builds_on(kind, run))
         if self.chains and row.acts:
             more = ('--labels', str(row.labels)) + (() if row.stages else ('--scratch',))
             run['head'] = self._train('head', _sections('head', config, not row.stages),
@@ -641,7 +648,8 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
         raise ValueError(f'{out} holds {there}: give {table} another folder')
     default = size.chains if table == 'calvin-table' else 0
     plan = Plan(chosen(table, rows), seeds or size.seeds, size.config(minutes), size.data,
-                default if chains is None else chains, size.workers)
+                default if chains is None else chains, size.workers,
+                size.once if table == 'calvin-table' else PRETRAINED)
     write_plan(plan, out)
 
     def write() -> dict:

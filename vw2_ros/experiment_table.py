@@ -6,7 +6,7 @@ table.json:
 
 | key | what |
 | --- | --- |
-| experiment, scale, command, scene, seeds, chains | what was run |
+| experiment, scale, command, scene, seeds, once, chains | what was run |
 | rows | in order, see below; a row without a finished run has no figures |
 | ratios | [{of, to, ratio, low, high, paper}] of mean lengths, paired over chains and seeds |
 
@@ -102,7 +102,8 @@ def collected(plan: Plan, out: pathlib.Path, table: str, scale: str) -> dict:
             pair = (np.array([lengths[name][s] for s in seeds]) for name in (of, to))
             ratios.append({'of': of, 'to': to, **ratio(*pair), 'paper': paper})
     return {'experiment': table, 'scale': scale, 'command': shlex.join(['vw2', *sys.argv[1:]]),
-            'scene': SCENE, 'seeds': plan.seeds, 'chains': plan.chains, 'rows': rows,
+            'scene': SCENE, 'seeds': plan.seeds, 'once': list(plan.once), 'chains': plan.chains,
+            'rows': rows,
             'ratios': ratios}
 
 
@@ -267,6 +268,8 @@ def _line(cells: Sequence[str]) -> str:
 
 def _extent(result: Mapping) -> str:
     seeds = f'{result["seeds"]} seed{"s" if result["seeds"] > 1 else ""}'
+    if result['seeds'] > 1:
+        seeds += f' (but for {", ".join(result["once"])}: trained once)'
     if not result['chains']:
         return f'{seeds}; figures of codes are means over them.'
     return (f'Scene {result["scene"]}, {result["chains"]} chains of five, {seeds}. Success in '
