@@ -30,6 +30,7 @@ from .action_head import ActionHead
 from .action_head import ActionHeadConfig
 from .augment import AugmentConfig
 from .checkpoint import CheckpointError
+from .checkpoint import load_checkpoint
 from .checkpoint import load_json
 from .checkpoint import save_checkpoint
 from .data import Demonstrations
@@ -148,7 +149,7 @@ class LabelledFrames:
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
          resume: bool = False, seed: int | None = None, max_minutes: float | None = None,
-         labels: float = 1.0, sight: Path | None = None) -> dict:
+         labels: float = 1.0, sight: Path | None = None, start: Path | str | None = None) -> dict:
     """Fine-tune with actions and export the policy.
 
     Args:
@@ -159,6 +160,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         resume: go on with the run that is in `out`. seed, max_minutes: instead of the config's.
         labels: fraction of the labelled windows to use, in (0, 1].
         sight: run folder of the keypoint encoder, where there is no planner's run.
+        start: policy whose head to begin with, with its statistics of the actions.
     Returns:
         provenance, with the scores; {} of all processes but the first.
     Raises:
@@ -184,6 +186,11 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     arm = store.rel_actions[demos.sample_row, :6]
     head.set_normalization(torch.from_numpy(arm.mean(0)), torch.from_numpy(
         np.maximum(arm.std(0), parts['loss'].std_floor)))
+    if start is not None:
+        begun = load_checkpoint(start).head
+        if begun.config != head.config:
+            raise ConfigError(f'the head of {start} must fit, {head.config}. Got {begun.config}')
+        head.load_state_dict(begun.state_dict())
     model = Pilot(planner, head).to(device)
     shown = Shown(planner.vision, FrameSource(store, device, train.preload), augment)
     book = Phrasebook(demos.phrases, tokenizer)
@@ -212,7 +219,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         scores=ended.last, renderer=renderer_of(store), frames=len(store),
         labelled_frames=len(demos), tasks=demos.tasks, train=dataclasses.asdict(train),
         loss=dataclasses.asdict(parts['loss']), augment=dataclasses.asdict(augment),
-        planner=previous(Path(init)) if init else {}, sight=previous(sight) if sight else {})
+        planner=previous(Path(init)) if init else {}, sight=previous(sight) if sight else {},
+        start=str(start or ''))
     size = sum(p.numel() for p in planner.parameters())
     record['parameters'] = size + sum(p.numel() for p in head.parameters())
     record['policy_sha256'] = save_checkpoint(

@@ -8,7 +8,8 @@ VideoWorld 2, appendix A, "Latent pre-training on CALVIN": instruction + first i
 cross-entropy, AdamW as in table A.1. Frames without an instruction, and a share of those with one,
 take an empty instruction. With --sight the keypoints come from `train_sight.py` and stay as they
 are; without, sight learns here, from the codes alone. With --start a policy's words, keypoints and
-backbone are taken on, and only what belongs to the codes is new: for the codes of another dLDM.
+backbone are taken on as they are, and only what belongs to the codes is new and learns: for the
+codes of another dLDM. `vw2 train head --start` goes on from there.
 
 Output, beside what `fit` writes: planner.safetensors, config.json, tokenizer.json,
 provenance.json, and dldm.safetensors from --init.
@@ -227,15 +228,16 @@ def planner_config(model: dict, vision: VisionConfig, tokenizer: Tokenizer,
 
 
 def take_on(model: Planner, begun: Planner) -> None:
-    """Copy all weights of a planner but those that name its codes, into one of the same sizes."""
-    own, theirs = model.state_dict(), begun.state_dict()
+    """Take all weights of a planner but those that name its codes; only the latter then learn."""
+    own, theirs = dict(model.named_parameters()), begun.state_dict()
     table = 'backbone.embed_tokens.weight'
     with torch.no_grad():
-        for name, value in theirs.items():
+        for name, parameter in own.items():
             if name == table:
-                own[name][0] = value[0]  # the start of a plan
+                parameter[0] = theirs[name][0]  # the start of a plan
             elif not name.startswith('heads.'):
-                own[name].copy_(value)
+                parameter.copy_(theirs[name])
+                parameter.requires_grad_(False)
 
 
 def previous(folder: Path) -> dict:

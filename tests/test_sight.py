@@ -154,7 +154,6 @@ def test_too_few_keypoints_are_refused():
 def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
     content['dldm']['model'].update(queries=2, levels=[3, 3])
-    content['planner']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
     train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
     train_planner.main(tmp_path / 'c.yaml', [data], tmp_path / 'planner', init=tmp_path / 'dldm',
@@ -163,8 +162,15 @@ def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
     after = _weights(tmp_path / 'planner' / 'planner.safetensors')
     new = {'heads.weight', 'heads.bias', 'backbone.embed_tokens.weight'}
     assert {k for k in before if before[k].shape != after[k].shape} == new
-    assert all(torch.allclose(before[k], after[k], atol=1e-5) for k in before.keys() - new)
+    assert all(torch.equal(before[k], after[k]) for k in before.keys() - new)
     config = json.loads((tmp_path / 'planner' / 'config.json').read_text())['planner']
     assert config['vision']['frozen'] and config['queries'] == 2 and config['codebook_size'] == 9
     record = json.loads((tmp_path / 'planner' / 'provenance.json').read_text())
     assert record['start']['stage'] == 'head'
+    content['head']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    train_head.main(tmp_path / 'c.yaml', [data], tmp_path / 'head', init=tmp_path / 'planner',
+                    start=runs / 'head' / 'policy')
+    old, new = (load_tensors(folder / 'policy' / 'head.safetensors')[0]
+                for folder in (runs / 'head', tmp_path / 'head'))
+    assert all(torch.allclose(old[k], new[k], atol=1e-5) for k in old)

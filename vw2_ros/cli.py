@@ -253,9 +253,11 @@ def build() -> 'typer.Typer':
                 'keypoints are taken and kept. Without, sight learns with the rest.'
                 + (' Only with --scratch: a planner run says itself.' if name == 'head' else ''))]
             = None,
-            start: Annotated[str, option(hidden=name != 'planner', help='Shipped weights or the '
-                                         'folder of a policy to begin with: its words, keypoints '
-                                         'and backbone, for the codes of another dldm run.')] = '',
+            start: Annotated[str, option(
+                hidden=name not in ('planner', 'head'), help='Shipped weights or the folder of a '
+                'policy to begin with. ' + (
+                    'Its head.' if name == 'head' else 'Its words, keypoints and backbone stay as '
+                    'they are; the codes of another dldm run are learned.'))] = '',
         ) -> None:
             import importlib
 
