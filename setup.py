@@ -35,7 +35,7 @@ setup(
     packages=[NAME] + [f'{NAME}.{p}' for p in find_packages(
         include=['models', 'models.*', 'sim', 'sim.*'])],
     package_dir={f'{NAME}.models': 'models', f'{NAME}.sim': 'sim'},
-    package_data={f'{NAME}.models': ['weights/*/*'], f'{NAME}.sim': ['data/*']},
+    package_data={f'{NAME}.models': ['weights/*/*', 'weights/*/vdm/*'], f'{NAME}.sim': ['data/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
