@@ -16,6 +16,7 @@ another (a third of the decoding time); a step's input is the sum of its N code 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,10 @@ from transformers import DynamicCache, LlamaConfig, LlamaModel
 from .parallel import common_count
 from .text import TextEmbedding
 from .vision import KeypointEncoder, Keypoints, VisionConfig
+
+# transformers 5.24 has another name for it
+_CACHE = ('cache' if 'cache' in inspect.signature(LlamaModel.forward).parameters
+          else 'past_key_values')
 
 
 @dataclass(frozen=True)
@@ -185,8 +190,8 @@ class Planner(nn.Module):
         hiddens, logits, codes = [], [], []
         for k in range(c.steps):
             hidden = self.backbone(inputs_embeds=x, attention_mask=mask,
-                                   position_ids=positions[None], past_key_values=cache,
-                                   use_cache=True).last_hidden_state[:, -1:]
+                                   position_ids=positions[None], use_cache=True,
+                                   **{_CACHE: cache}).last_hidden_state[:, -1:]
             hiddens.append(hidden)
             logits.append(self._logits(hidden))
             codes.append(self._choose(logits[-1].detach(), temperature, generator))

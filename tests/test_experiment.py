@@ -252,11 +252,8 @@ def test_ratio_to_nothing():
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    root = calvin_files.write_data(tmp_path_factory.mktemp('experiment') / 'data', shards=True,
-                                   episodes=6, frames=40)
-    for split in ('training', 'validation'):
-        calvin_files.write_config(root / split)
-    return root
+    return calvin_files.write_data(tmp_path_factory.mktemp('experiment') / 'data', shards=True,
+                                   episodes=6, frames=40, landmarks=True)
 
 
 def write_scale(folder, data, **changes):

@@ -327,7 +327,7 @@ def test_errors_of_the_command(runs, two_scenes, tmp_path, capsys):
 
     assert 'no clip of the test scene A. Got scenes C, D' in refused(
         '--dldm', str(runs / 'a'), '--test-scene', 'A')
-    assert "unknown policy 'play_tabel'. Did you mean play_table?" in refused(
+    assert "unknown policy 'play_tabel'. Did you mean play_table" in refused(
         '--dldm', 'play_tabel', status=2)
     assert "names 'x' twice" in refused('--dldm', f'x={runs / "a"},x={runs / "b"}', status=2)
     assert 'config.json must exist' in refused('--dldm', str(tmp_path))
