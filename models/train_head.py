@@ -210,7 +210,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                 'batch': train.batch}
     ended = fit('head', model, train, out, make_batch=make_batch, loss=loss, finish=shown.finish,
                 resume=resume, identity=identity,
-                validate=_validation(model, data, demos.tasks, book))
+                validate=_validation(model, data, demos.tasks, book),
+                samples=len(demos), watch='xyz_l1')
     if not leads():
         return {}
     record = provenance(

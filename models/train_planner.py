@@ -196,11 +196,12 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     identity = {'data': store.content_hash, 'model': dataclasses.asdict(model_config),
                 'seed': train.seed, 'batch': train.batch, 'words': len(tokenizer.words)}
     ended = fit('planner', model, train, out, make_batch=make_batch, loss=loss, finish=shown.finish,
-                resume=resume, identity=identity, validate=validate)
+                resume=resume, identity=identity, validate=validate,
+                samples=len(coded), watch='loss')
     if not leads():
         return {}
     record = provenance(stage='planner', data=store.content_hash, seed=train.seed,
-                        steps=ended.steps, seconds=round(ended.seconds, 1),
+                        steps=ended.steps, seconds=round(ended.seconds, 1), samples=len(coded),
                         wait_share=round(ended.wait_share, 4), scores=ended.last,
                         train=dataclasses.asdict(train), augment=dataclasses.asdict(augment),
                         dldm=previous(init), sight=previous(sight) if sight else {},

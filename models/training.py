@@ -52,6 +52,7 @@ from torch import nn
 
 KEEP_CHECKPOINTS = 2
 INTERRUPTED = 130  # exit status of a run that a signal ended, as shells report it
+OVERFIT = 1.03  # times its best value: from there on a held-out score has risen
 
 
 class ConfigError(ValueError):
@@ -640,7 +641,8 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         make_batch: Callable[[int], dict], loss: Callable[[dict, float], dict],
         resume: bool, identity: dict, validate: Callable[[], dict] | None = None,
         finish: Callable[[dict], dict] = lambda batch: batch,
-        on_report: Callable[[Reporter, int, dict], None] | None = None) -> Fit:
+        on_report: Callable[[Reporter, int, dict], None] | None = None,
+        samples: int = 0, watch: str = '') -> Fit:
     """Optimise `model` (already on the device); at the end it holds the averaged weights.
 
     Args:
@@ -654,6 +656,8 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         validate: called with the averaged weights in place; returns scalars or {name: {key: x}}.
         finish: last touch to a batch on the device (augmentation), in the background too.
         on_report: called with (reporter, step, last scalars) at each validation.
+        samples: how many there are to learn from, where that is known: the bar then counts passes.
+        watch: a scalar of `validate` where less is better: a warning ends a run in which it rose.
     Raises:
         TrainingError: the loss is not finite; the folder holds another run; the checkpoint is of
             other data or another config.
@@ -698,6 +702,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     first_step, clock_s = step, before_s  # of the first process, as all of them last heard
     saved_at_s = before_s
     scalars: dict = {}
+    watched: list[tuple[float, int]] = []
 
     def elapsed_s() -> float:
         return before_s + time.monotonic() - begun
@@ -714,6 +719,8 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         values = _validate(model, average, partial(together.look, validate)) if validate else {}
         if values:
             reporter.report(step, values, 'validation')
+        if watch in values:
+            watched.append((values[watch], step))
         if on_report:
             together.look(partial(on_report, reporter, step, scalars))
         return values
@@ -760,7 +767,9 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                         **scalars, 'lr': rate, 'gradient_norm': float(norm),
                         'progress': progress(), 'elapsed_s': elapsed_s(), 'wait_share': wait,
                         'samples_per_s': config.batch / pace, **({'mfu': mfu} if mfu else {})})
-                    reporter.advance(progress(), f'step {step} loss {scalars["loss"]:.4f} '
+                    passes = f'pass {step * config.batch / samples:.1f} ' if samples else ''
+                    reporter.advance(progress(), f'step {step} {passes}'
+                                     f'loss {scalars["loss"]:.4f} '
                                      f'{pace:.2f} s/step, {config.batch / pace:.0f} samples/s, '
                                      + (f'MFU {100 * mfu:.0f} %, ' if mfu else '')
                                      + f'waiting {100 * wait:.0f} %')
@@ -779,6 +788,11 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                     check()
             save()
             scores = check()
+            if watched and watched[-1][0] > OVERFIT * min(watched)[0]:
+                best, at = min(watched)
+                reporter.warn(f'{watch} of held-out data was {best:.4g} at step {at}, and is '
+                              f'{watched[-1][0]:.4g}: it learns its {samples or ""} samples by '
+                              'heart. Take fewer steps, or give it more data')
     finally:
         batches.close()
         reporter.close()

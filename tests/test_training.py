@@ -114,6 +114,16 @@ def test_fit_learns_and_reports(tmp_path):
     assert list((tmp_path / 'tensorboard').iterdir())
 
 
+@pytest.mark.parametrize('scores, warns', [((1.0, 0.5, 0.8), True), ((1.0, 0.8, 0.81), False)])
+def test_a_held_out_score_that_rose_is_told(tmp_path, capsys, scores, warns):
+    left = iter(scores)
+    small_problem(tmp_path, 5, config={'validate_every': 2}, samples=16, watch='error',
+                  validate=lambda: {'error': next(left)})
+    told = ' '.join(capsys.readouterr().err.split())
+    assert ('error of held-out data was 0.5 at step 4' in told) is warns
+    assert ('its 16 samples by heart' in told) is warns
+
+
 def test_run_in_the_way_and_other_run(tmp_path):
     small_problem(tmp_path, 3)
     with pytest.raises(TrainingError, match='--resume'):
