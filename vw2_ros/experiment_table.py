@@ -35,6 +35,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 
 from . import report
 from .experiment import KINDS, SCENE, Plan
@@ -301,8 +303,6 @@ def page(result: Mapping, out: pathlib.Path) -> str:
 
 def bars(path: pathlib.Path, result: Mapping) -> None:
     """Mean length of each row with its interval; a ring where the paper has a figure."""
-    from matplotlib.figure import Figure
-
     rows = [row for row in result['rows'] if row['mean_length']]
     figure = Figure(figsize=(1.4 + 1.3 * len(rows), 3.6), layout='constrained')
     axes = figure.add_subplot()
@@ -326,9 +326,6 @@ def bars(path: pathlib.Path, result: Mapping) -> None:
 
 def curves(path: pathlib.Path, plan: Plan, out: pathlib.Path) -> None:
     """Learning curves of each stage, a line per run; a stage that rows share has one line."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
     panels = []
     for title, kinds, key, label in CURVES:
         lines: dict[str, tuple[list[str], list[tuple[int, float]]]] = {}
