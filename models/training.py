@@ -791,8 +791,8 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
             if watched and watched[-1][0] > OVERFIT * min(watched)[0]:
                 best, at = min(watched)
                 reporter.warn(f'{watch} of held-out data was {best:.4g} at step {at}, and is '
-                              f'{watched[-1][0]:.4g}: it learns its {samples or ""} samples by '
-                              'heart. Take fewer steps, or give it more data')
+                              f'{watched[-1][0]:.4g}: it learns its samples by heart. Take fewer '
+                              'steps, or give it more data')
     finally:
         batches.close()
         reporter.close()

@@ -121,7 +121,8 @@ def test_a_held_out_score_that_rose_is_told(tmp_path, capsys, scores, warns):
                   validate=lambda: {'error': next(left)})
     told = ' '.join(capsys.readouterr().err.split())
     assert ('error of held-out data was 0.5 at step 4' in told) is warns
-    assert ('its 16 samples by heart' in told) is warns
+    assert ('its samples by heart' in told) is warns
+    assert 'pass 2.5 ' in told  # 5 steps of 8
 
 
 def test_run_in_the_way_and_other_run(tmp_path):
