@@ -10,6 +10,10 @@ can be done with a block in the hand is little, and would fill the data. The ses
 the seed decide everything, so the data do not depend on the number of workers, and a collection
 that was stopped goes on where it was.
 
+A task's frames are annotated up to the step that solves it; what the hand does after is recorded
+without words. With the way back in it, an action chunk would be the mean of press and retreat, and
+a policy would turn away a few millimetres before the button.
+
 Instead of a bump a policy may act for a while, unrecorded too, before the expert takes over: so the
 data show the way back from where that policy gets lost (HG-DAgger, Kelly et al. 2019).
 """
@@ -188,13 +192,13 @@ def _taught(table: PlayTable, robot_obs: np.ndarray, scene_obs: np.ndarray) -> d
 
 def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                  rng: np.random.Generator, astray: Astray | None) -> bool:
-    """One task from the present state; annotated if it was solved. Returns whether it was."""
+    """One task from the present state, annotated if it was solved. Returns whether it was."""
     expert = Expert(table, task)
     bump_at = _next_bump(0, rng)
     after = int(rng.integers(0, 11))
     ranges = []
     first = writer.next_frame_id
-    solved = False
+    solved = None  # the frame whose action did it
     for step in range(TASK_STEPS + after):
         if step == bump_at:
             if writer.next_frame_id > first + 1:
@@ -206,16 +210,16 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                 _bump(table, rng)
             bump_at = _next_bump(step, rng)
             first = writer.next_frame_id
-            if expert.done:  # bumped into success
-                solved = True
+            if solved is None and expert.done:  # bumped into success
+                solved = first - 1
         action = expert.act()
         robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
-        writer.add(action, robot_obs, scene_obs, _images(table, plan),
-                   _taught(table, robot_obs, scene_obs))
+        frame = writer.add(action, robot_obs, scene_obs, _images(table, plan),
+                           _taught(table, robot_obs, scene_obs))
         table.step(action)
-        if not solved and expert.done:
-            solved = True
-        if solved:
+        if solved is None and expert.done:
+            solved = frame
+        if solved is not None:
             if after == 0:
                 break
             after -= 1
@@ -224,10 +228,12 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
     if writer.next_frame_id > first + 1:
         ranges.append((first, writer.next_frame_id - 1))
     draws = rng.random(len(ranges))
-    if solved:
-        for (a, b), draw in zip(ranges, draws, strict=True):
-            writer.annotate(a, b, task, float(draw))
-    return solved
+    if solved is None:
+        return False
+    for (a, b), draw in zip(ranges, draws, strict=True):
+        if min(b, solved) > a:
+            writer.annotate(a, min(b, solved), task, float(draw))
+    return True
 
 
 def record_session(out: Path, split: str, session: int, plan: Plan,

@@ -186,6 +186,21 @@ def test_a_policy_acts_in_between_and_is_not_recorded(tmp_path):
         assert not (data['rel_actions'][:, 2] == 0.77).any()
 
 
+def test_words_end_at_the_step_that_solves_the_task(tmp_path):
+    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=12, shards=16)
+    marker = collect.record_session(tmp_path, 'training', 0, plan)
+    with np.load(tmp_path / 'training' / 'shards' / 'shard_00000.npz') as data:
+        scene = data['scene_obs']
+    columns = {'lightbulb': 4, 'led': 5}
+    switched = [a for a in marker['annotations'] if a['task'].startswith('turn_')]
+    followed = 0
+    for shown in switched:
+        light = scene[:, columns[shown['task'].split('_')[-1]]] == ('_on_' in shown['task'])
+        assert not light[shown['start']:shown['end'] + 1].any()
+        followed += light[shown['end'] + 1:shown['end'] + 2].sum()
+    assert followed, 'the way back is recorded all the same'
+
+
 def test_what_is_recorded_is_what_was_commanded(whole):
     with np.load(whole / 'training' / 'shards' / 'shard_00000.npz') as data:
         actions, robot = data['rel_actions'], data['robot_obs']
