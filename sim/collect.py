@@ -50,6 +50,7 @@ ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
 
 # Acts for a while instead of the expert: (table, task, rng). It must be picklable.
 Astray = Callable[[PlayTable, str, np.random.Generator], None]
+VERSION = 2  # of what is annotated; 1: also what follows success. One folder holds one version
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
 
@@ -350,7 +351,8 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
 
 def config_of(plan: Plan) -> dict:
     """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the plan."""
-    config = {'expert': dataclasses.asdict(plan), 'scene': f'calvin_scene_{plan.scenes}',
+    config = {'expert': {**dataclasses.asdict(plan), 'version': VERSION},
+              'scene': f'calvin_scene_{plan.scenes}',
               'control_freq': 30, 'renderer': RENDERER}
     if not plan.randomize:  # else the camera is moved a little in each session
         config['cameras'] = {'static': {
