@@ -311,7 +311,7 @@ class PolicyTurn:
     """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
 
     policy: str
-    steps: tuple[int, int] = (8, 120)  # least, and below which: it gets stuck late, if it does
+    steps: tuple[int, int] = (8, 49)  # least, and below which
 
     def __call__(self, table: PlayTable, task: str, rng: np.random.Generator) -> None:
         """Try `task` for a few steps, in one of its training wordings."""
