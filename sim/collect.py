@@ -14,8 +14,10 @@ A task's frames are annotated up to the step that solves it; what the hand does 
 without words. With the way back in it, an action chunk would be the mean of press and retreat, and
 a policy would turn away a few millimetres before the button.
 
-Instead of a bump a policy may act for a while, unrecorded too, before the expert takes over: so the
-data show the way back from where that policy gets lost (HG-DAgger, Kelly et al. 2019).
+A policy may act for a while, unrecorded too, before the expert takes over: from the start of a task,
+until it is solved or time is up, or instead of a bump. So the data show the way back from where that
+policy gets lost (HG-DAgger, Kelly et al. 2019), also in what an earlier task of its own left behind,
+a block between the fingers for one.
 """
 
 from __future__ import annotations
@@ -47,10 +49,12 @@ TASK_STEPS = 200  # a task that takes longer has failed
 BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
 PUT_DOWN_SHARE = 0.5  # of the lifts
 ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
+FIRST_SHARE = 0.5  # of the tasks that it begins
+AFTER = 10  # frames that may be recorded after success; in half of the tasks none are
 
-# Acts for a while instead of the expert: (table, task, rng). It must be picklable.
-Astray = Callable[[PlayTable, str, np.random.Generator], None]
-VERSION = 2  # of what is annotated; 1: also what follows success. One folder holds one version
+# Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.
+Astray = Callable[[PlayTable, str, np.random.Generator, Callable[[], bool]], None]
+VERSION = 3  # of what is recorded; one folder holds one version
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
 
@@ -195,8 +199,17 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                  rng: np.random.Generator, astray: Astray | None) -> bool:
     """One task from the present state, annotated if it was solved. Returns whether it was."""
     expert = Expert(table, task)
+
+    def lead_astray() -> None:
+        astray(table, task, rng, lambda: expert.done)
+
+    if astray and rng.random() < FIRST_SHARE:
+        writer.cut()
+        lead_astray()
+        if expert.done:
+            return True  # no need of an expert
     bump_at = _next_bump(0, rng)
-    after = int(rng.integers(0, 11))
+    after = max(0, int(rng.integers(-AFTER, AFTER + 1)))
     ranges = []
     first = writer.next_frame_id
     solved = None  # the frame whose action did it
@@ -206,7 +219,7 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                 ranges.append((first, writer.next_frame_id - 1))
             writer.cut()
             if astray and rng.random() < ASTRAY_SHARE:
-                astray(table, task, rng)
+                lead_astray()
             else:
                 _bump(table, rng)
             bump_at = _next_bump(step, rng)

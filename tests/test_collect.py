@@ -174,10 +174,11 @@ def test_a_session_repeats(whole, tmp_path):
 def test_a_policy_acts_in_between_and_is_not_recorded(tmp_path):
     led_astray = []
 
-    def astray(table, task, rng):
+    def astray(table, task, rng, solved):
         led_astray.append((task, table.steps))
         for _ in range(20):
             table.step(np.array([0, 0, 0.77, 0, 0, 0, 1]))
+        assert not solved()
 
     plan = collect.Plan(scenes='D', seed=4, tasks_per_session=8, shards=16, policy='x')
     collect.record_session(tmp_path, 'training', 0, plan, astray)

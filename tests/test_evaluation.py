@@ -324,7 +324,10 @@ def test_a_policy_takes_its_turn_in_a_collection():
     ends = []
     for _ in range(2):
         with PlayTable('D') as table:
-            turn(table, 'open_drawer', np.random.default_rng(3))
+            turn(table, 'open_drawer', np.random.default_rng(3), lambda: False)
             assert 8 <= table.steps < 12
             ends.append(table.robot_obs())
     assert np.array_equal(*ends)
+    with PlayTable('D') as table:
+        turn(table, 'open_drawer', np.random.default_rng(3), lambda: table.steps == 5)
+        assert table.steps == 5

@@ -45,6 +45,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -311,16 +312,19 @@ class PolicyTurn:
     """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
 
     policy: str
-    steps: tuple[int, int] = (8, 49)  # least, and below which
+    steps: tuple[int, int] = (8, 97)  # least, and below which
 
-    def __call__(self, table: PlayTable, task: str, rng: np.random.Generator) -> None:
-        """Try `task` for a few steps, in one of its training wordings."""
+    def __call__(self, table: PlayTable, task: str, rng: np.random.Generator,
+                 solved: Callable[[], bool]) -> None:
+        """Try `task` for some steps or until it is solved, in one of its training wordings."""
         act = _loaded(self.policy)
         wordings = train_phrases(task)
         act.reset(table, (0,))
         act.begin(table, task, wordings[rng.integers(len(wordings))])
         for _ in range(int(rng.integers(*self.steps))):
             table.step(act.act(table))
+            if solved():
+                break
 
 
 @functools.cache
