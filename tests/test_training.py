@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from vw2_ros import cli
 from vw2_ros.models import train_dldm
 from vw2_ros.models import train_head
 from vw2_ros.models import train_planner
@@ -262,6 +263,20 @@ def test_policy_of_the_last_stage_acts(runs):
     plan = policy.plan(np.zeros((96, 96, 3), np.uint8), 'open the drawer')
     assert policy.actions(plan.hidden).shape == (16, 7)
     assert policy.imagine(np.zeros((96, 96, 3), np.uint8), plan.codes).shape[0] == 16
+
+
+def test_a_policy_learns_on(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    begun = runs / 'head' / 'policy'
+    assert cli.main(['train', 'head', '--config', str(tmp_path / 'c.yaml'), '--data', str(data),
+                     '--start', str(begun), '--out', str(tmp_path / 'head')]) == 0
+    ended = tmp_path / 'head' / 'policy'
+    for name in ('planner', 'head', 'dldm'):
+        old, new = (load_tensors(p / f'{name}.safetensors')[0] for p in (begun, ended))
+        assert all(torch.allclose(old[k], new[k], atol=1e-5) for k in old)
+    assert Policy.load(ended)
 
 
 def test_codes_belong_to_their_frames(runs, data):

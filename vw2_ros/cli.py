@@ -256,8 +256,9 @@ def build() -> 'typer.Typer':
             start: Annotated[str, option(
                 hidden=name not in ('planner', 'head'), help='Shipped weights or the folder of a '
                 'policy to begin with. ' + (
-                    'Its head.' if name == 'head' else 'Its words, keypoints and backbone stay as '
-                    'they are; the codes of another dldm run are learned.'))] = '',
+                    'Planner and head; with --init its head alone.' if name == 'head' else 'Its '
+                    'words, keypoints and backbone stay as they are; the codes of another dldm '
+                    'run are learned.'))] = '',
         ) -> None:
             import importlib
 
@@ -274,6 +275,10 @@ def build() -> 'typer.Typer':
                 if sight is not None:
                     raise UsageError('--start brings its own sight: leave out --sight')
                 more['start'] = check_policy(start, learned=True)
+                if name == 'head' and init is None and not scratch:
+                    from vw2_ros.models.checkpoint import resolve
+
+                    init = resolve(start)
             module, needed = f'train_{name}', {'init': (init, before)} if before else {}
             if name == 'dldm' and stage == 'disentangle':
                 module = 'train_disentangle'
