@@ -160,7 +160,21 @@ class Expert:
         if self._escape > 0:
             self._escape -= 1
             return self._back_out(look, CLOSE if look.held or look.width < 0.01 else OPEN)
-        return self._skill(self, look)
+        action = self._skill(self, look)
+        if action[6] == CLOSE and not look.held and self._would_catch(look):
+            return self._back_out(look, OPEN)
+        return action
+
+    def _would_catch(self, look: Look) -> bool:
+        """Whether the open fingers still lie around a block that the task has no use for."""
+        if look.width < 0.02 or self.task == 'unstack_block':
+            return False
+        for colour in COLOURS:
+            across, between, ahead = look.rotation.T @ (look.position(colour) - look.tcp)
+            if abs(across) < 0.03 and abs(between) < 0.05 and abs(ahead) < 0.05 \
+                    and colour not in self.task:
+                return True
+        return False
 
     def _look(self) -> Look:
         table = self.table
