@@ -33,6 +33,21 @@ def test_solves_the_task(table, task):
     assert TaskOracle('D').succeeded(task, start, table.state())
 
 
+@pytest.mark.parametrize('before, task', [
+    ('place_in_slider', 'turn_on_led'), ('rotate_red_block_left', 'close_drawer')])
+def test_a_block_of_no_use_is_left_where_it_is(table, before, task):
+    _start(table, before)
+    run(table, before, 240)
+    expert = Expert(table, task)
+    grips = []
+    while not expert.done and len(grips) < 120:
+        action = expert.act()
+        grips.append(action[6])
+        table.step(action)
+    assert expert.done and np.diff(grips).any()
+    assert (np.diff(grips) <= 0).all()  # it opens, backs out and closes, once
+
+
 def test_actions_are_valid_and_reproducible(table):
     def play():
         _start(table, 'push_blue_block_right', seed=3)
