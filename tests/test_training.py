@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,17 @@ def test_run_in_the_way_and_other_run(tmp_path):
         small_problem(tmp_path, 3, resume=True, identity={'a': 2})
 
 
+def test_resumes_after_a_log_that_was_cut_short(tmp_path):
+    reporter = training.Reporter(tmp_path, 'toy', 0)
+    for step in (2, 4, 6):
+        reporter.report(step, {'loss': 1.0})
+    reporter.close()
+    with open(tmp_path / 'log.jsonl', 'a') as log:
+        log.write('{"stage": "toy", "st')
+    training.Reporter(tmp_path, 'toy', 4).close()
+    assert [json.loads(x)['step'] for x in (tmp_path / 'log.jsonl').open()] == [2, 4]
+
+
 def test_damaged_checkpoint_is_named(tmp_path):
     small_problem(tmp_path, 3)
     path = checkpoints(tmp_path)[-1] / 'optimizer.safetensors'
@@ -221,6 +233,15 @@ def test_shipped_configs_are_valid(name):
         from_dict(train_planner.PlannerConfig, load_config(name, 'planner')['model'])
         from_dict(train_head.ActionHeadConfig, load_config(name, 'head')['model'])
     assert config_path(config_path(name)) == config_path(name)
+
+
+@pytest.mark.parametrize('name', ['cpu', 'gpu'])
+def test_minutes_of_a_comment_are_those_of_the_stage(name):
+    text = config_path(name).read_text()
+    said = {stage: int(minutes) for stage, minutes in re.findall(
+        r'^(\w+):  # (\d+) minutes', text, re.MULTILINE)}
+    assert said == {stage: sum(part.get('max_minutes', 0) for part in parts.values())
+                    for stage, parts in yaml.safe_load(text).items()}
 
 
 def test_bad_configs_say_what_they_got(tmp_path):
