@@ -442,7 +442,9 @@ def build() -> 'typer.Typer':
             = 'cpu',
             seeds: Annotated[int | None, option(min=1, help='Trainings of each row; instead of the '
                                                 "scale's.")] = None,
-            rows: Annotated[str, option(help='NAME,NAME; default: all.')] = '',
+            rows: Annotated[str, option(help='NAME,NAME; default: all. Other rows and seeds of the '
+                                        'table in --out stay in it, where scale, minutes and '
+                                        'chains are the same.')] = '',
             chains: Annotated[int | None, option(min=0, max=1000, help=chains_help)] = None,
             minutes: Annotated[float | None, option(min=0.01, help='Of training one row, about: '
                                                     'steps and time boxes are scaled.')] = None,
@@ -450,7 +452,7 @@ def build() -> 'typer.Typer':
             from vw2_ros import experiment as module
 
             try:
-                module.Scale.load(scale), module.chosen(name, rows)
+                module.Scale.load(scale).config(), module.chosen(name, rows)
             except ValueError as error:
                 raise UsageError(str(error)) from error
             result = module.run(name, out, scale, seeds=seeds, rows=rows, chains=chains,
@@ -461,7 +463,8 @@ def build() -> 'typer.Typer':
 
     add_experiment('calvin-table', "The paper's comparison: no latents, LAPA's, VideoWorld 1's, "
                    'VideoWorld 2, with 10 % and with all labels.',
-                   "Of the evaluation, in scene D; instead of the scale's.")
+                   "Of the evaluation, in scene D; instead of the scale's. 0: no heads, no "
+                   'evaluation.')
     add_experiment('ablation', 'What each part of the dLDM is for.',
                    'Also train action heads, and evaluate so many chains. Default: none.')
 
