@@ -17,12 +17,14 @@ import torch
 import yaml
 
 from vw2_ros import cli
+from vw2_ros.models import progress
 from vw2_ros.models import train_dldm
 from vw2_ros.models import train_head
 from vw2_ros.models import train_planner
 from vw2_ros.models import training
 from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.data import FrameStore
+from vw2_ros.models.data import progress_bar
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.training import checkpoints
 from vw2_ros.models.training import config_path
@@ -209,6 +211,17 @@ def test_prefetcher_passes_errors_on():
     with pytest.raises(OSError, match='disk gone'):
         batches.next()
     batches.close()
+
+
+def test_a_bar_without_a_terminal_prints_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress.Bar, 'every_s', 0.05)
+    with progress_bar() as bar:
+        task = bar.add_task('decoding', total=1000)
+        bar.advance(task, 100)
+        time.sleep(0.5)
+        bar.advance(task, 900)
+    out, err = capsys.readouterr()
+    assert 'decoding 100 of 1000\n' in err and 'decoding 1000' not in err and not out
 
 
 def test_images_move_by_whole_pixels():

@@ -411,8 +411,9 @@ def build() -> 'typer.Typer':
         execute: Annotated[int, option(min=1, max=16, help='Actions of a plan that are executed '
                                        'before the next.')] = 8,
         ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
-        out: Annotated[path_type, option(help='Folder for report.html, videos and the record that '
-                                         'an interrupted run resumes from.')] = path_type('out/eval'),
+        out: Annotated[path_type | None, option(
+            help='Folder for report.html, videos and the record that an interrupted run resumes '
+            'from (default: out/eval/POLICY-tasks, -chains).')] = None,
         json_file: Annotated[path_type | None, option('--json', help='Write the result here.')]
         = None,
     ) -> None:
@@ -426,11 +427,12 @@ def build() -> 'typer.Typer':
             execute=execute, out=out)
         from vw2_ros import evaluation
 
-        result = evaluation.run(evaluation.Options(**chosen))
+        options = evaluation.Options(**chosen)
+        result = evaluation.run(options)
         write_json(json_file, result)
         keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
             ['mean_success'] if tasks else []) + ['seconds']
-        show({k: result[k] for k in keys} | {'report': str(out / 'report.html')})
+        show({k: result[k] for k in keys} | {'report': str(options.out / 'report.html')})
 
     def add_experiment(name: str, what: str, chains_help: str) -> None:
         @experiment.command(name, help=what, epilog=_example(
