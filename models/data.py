@@ -346,17 +346,18 @@ def read_shard(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, dict[str,
 
 def progress_bar():
     """The progress bar that every long reading loop shows (stderr, so stdout stays clean)."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-                    TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+
+    from .progress import Bar
+
+    return Bar(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+               TimeElapsedColumn(), TimeRemainingColumn())
 
 
 def cache_folder(split: Path, key: str) -> Path:

@@ -538,8 +538,13 @@ class Reporter:
         """Drop what an interrupted run reported past its last checkpoint."""
         if not self.path.exists():
             return
-        kept = [line for line in self.path.read_text().splitlines()
-                if line and json.loads(line)['step'] <= step]
+        kept = []
+        for line in self.path.read_text().splitlines():
+            try:
+                if json.loads(line)['step'] <= step:
+                    kept.append(line)
+            except ValueError:  # cut short
+                break
         beside = self.path.with_suffix('.part')
         beside.write_text(''.join(line + '\n' for line in kept))
         os.replace(beside, self.path)

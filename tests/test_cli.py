@@ -15,10 +15,11 @@ import pytest
 from vw2_ros import cli, paths
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-COMMANDS = [['demo'], ['collect'], ['train', 'dldm'], ['train', 'planner'], ['train', 'head'],
-            ['train', 'vdm'], ['train', 'keysteps'], ['imagine'], ['inspect'], ['eval'],
-            ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'], ['bench', 'imagination'],
-            ['experiment', 'calvin-table'], ['experiment', 'ablation'], ['doctor']]
+COMMANDS = [['demo'], ['collect'], ['train', 'sight'], ['train', 'dldm'], ['train', 'planner'],
+            ['train', 'head'], ['train', 'vdm'], ['train', 'keysteps'], ['imagine'], ['inspect'],
+            ['eval'], ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'],
+            ['bench', 'imagination'], ['experiment', 'calvin-table'], ['experiment', 'ablation'],
+            ['doctor']]
 
 
 def refused(capsys, *arguments, status=2):
@@ -87,6 +88,24 @@ def test_unknown_config(capsys, tmp_path):
     line = refused(capsys, 'train', 'head', '--config', 'tinny', '--data', str(tmp_path),
                    '--out', str(tmp_path / 'o'))
     assert "unknown config 'tinny'. Did you mean tiny" in line
+
+
+@pytest.mark.parametrize('words, said', [
+    ('dldm --start play_table', 'No such option'), ('dldm --sight .', 'No such option'),
+    ('planner --labels 0.1', 'No such option'), ('planner --scratch', 'No such option'),
+    ('sight --stage disentangle', 'No such option'),
+    ('dldm --vdm . --init .', '--init and --vdm go with --stage disentangle only'),
+    ('dldm --stage cold', 'must be warmup or disentangle'),
+    ('head --scratch --init .', 'leave out --init and --start'),
+    ('head --scratch --start play_table', 'leave out --init and --start'),
+    ('head --sight .', '--sight goes with --scratch'), ('head --labels 0', 'Got 0.0'),
+    ('planner --start play_table --sight .', 'leave out --sight')])
+def test_training_takes_no_option_that_it_ignores(capsys, tmp_path, words, said):
+    stage, *options = words.split()
+    assert cli.main(['train', stage, '--config', 'tiny', '--data', str(tmp_path), '--out',
+                     str(tmp_path / 'o'), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / 'o').exists()
 
 
 def test_errors_of_a_run_are_one_line(capsys, monkeypatch):

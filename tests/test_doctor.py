@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -41,7 +42,7 @@ def test_report_as_text_and_json():
         assert check['status'] in ('ok', 'note', 'missing') and check['found']
         if check['status'] == 'missing':
             assert check['mend'], f"{check['name']} is missing and nothing says how to mend it"
-    text = doctor.render([doctor.Check(**c) for c in report['checks']])
+    text = '\n'.join(doctor.render(doctor.Check(**c) for c in report['checks']))
     assert all(c['name'] in text for c in report['checks'])
 
 
@@ -57,6 +58,22 @@ def test_works_with_nothing_but_the_standard_library(tmp_path):
         assert '[MISS] rclpy' in done.stdout
 
 
+def test_a_check_is_told_before_the_next_begins(monkeypatch):
+    def checks():
+        yield doctor.Check('a', 'first', 'ok', 'here')
+        yield pytest.fail('not asked for yet')
+
+    monkeypatch.setattr(doctor, 'checks', checks)
+    lines = doctor.render(doctor.checks())
+    assert [next(lines), next(lines)] == ['a', '  [ ok ] first: here']
+
+
+def test_every_dependency_is_looked_at():
+    found = re.search(r'install_requires=\[(.*?)\]', (ROOT / 'setup.py').read_text(), re.DOTALL)
+    needed = set(re.findall(r"'([\w-]+)>=", found[1]))
+    assert needed == {distribution for distribution, _ in doctor.PYTHON_PACKAGES.values()}
+
+
 def test_a_part_that_fails_does_not_end_the_others(monkeypatch):
     def broken():
         raise RuntimeError('on fire')
@@ -64,7 +81,7 @@ def test_a_part_that_fails_does_not_end_the_others(monkeypatch):
 
     monkeypatch.setattr(doctor, '_gpu', broken)
     monkeypatch.setattr(doctor, '_ros', lambda: iter(()))
-    checks = doctor.checks()
+    checks = list(doctor.checks())
     assert any('on fire' in c.found for c in checks)
     assert any(c.group == 'Weights' for c in checks)
 

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -273,6 +274,37 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):
             return
         time.sleep(0.1)
     pytest.fail('a process is left')
+
+
+def test_a_change_of_code_is_another_record(tmp_path, monkeypatch):
+    for folder in ('vw2_ros', 'models', 'sim'):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path / folder,
+            ignore=lambda _, names: [n for n in names if '.' in n and not n.endswith('.py')],
+        )
+    monkeypatch.setattr(evaluation, '__file__', str(tmp_path / 'vw2_ros' / 'evaluation.py'))
+
+    def changed(file):
+        before = [evaluation.code_sha256(ros) for ros in (False, True)]
+        with open(tmp_path / file, 'a') as source:
+            source.write('# changed')
+        return [a != b for a, b in zip(before, map(evaluation.code_sha256, (False, True)))]
+
+    for file in ('vw2_ros/safety.py', 'models/policy.py', 'sim/expert.py'):
+        assert changed(file) == [True, True]
+    for name in ('arm', 'action_node', 'planner_node', 'calvin_bridge_node', 'convert'):
+        assert changed(f'vw2_ros/{name}.py') == [False, True]
+
+
+def test_evaluations_have_folders_of_their_own():
+    def folder(**options):
+        return str(Options(**options).out)
+
+    assert folder(policy='expert', chains=1) == 'out/eval/expert-chains'
+    assert folder(policy='expert', tasks=('open_drawer',)) == 'out/eval/expert-tasks'
+    assert folder(policy='runs/a/policy', chains=1, ros=True) == 'out/eval/runs_a_policy-chains-ros'
+    assert folder(policy='expert', chains=1, out='here') == 'here'
 
 
 # ---------------------------------------------------------------- bad input

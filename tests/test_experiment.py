@@ -191,12 +191,14 @@ def test_minutes_scale_steps_and_boxes():
     ({'base': 'tiny', 'minutes': 0, 'data': {'d': {}}}, 'minutes must be > 0. Got 0'),
     ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'seeds': 0}, 'seeds .* Got 0'),
     ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'once': ['vdm']}, 'once must hold .*sight'),
-    ({'base': 'tiny', 'minutes': 1, 'data': {'x': {}}}, "labelled data set 'd'")])
+    ({'base': 'tiny', 'minutes': 1, 'data': {'x': {}}}, "labelled data set 'd'"),
+    ({'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'train': {'haed': {}}},
+     "unknown section 'haed'. Did you mean head")])
 def test_bad_scale(tmp_path, content, said):
     path = tmp_path / 'scale.yaml'
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ValueError, match=said):
-        Scale.load(str(path))
+        Scale.load(str(path)).config()
 
 
 def test_refused_by_the_command_line(capsys, tmp_path):
@@ -246,6 +248,69 @@ def test_ratio_to_nothing():
     rare[0, 0] = 1.0
     found = experiment_table.ratio(some, rare)
     assert found['ratio'] == 10.0 and found['high'] is None and 0 < found['low'] < 10
+
+
+def pretend(of, out, lengths=(1, 2), commit=lambda job: 'a' * 40):
+    """As if all jobs of a plan had been done."""
+    experiment.write_plan(of, out)
+    for name, job in of.jobs.items():
+        folder = out / 'stages' / name
+        (folder / 'policy').mkdir(parents=True)
+        made = json.dumps({'git_commit': commit(job), 'steps': 3, 'seconds': 1.0})
+        (folder / 'provenance.json').write_text(made)
+        (folder / 'policy' / 'provenance.json').write_text(made)
+        (folder / 'result.json').write_text(json.dumps(
+            {'lengths': lengths, 'checkpoint_sha256': 'b' * 64, 'seconds': 1.0}))
+        (out / 'stages' / f'{name}.json').write_text(json.dumps({'command': list(job.command)}))
+
+
+def test_a_part_of_a_table_leaves_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, 'perform', lambda plan, out, *_: pretend(plan, out))
+    experiment.run('calvin-table', tmp_path, 'tiny', seeds=2)
+    result = experiment.run('calvin-table', tmp_path / 'other', 'tiny', rows='lapa')
+    assert [row['name'] for row in result['rows']] == ['lapa']
+    before = [(tmp_path / name).read_text().split('\n\nCommand: ')[0]
+              for name in ('table.md', 'commands.sh')]
+    monkeypatch.setattr(experiment, 'perform', lambda *_: None)
+    for asked in ({'rows': 'none', 'seeds': 1}, {'rows': 'videoworld2', 'chains': 0}):
+        result = experiment.run('calvin-table', tmp_path, 'tiny', **asked)
+        assert [len(row['runs']) for row in result['rows']] == [2] * 6
+        assert [(tmp_path / name).read_text().split('\n\nCommand: ')[0]
+                for name in ('table.md', 'commands.sh')] == before
+    result = experiment.run('calvin-table', tmp_path / 'other', 'tiny', rows='none', seeds=3)
+    assert [row['name'] for row in result['rows']] == ['none', 'lapa']
+    text = (tmp_path / 'other' / 'commands.sh').read_text()
+    assert text.count('train head') == 3 + 1 and text.count('train dldm') == 1, 'what is wanted'
+
+
+def test_captions_tell_seeds_and_commits(tmp_path):
+    pretend(plan(rows='none'), tmp_path)
+    only = experiment_table.write(plan(rows='none'), tmp_path, 'calvin-table', 'tiny')
+    assert only['rows'][0]['runs'][0]['git_commit'] == {'sight': 'a' * 40, 'head': 'a' * 40}
+    text = (tmp_path / 'table.md').read_text()
+    assert '1 seed.' in text and 'interval over chains only.' in text
+    assert 'commit' not in text
+    out = tmp_path / 'several'
+    pretend(plan(rows='none', seeds=3), out,
+            commit=lambda job: ('c' if job.kind == 'sight' else 'd') * 40)
+    pretend(plan(rows='videoworld2', seeds=2, once=experiment.KINDS[:-1]), tmp_path / 'once')
+    for more in (tmp_path / 'once' / 'stages').iterdir():
+        if not (out / 'stages' / more.name).exists():
+            more.rename(out / 'stages' / more.name)
+    whole = plan(rows='none,videoworld2', seeds=3)
+    found = experiment_table.write(whole, out, 'calvin-table', 'tiny')
+    assert [ratio['seeds'] for ratio in found['ratios']] == [1]
+    text = (out / 'table.md').read_text()
+    assert '1 to 3 seeds of a row' in text and 'over seeds where a row has several' in text
+    assert 'over the seeds that both rows have\n' in text
+    assert '| rows | seeds | ratio | paper |' in text and '| videoworld2 / none | 1 |' in text
+    assert 'of different commits: ccccccc (sight); ddddddd (head); aaaaaaa (vdm, ' in text
+
+
+def test_curve_of_a_log_that_is_cut_short(tmp_path):
+    log = tmp_path / 'log.jsonl'
+    log.write_text('{"kind": "validation", "step": 2, "loss": 1.5}\n{"kind": "valid')
+    assert experiment_table._curve(log, 'loss') == [(2, 1.5)]
 
 
 # -------------------------------------------------------------------------------------------- run
@@ -329,24 +394,30 @@ def test_a_failed_stage_is_named_and_the_rest_is_done(tmp_path):
     assert len(list(tmp_path.glob('stages/collect-*.json'))) == 1, 'the other one is done'
 
 
-def test_a_stage_left_over_by_a_kill_is_waited_for(tmp_path):
-    """Its log stays locked by the process that outlived the experiment."""
-    job = experiment.Job('collect-0', 'collect', ('doctor',))
+def test_a_stage_left_over_by_a_kill_is_waited_for(tmp_path, monkeypatch, capsys):
+    """Its log stays locked by the process that outlived the experiment; whoever waits says so."""
+    job = experiment.Job('collect-0', 'collect', ('--help',))
     (tmp_path / 'stages').mkdir()
     with open(tmp_path / 'stages' / 'collect-0.log', 'ab') as log:
         left = subprocess.Popen([sys.executable, '-c', 'import fcntl, sys; '
                                  'fcntl.flock(1, fcntl.LOCK_EX); sys.stderr.write("x"); '
                                  'sys.stderr.flush(); sys.stdin.read()'],
                                 stdin=subprocess.PIPE, stdout=log, stderr=subprocess.PIPE)
+    of = plan()
+    of.jobs, of.runs = {job.name: job}, {}
+    monkeypatch.setattr(experiment, 'REMIND_S', 0.5)
     try:
         assert left.stderr.read(1) == b'x'
         assert experiment.Stage(job, tmp_path, 1).is_elsewhere
+        threading.Timer(2.0, left.stdin.close).start()
+        experiment.perform(of, tmp_path, jobs=1)
     finally:
-        left.communicate(b'')
-    stage = experiment.Stage(job, tmp_path, 1)
-    assert not stage.is_elsewhere
-    stage.interrupt()
-    stage.end()
+        left.kill()
+        left.wait()
+    assert job.is_complete(tmp_path)
+    said = capsys.readouterr().err
+    assert said.startswith('0/1 waits for collect-0: another process is at it\n')
+    assert '0/1 collect-0: elsewhere\n' in said and said.endswith('1/1 done collect-0\n')
 
 
 # ------------------------------------------------------------------------------ two-frame latents

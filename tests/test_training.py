@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,12 +17,14 @@ import torch
 import yaml
 
 from vw2_ros import cli
+from vw2_ros.models import progress
 from vw2_ros.models import train_dldm
 from vw2_ros.models import train_head
 from vw2_ros.models import train_planner
 from vw2_ros.models import training
 from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.data import FrameStore
+from vw2_ros.models.data import progress_bar
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.training import checkpoints
 from vw2_ros.models.training import config_path
@@ -134,6 +137,17 @@ def test_run_in_the_way_and_other_run(tmp_path):
         small_problem(tmp_path, 3, resume=True, identity={'a': 2})
 
 
+def test_resumes_after_a_log_that_was_cut_short(tmp_path):
+    reporter = training.Reporter(tmp_path, 'toy', 0)
+    for step in (2, 4, 6):
+        reporter.report(step, {'loss': 1.0})
+    reporter.close()
+    with open(tmp_path / 'log.jsonl', 'a') as log:
+        log.write('{"stage": "toy", "st')
+    training.Reporter(tmp_path, 'toy', 4).close()
+    assert [json.loads(x)['step'] for x in (tmp_path / 'log.jsonl').open()] == [2, 4]
+
+
 def test_damaged_checkpoint_is_named(tmp_path):
     small_problem(tmp_path, 3)
     path = checkpoints(tmp_path)[-1] / 'optimizer.safetensors'
@@ -199,6 +213,17 @@ def test_prefetcher_passes_errors_on():
     batches.close()
 
 
+def test_a_bar_without_a_terminal_prints_lines(capsys, monkeypatch):
+    monkeypatch.setattr(progress.Bar, 'every_s', 0.05)
+    with progress_bar() as bar:
+        task = bar.add_task('decoding', total=1000)
+        bar.advance(task, 100)
+        time.sleep(0.5)
+        bar.advance(task, 900)
+    out, err = capsys.readouterr()
+    assert 'decoding 100 of 1000\n' in err and 'decoding 1000' not in err and not out
+
+
 def test_images_move_by_whole_pixels():
     rgb = torch.randint(0, 255, (2, 8, 8, 3), dtype=torch.uint8)
     moved = shift_images(rgb, torch.tensor([[0, 0], [2, -1]]))
@@ -221,6 +246,15 @@ def test_shipped_configs_are_valid(name):
         from_dict(train_planner.PlannerConfig, load_config(name, 'planner')['model'])
         from_dict(train_head.ActionHeadConfig, load_config(name, 'head')['model'])
     assert config_path(config_path(name)) == config_path(name)
+
+
+@pytest.mark.parametrize('name', ['cpu', 'gpu'])
+def test_minutes_of_a_comment_are_those_of_the_stage(name):
+    text = config_path(name).read_text()
+    said = {stage: int(minutes) for stage, minutes in re.findall(
+        r'^(\w+):  # (\d+) minutes', text, re.MULTILINE)}
+    assert said == {stage: sum(part.get('max_minutes', 0) for part in parts.values())
+                    for stage, parts in yaml.safe_load(text).items()}
 
 
 def test_bad_configs_say_what_they_got(tmp_path):

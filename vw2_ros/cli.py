@@ -218,110 +218,148 @@ def build() -> 'typer.Typer':
                                      for k, counts in result.items() if k != 'success'},
               'expert': f'{solved} of {tried} tasks solved'})
 
-    def add_training(name: str, before: str, what: str) -> None:
-        @train.command(name, help=what, epilog=_example(
+    config_type = Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')]
+    videos_type = Annotated[list[path_type], option(
+        '--data', help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
+        'data; may be given several times.')]
+    data_type = Annotated[list[path_type], option(
+        '--data', help='Data set in CALVIN format; may be given several times.')]
+    run_type = Annotated[path_type, option(help='Folder for checkpoints and curves.')]
+    resume_type = Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
+                                         '--out, exact to the step.')]
+    seed_type = Annotated[int | None, option(help="Instead of the config's.")]
+    minutes_type = Annotated[float | None, option(
+        min=0, help="Stop and finish after this time; instead of the config's.")]
+
+    def stage_command(name: str):
+        return train.command(name, epilog=_example(
             f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'))
-        def run(
-            config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')],
-            data: Annotated[list[path_type], option(
-                help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
-                'data; may be given several times.' if not before else
-                'Data set in CALVIN format; may be given several times.')],
-            out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
-            init: Annotated[path_type | None, option(
-                help=f'Folder of the {before} run that this stage builds on (default: {before} '
-                'beside --out).' if before else 'For stage disentangle: folder of the warm-up run '
-                '(default: warmup beside --out).', hidden=name == 'vdm')] = None,
-            resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
-                                           '--out, exact to the step.')] = False,
-            seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
-            max_minutes: Annotated[float | None, option(min=0, help="Stop and finish after this "
-                                                        "time; instead of the config's.")] = None,
-            labels: Annotated[float, option(min=0.0, max=1.0, hidden=name != 'head', help='Fraction '
-                                            'of the labelled windows to use.')] = 1.0,
-            stage: Annotated[str, option(hidden=name != 'dldm', help='warmup: codes from '
-                                         'reconstruction alone; disentangle: codes through a video '
-                                         'diffusion model, after a warm-up.')] = 'warmup',
-            vdm: Annotated[path_type | None, option(
-                hidden=name != 'dldm', help='For stage disentangle: folder of a vdm run (default: '
-                'vdm beside --out), or of a diffusers pipeline of Cosmos-Predict2.')] = None,
-            scratch: Annotated[bool, option('--scratch', hidden=name != 'head', help='Without a '
-                                            'planner run: a plain transformer, no latents.')]
-            = False,
-            sight: Annotated[path_type | None, option(
-                hidden=name not in ('planner', 'head'), help='Folder of a sight run, whose '
-                'keypoints are taken and kept. Without, sight learns with the rest.'
-                + (' Only with --scratch: a planner run says itself.' if name == 'head' else ''))]
-            = None,
-            start: Annotated[str, option(
-                hidden=name not in ('planner', 'head'), help='Shipped weights or the folder of a '
-                'policy to begin with. ' + (
-                    'Planner and head; with --init its head alone.' if name == 'head' else 'Its '
-                    'words, keypoints and backbone stay as they are; the codes of another dldm '
-                    'run are learned.'))] = '',
-        ) -> None:
-            import importlib
 
-            file = check_config(config)
-            check_folders('--data', data)
-            more = {'labels': labels} if name == 'head' else {}
-            if sight is not None:
-                if name == 'head' and not scratch:
-                    raise UsageError('--sight goes with --scratch: otherwise the planner run says '
-                                     'what sight it has (vw2 train planner --sight)')
-                check_folders('--sight', [sight])
-                more['sight'] = sight
-            if start:
-                if sight is not None:
-                    raise UsageError('--start brings its own sight: leave out --sight')
-                more['start'] = check_policy(start, learned=True)
-                if name == 'head' and init is None and not scratch:
-                    from vw2_ros.models.checkpoint import resolve
+    def learn(module: str, config: str, data: list, out: pathlib.Path,
+              builds_on: dict | None = None, **options) -> dict:
+        """Check what all stages are told, and train.
 
-                    init = resolve(start)
-            module, needed = f'train_{name}', {'init': (init, before)} if before else {}
-            if name == 'dldm' and stage == 'disentangle':
-                module = 'train_disentangle'
-                needed = {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')}
-            elif stage != 'warmup':
-                raise UsageError(f'--stage must be warmup or disentangle. Got {stage!r}')
-            for key, (folder, run_name) in needed.items() if not scratch else ():
-                more[key] = folder or out.parent / run_name
-                if not more[key].is_dir():
-                    raise UsageError(f'the {run_name} run {more[key]} is not a folder: train it '
-                                     f'first (vw2 train --help) or name it with --{key}')
-            module = importlib.import_module(f'vw2_ros.models.{module}')
-            module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes, **more)
+        Args:
+            builds_on: option -> (folder, or None for one beside `out`; the stage made there).
+        """
+        file = check_config(config)
+        check_folders('--data', data)
+        for key, (folder, before) in (builds_on or {}).items():
+            options[key] = folder or out.parent / before
+            if not options[key].is_dir():
+                raise UsageError(f'the {before} run {options[key]} is not a folder: train it '
+                                 f'first (vw2 train --help) or name it with --{key}')
+        import importlib
 
-    add_training('sight', '', 'Train the keypoints that planner and head look with, on what `vw2 '
-                 'collect` writes of where things are; for a real robot, do without.')
-    add_training('dldm', '', 'Train the latent dynamics model on videos, without actions.')
-    add_training('planner', 'dldm', 'Train the planner: instruction and image to codes.')
-    add_training('head', 'planner', 'Train the action head on the hidden states of the planner.')
-    add_training('vdm', '', 'Train the video diffusion model: first frame to video, without actions.')
+        return importlib.import_module(f'vw2_ros.models.train_{module}').main(
+            file, data, out, **options)
+
+    @stage_command('sight')
+    def train_sight(config: config_type, data: data_type, out: run_type,
+                    resume: resume_type = False, seed: seed_type = None,
+                    max_minutes: minutes_type = None) -> None:
+        """Train the keypoints to look with, on what `vw2 collect` writes; real robots do without."""
+        learn('sight', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
+
+    @stage_command('dldm')
+    def train_dldm(
+        config: config_type, data: videos_type, out: run_type,
+        stage: Annotated[str, option(help='warmup: codes from reconstruction alone; disentangle: '
+                                     'codes through a video diffusion model, after a warm-up.')]
+        = 'warmup',
+        init: Annotated[path_type | None, option(help='For stage disentangle: folder of the '
+                                                 'warm-up run (default: warmup beside --out).')]
+        = None,
+        vdm: Annotated[path_type | None, option(
+            help='For stage disentangle: folder of a vdm run (default: vdm beside --out), or of a '
+            'diffusers pipeline of Cosmos-Predict2.')] = None,
+        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+    ) -> None:
+        """Train the latent dynamics model on videos, without actions."""
+        if stage not in ('warmup', 'disentangle'):
+            raise UsageError(f'--stage must be warmup or disentangle. Got {stage!r}')
+        if stage == 'warmup' and (init or vdm):
+            raise UsageError('--init and --vdm go with --stage disentangle only')
+        module, builds_on = ('disentangle', {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')}) \
+            if stage == 'disentangle' else ('dldm', None)
+        learn(module, config, data, out, builds_on, resume=resume, seed=seed,
+              max_minutes=max_minutes)
+
+    @stage_command('planner')
+    def train_planner(
+        config: config_type, data: data_type, out: run_type,
+        init: Annotated[path_type | None, option(help='Folder of the dldm run that this stage '
+                                                 'builds on (default: dldm beside --out).')] = None,
+        sight: Annotated[path_type | None, option(help='Folder of a sight run, whose keypoints are '
+                                                  'taken and kept. Without, sight learns with the '
+                                                  'rest.')] = None,
+        start: Annotated[str, option(help='Shipped weights or the folder of a policy to begin '
+                                     'with. Its words, keypoints and backbone stay as they are; '
+                                     'the codes of another dldm run are learned.')] = '',
+        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+    ) -> None:
+        """Train the planner: instruction and image to codes."""
+        if start and sight:
+            raise UsageError('--start brings its own sight: leave out --sight')
+        check_folders('--sight', [sight] if sight else [])
+        learn('planner', config, data, out, {'init': (init, 'dldm')}, sight=sight,
+              start=check_policy(start, learned=True) if start else None, resume=resume, seed=seed,
+              max_minutes=max_minutes)
+
+    @stage_command('head')
+    def train_head(
+        config: config_type, data: data_type, out: run_type,
+        init: Annotated[path_type | None, option(help='Folder of the planner run that this stage '
+                                                 'builds on (default: planner beside --out).')]
+        = None,
+        labels: Annotated[float, option(help='Fraction of the labelled windows to use, above 0 and '
+                                        'up to 1.')] = 1.0,
+        scratch: Annotated[bool, option('--scratch', help='Without a planner run: a plain '
+                                        'transformer, no latents.')] = False,
+        sight: Annotated[path_type | None, option(help='With --scratch: folder of a sight run, '
+                                                  'whose keypoints are taken and kept. Without, '
+                                                  'sight learns with the rest.')] = None,
+        start: Annotated[str, option(help='Shipped weights or the folder of a policy to go on '
+                                     'with: its head, and its planner too unless --init names '
+                                     'another.')] = '',
+        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+    ) -> None:
+        """Train the action head on the hidden states of the planner."""
+        if not 0 < labels <= 1:
+            raise UsageError(f'--labels must be above 0 and at most 1. Got {labels}')
+        if scratch and (init or start):
+            raise UsageError('--scratch begins with nothing: leave out --init and --start')
+        if sight and not scratch:
+            raise UsageError('--sight goes with --scratch: otherwise the planner run says what '
+                             'sight it has (vw2 train planner --sight)')
+        check_folders('--sight', [sight] if sight else [])
+        if start:
+            start = check_policy(start, learned=True)
+            from vw2_ros.models.checkpoint import resolve
+
+            init = init or resolve(start)
+        learn('head', config, data, out, None if scratch else {'init': (init, 'planner')},
+              labels=labels, sight=sight, start=start or None, resume=resume, seed=seed,
+              max_minutes=max_minutes)
+
+    @stage_command('vdm')
+    def train_vdm(config: config_type, data: videos_type, out: run_type,
+                  resume: resume_type = False, seed: seed_type = None,
+                  max_minutes: minutes_type = None) -> None:
+        """Train the video diffusion model: first frame to video, without actions."""
+        learn('vdm', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
 
     @train.command('keysteps', epilog=_example('vw2 train keysteps --data data/play '
                                                '--out runs/keysteps'))
     def train_keysteps(
-        data: Annotated[list[path_type], option(help='Annotated data set in CALVIN format; may be '
-                                                'given several times.')],
-        out: Annotated[path_type, option(help='Folder for checkpoints and curves.')],
-        config: Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')] = 'cpu',
+        data: data_type, out: run_type, config: config_type = 'cpu',
         backbone: Annotated[path_type | None, option(help='Folder of a DINOv2 as on the hub, '
                                                      'instead of a small CNN.')] = None,
-        resume: Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
-                                       '--out.')] = False,
-        seed: Annotated[int | None, option(help="Instead of the config's.")] = None,
-        max_minutes: Annotated[float | None, option(min=0, help="Instead of the config's.")]
-        = None,
+        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
     ) -> None:
         """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
-        file = check_config(config)
-        check_folders('--data', data)
-        from vw2_ros.models import train_keysteps as module
-
-        record = module.main(file, data, out, resume=resume, seed=seed, max_minutes=max_minutes,
-                             backbone=backbone)
+        record = learn('keysteps', config, data, out, backbone=backbone, resume=resume, seed=seed,
+                       max_minutes=max_minutes)
         held_out = {f'held-out {k}': record['scores'][k] for k in (
             'accuracy', 'hit', 'reject', 'other') if k in record['scores']}
         show({'folder': str(out), 'steps': record['steps'], **(
@@ -373,8 +411,9 @@ def build() -> 'typer.Typer':
         execute: Annotated[int, option(min=1, max=16, help='Actions of a plan that are executed '
                                        'before the next.')] = 8,
         ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
-        out: Annotated[path_type, option(help='Folder for report.html, videos and the record that '
-                                         'an interrupted run resumes from.')] = path_type('out/eval'),
+        out: Annotated[path_type | None, option(
+            help='Folder for report.html, videos and the record that an interrupted run resumes '
+            'from (default: out/eval/POLICY-tasks, -chains).')] = None,
         json_file: Annotated[path_type | None, option('--json', help='Write the result here.')]
         = None,
     ) -> None:
@@ -388,11 +427,12 @@ def build() -> 'typer.Typer':
             execute=execute, out=out)
         from vw2_ros import evaluation
 
-        result = evaluation.run(evaluation.Options(**chosen))
+        options = evaluation.Options(**chosen)
+        result = evaluation.run(options)
         write_json(json_file, result)
         keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
             ['mean_success'] if tasks else []) + ['seconds']
-        show({k: result[k] for k in keys} | {'report': str(out / 'report.html')})
+        show({k: result[k] for k in keys} | {'report': str(options.out / 'report.html')})
 
     def add_experiment(name: str, what: str, chains_help: str) -> None:
         @experiment.command(name, help=what, epilog=_example(
@@ -404,7 +444,9 @@ def build() -> 'typer.Typer':
             = 'cpu',
             seeds: Annotated[int | None, option(min=1, help='Trainings of each row; instead of the '
                                                 "scale's.")] = None,
-            rows: Annotated[str, option(help='NAME,NAME; default: all.')] = '',
+            rows: Annotated[str, option(help='NAME,NAME; default: all. Other rows and seeds of the '
+                                        'table in --out stay in it, where scale, minutes and '
+                                        'chains are the same.')] = '',
             chains: Annotated[int | None, option(min=0, max=1000, help=chains_help)] = None,
             minutes: Annotated[float | None, option(min=0.01, help='Of training one row, about: '
                                                     'steps and time boxes are scaled.')] = None,
@@ -412,7 +454,7 @@ def build() -> 'typer.Typer':
             from vw2_ros import experiment as module
 
             try:
-                module.Scale.load(scale), module.chosen(name, rows)
+                module.Scale.load(scale).config(), module.chosen(name, rows)
             except ValueError as error:
                 raise UsageError(str(error)) from error
             result = module.run(name, out, scale, seeds=seeds, rows=rows, chains=chains,
@@ -423,7 +465,8 @@ def build() -> 'typer.Typer':
 
     add_experiment('calvin-table', "The paper's comparison: no latents, LAPA's, VideoWorld 1's, "
                    'VideoWorld 2, with 10 % and with all labels.',
-                   "Of the evaluation, in scene D; instead of the scale's.")
+                   "Of the evaluation, in scene D; instead of the scale's. 0: no heads, no "
+                   'evaluation.')
     add_experiment('ablation', 'What each part of the dLDM is for.',
                    'Also train action heads, and evaluate so many chains. Default: none.')
 

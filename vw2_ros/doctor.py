@@ -17,6 +17,7 @@ import glob
 import hashlib
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -24,7 +25,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from vw2_ros import paths
 
@@ -47,6 +48,7 @@ PYTHON_PACKAGES = {
     'gymnasium': ('gymnasium', 'the Gymnasium environment'),
     'cv2': ('opencv-python-headless', 'cameras and compressed images'),
     'av': ('av', 'videos'),
+    'matplotlib': ('matplotlib', 'plots of experiments and of latents'),
 }
 SHM_WANTED_MB = 64  # the profile's 16 MB segment, one per process
 
@@ -345,33 +347,32 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def checks() -> list[Check]:
+def checks() -> Iterator[Check]:
     """Look at everything; a part that fails is reported and does not end the others."""
-    out: list[Check] = []
     for part in (_package, _python_packages, _ros, _gpu, _cameras, _weights):
         try:
-            out.extend(part())
+            yield from part()
         except Exception as error:  # the doctor must outlive any patient
-            out.append(Check(part.__name__.strip('_'), 'check', MISSING,
-                             f'{type(error).__name__}: {error}', 'please report this'))
-    return out
+            yield Check(part.__name__.strip('_'), 'check', MISSING,
+                        f'{type(error).__name__}: {error}', 'please report this')
 
 
-def render(results: list[Check]) -> str:
-    """Return the report as plain text, one line per check and one per remedy."""
+def render(results: Iterable[Check]) -> Iterator[str]:
+    """Yield the report as plain text, a line per check and one per remedy, as the checks come."""
     sign = {OK: ' ok ', NOTE: 'note', MISSING: 'MISS'}
-    lines, group = [], None
+    missing, group = [], ''
     for check in results:
         if check.group != group:
+            yield from ['', check.group] if group else [check.group]
             group = check.group
-            lines += ([''] if lines else []) + [group]
-        lines.append(f'  [{sign[check.status]}] {check.name}: {check.found}')
+        yield f'  [{sign[check.status]}] {check.name}: {check.found}'
         if check.mend:
-            lines.append(f'         -> {check.mend}')
-    missing = [c for c in results if c.status == MISSING]
-    lines += ['', 'Everything that is needed is here.' if not missing else
-              f'{len(missing)} missing: ' + ', '.join(c.name for c in missing)]
-    return '\n'.join(lines)
+            yield f'         -> {check.mend}'
+        if check.status == MISSING:
+            missing.append(check.name)
+    yield ''
+    yield (f'{len(missing)} missing: {", ".join(missing)}' if missing else
+           'Everything that is needed is here.')
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -380,13 +381,15 @@ def main(argv: list[str] | None = None) -> int:
                                      'missing and how to mend it.')
     parser.add_argument('--json', action='store_true', help='print the checks as JSON')
     args = parser.parse_args(argv)
-    results = checks()
+    shown, results = itertools.tee(checks())
+    if not args.json:
+        for line in render(shown):
+            print(line, flush=True)
+    results = list(results)
+    ok = not any(c.status == MISSING for c in results)
     if args.json:
-        print(json.dumps({'ok': not any(c.status == MISSING for c in results),
-                          'checks': [dataclasses.asdict(c) for c in results]}, indent=2))
-    else:
-        print(render(results))
-    return int(any(c.status == MISSING for c in results))
+        print(json.dumps({'ok': ok, 'checks': [dataclasses.asdict(c) for c in results]}, indent=2))
+    return int(not ok)
 
 
 if __name__ == '__main__':

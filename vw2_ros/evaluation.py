@@ -39,6 +39,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pathlib
+import re
 import shlex
 import signal
 import sys
@@ -49,8 +50,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from vw2_ros.models.progress import Bar
 from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert import Expert, prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
@@ -91,12 +93,11 @@ class Options:
     workers: int = 1  # processes
     video: int = 0  # film the first so many rollouts
     ros: bool = False  # through the nodes, in lockstep
-    out: pathlib.Path = pathlib.Path('out/eval')
+    out: pathlib.Path | None = None  # None: out/eval/<policy>-<tasks, chains, ros>
     execute: int = 8  # actions of a plan that are executed before the next
 
     def __post_init__(self):
         get_scene(self.scene)
-        object.__setattr__(self, 'out', pathlib.Path(self.out))
         object.__setattr__(self, 'tasks', tuple(check_task(t) for t in self.tasks))
         if not self.tasks and not self.chains:
             raise ValueError('nothing to evaluate: name tasks, or say how many chains')
@@ -112,6 +113,9 @@ class Options:
                 raise ValueError(f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.')
         if self.ros and self.policy in SCRIPTED:
             raise ValueError(f"the nodes run a trained policy: '{self.policy}' cannot go with ros")
+        what = [k for k in ('tasks', 'chains', 'ros') if getattr(self, k)]
+        name = '-'.join([re.sub(r'\W+', '_', self.policy).strip('_'), *what])
+        object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
 
 
 @dataclass(frozen=True)
@@ -693,7 +697,7 @@ def _settings(options: Options, wordings: dict, sha256: str | None) -> dict:
         'execute': options.execute,
         'ros': options.ros,
         'renderer': RENDERER,
-        'code_sha256': code_sha256(),
+        'code_sha256': code_sha256(options.ros),
         'phrases': str(options.phrases) if options.phrases else 'validation',
         'wordings_sha256': _sha256(json.dumps(wordings, sort_keys=True).encode())
         if options.phrases
@@ -701,13 +705,11 @@ def _settings(options: Options, wordings: dict, sha256: str | None) -> dict:
     }
 
 
-def code_sha256() -> str:
-    """Hash of the simulator's, the models' and the control loop's source."""
+def code_sha256(ros: bool = False) -> str:
+    """Hash of the simulator's, the models' and the control loop's source; with ros of all."""
     here = pathlib.Path(__file__).parent
-    files = [
-        here / f'{name}.py'
-        for name in ('control_loop', 'evaluation', 'kinematics', 'safety', 'task_run')
-    ]
+    loop = ('control_loop', 'evaluation', 'kinematics', 'safety', 'task_run')
+    files = sorted(here.glob('*.py')) if ros else [here / f'{name}.py' for name in loop]
     for part in ('sim', 'models'):
         folder = here / part if (here / part).is_dir() else here.parent / part
         files += sorted(folder.glob('*.py')) + sorted(folder.glob('data/*.json'))
@@ -749,7 +751,7 @@ def _progress(options: Options, wanted: list[Rollout], record: Record):
         length = '' if so_far['avg_len'] is None else f'mean length {so_far["avg_len"]:.2f}  '
         return f'{options.policy}  {length}success {so_far["mean_success"]:.1%}'
 
-    with Progress(
+    with Bar(
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as bar:
         known = sum(r.name in record.done for r in wanted)

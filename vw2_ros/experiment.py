@@ -5,15 +5,20 @@
     vw2 experiment calvin-table --scale tiny --out out/table
 
 A row is a list of stages and what it changes in the config that all rows share. Every stage is a
-`vw2` process of its own, named by a hash of all that decides its outcome: rows that share a stage
-share its run, and the same command goes on where the one before ended, however it ended.
+`vw2` process of its own, named by a hash of its command and its config: rows that share a stage
+share its run, and the same command goes on where the one before ended, however it ended. The hash
+knows neither the code (table.md tells where stages are of different commits) nor the content of
+data that are given by path: after a change of either take another folder.
+
+The rows and seeds that a table has stay in it when others are asked for, if scale, minutes and
+chains are those that they were made with.
 
 Written below `out`:
 
 | file | what |
 | --- | --- |
 | table.md, table.json, report.html, *.png | see `experiment_table` |
-| commands.sh | every command, in order; paths are relative to `out` |
+| commands.sh | every command of the table, in order; paths are relative to `out` |
 | configs/<stage>.yaml | what a stage of training is told |
 | stages/<stage>/ | its run folder: data, checkpoints, evaluation |
 | stages/<stage>.log | what it printed; locked while it runs |
@@ -41,6 +46,7 @@ from rich.live import Live
 from rich.table import Table
 
 from . import paths
+from .cli import close_matches
 
 # In the order in which a seed's stages begin: those that others wait for longest come first.
 KINDS = ('collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval')
@@ -48,6 +54,7 @@ PRETRAINED = ('vdm', 'sight')  # the paper takes both off the shelf
 SCENE = 'D'  # of the labelled data and of the evaluation
 LABELLED = 'd'  # their name in a scale's `data`
 PATIENCE_S = 60.0  # for a stage to save what it has
+REMIND_S = 60.0  # without a terminal: how often to say what runs
 
 
 class ExperimentError(RuntimeError):
@@ -150,7 +157,7 @@ def chosen(table: str, names: str = '') -> tuple[Row, ...]:
     wanted = [n.strip() for n in names.split(',') if n.strip()] or list(known)
     for name in wanted:
         if name not in known:
-            raise ValueError(f"unknown row '{name}' of {table}. Known: {', '.join(known)}")
+            raise ValueError(close_matches('row', name, known))
     return tuple(known[name] for name in dict.fromkeys(wanted))
 
 
@@ -207,8 +214,7 @@ class Scale:
         path = pathlib.Path(name) if os.path.isfile(name) else folder / f'{name}.yaml'
         known = sorted(f.stem for f in folder.glob('*.yaml'))
         if not path.is_file():
-            raise ValueError(f"unknown scale '{name}'. Known: {', '.join(known)}; or give a YAML "
-                             'file')
+            raise ValueError(close_matches('scale', name, known) + '; or give a YAML file')
         try:
             return cls(**yaml.safe_load(path.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
@@ -216,11 +222,18 @@ class Scale:
             raise ValueError(f'{path} must be a mapping of {keys}: {error}') from error
 
     def config(self, minutes: float | None = None) -> dict:
-        """The config of all rows, its steps and time boxes scaled to `minutes` for a row."""
+        """The config of all rows, its steps and time boxes scaled to `minutes` for a row.
+
+        Raises:
+            ValueError: `train` has a section that the base has not.
+        """
         path = pathlib.Path(self.base)
         path = path if path.is_file() else paths.config_file(f'train/{self.base}.yaml')
-        config = merged(yaml.safe_load(path.read_text()), self.train)
-        return _scaled(config, (minutes or self.minutes) / self.minutes)
+        base = yaml.safe_load(path.read_text())
+        for section in self.train:
+            if section not in base:
+                raise ValueError(close_matches('section', section, base) + f' ({path})')
+        return _scaled(merged(base, self.train), (minutes or self.minutes) / self.minutes)
 
 
 def merged(base: Mapping, change: Mapping) -> dict:
@@ -394,17 +407,20 @@ def _sections(kind: str, config: Mapping, scratch: bool = False) -> dict:
     return {kind: config[kind]}
 
 
-def write_plan(plan: Plan, out: pathlib.Path) -> None:
-    """Write configs/ and commands.sh."""
+def write_plan(plan: Plan, out: pathlib.Path, table: Plan | None = None) -> None:
+    """Write configs/ of a plan, and commands.sh of it and of what is complete of the table."""
     (out / 'configs').mkdir(parents=True, exist_ok=True)
     (out / 'stages').mkdir(exist_ok=True)
-    lines = ['#!/bin/sh', '# Every stage once, in order; paths are relative to this file.',
-             'set -e', 'cd "$(dirname "$0")"']
     for job in plan.jobs.values():
         if job.config:
             _write(out / 'configs' / f'{job.name}.yaml', yaml.safe_dump(
                 json.loads(json.dumps(job.config)), sort_keys=False))
-        lines += ['', f'# {plan.users(job.name)}', job.text]
+    table = table or plan
+    lines = ['#!/bin/sh', '# Every stage once, in order; paths are relative to this file.',
+             'set -e', 'cd "$(dirname "$0")"']
+    for job in table.jobs.values():
+        if job.name in plan.jobs or job.is_complete(out):
+            lines += ['', f'# {table.users(job.name)}', job.text]
     _write(out / 'commands.sh', '\n'.join(lines) + '\n')
 
 
@@ -499,8 +515,9 @@ class Board:
     def __init__(self, plan: Plan, done: set[str], running: dict[str, Stage],
                  failed: dict[str, int]):
         self.plan, self.done, self.running, self.failed = plan, done, running, failed
+        self.elsewhere: set[str] = set()  # other processes are at these
         self.console = Console(stderr=True)
-        self.began_s = time.monotonic()
+        self.began_s = self.told_s = time.monotonic()
         self.live = Live(get_renderable=self._table, console=self.console, refresh_per_second=2,
                          transient=False) if self.console.is_terminal else None
 
@@ -517,6 +534,13 @@ class Board:
         """A line for those who see no table."""
         if not self.live:
             print(f'{len(self.done)}/{len(self.plan.jobs)} {text}', file=sys.stderr, flush=True)
+        self.told_s = time.monotonic()
+
+    def remind(self) -> None:
+        """A note of what runs, where there was none for a minute."""
+        if time.monotonic() - self.told_s > REMIND_S:
+            self.note(', '.join(f'{name}: {self._state(name)[1]}'
+                                for name in (*self.running, *self.elsewhere)))
 
     def _table(self) -> Table:
         kinds = [k for k in KINDS if any(k in run for run in self.plan.runs.values())]
@@ -534,14 +558,20 @@ class Board:
     def _cell(self, name: str | None) -> str:
         if name is None:
             return ''
+        colour, state = self._state(name)
+        return f'[{colour}]{state}'
+
+    def _state(self, name: str) -> tuple[str, str]:
         if name in self.done:
-            return '[green]done'
+            return 'green', 'done'
         if name in self.failed:
-            return '[red]failed'
+            return 'red', 'failed'
+        if name in self.elsewhere:
+            return 'yellow', 'elsewhere'
         if name not in self.running:
-            return '[dim]waits'
+            return 'dim', 'waits'
         share = self.running[name].share()
-        return '[yellow]begins' if share is None else f'[yellow]{100 * share:.0f} %'
+        return 'yellow', 'begins' if share is None else f'{100 * share:.0f} %'
 
 
 def perform(plan: Plan, out: pathlib.Path, jobs: int, after=lambda: None) -> None:
@@ -568,8 +598,13 @@ def perform(plan: Plan, out: pathlib.Path, jobs: int, after=lambda: None) -> Non
                     stage = Stage(job, out, threads)
                     if not stage.is_elsewhere:
                         waiting.remove(job)
+                        board.elsewhere.discard(job.name)
                         running[job.name] = stage
                         board.note(f'begins {job.name} ({plan.users(job.name)})')
+                    elif job.name not in board.elsewhere:
+                        board.elsewhere.add(job.name)
+                        board.note(f'waits for {job.name}: another process is at it')
+                board.remind()
                 time.sleep(0.1)
                 for name, stage in list(running.items()):
                     status = stage.poll()
@@ -634,7 +669,7 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
         scale: of config/experiment/, or a YAML file. rows: 'NAME,NAME', '' for all.
         seeds, chains, minutes: instead of the scale's; see `Scale`.
     Returns:
-        the content of table.json.
+        the content of table.json: also of rows and seeds that the table in `out` has already.
     Raises:
         ValueError: an unknown row, a scale that makes no sense, or a folder of another table.
         ExperimentError: see `perform`.
@@ -646,15 +681,25 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
     there = experiment_table.read(out).get('experiment', table)
     if there != table:
         raise ValueError(f'{out} holds {there}: give {table} another folder')
-    default = size.chains if table == 'calvin-table' else 0
-    plan = Plan(chosen(table, rows), seeds or size.seeds, size.config(minutes), size.data,
-                default if chains is None else chains, size.workers,
-                size.once if table == 'calvin-table' else PRETRAINED)
-    write_plan(plan, out)
+    config = size.config(minutes)
+    once, default = (size.once, size.chains) if table == 'calvin-table' else (PRETRAINED, 0)
+
+    def planned(rows: Iterable[Row], seeds: int, chains: int) -> Plan:
+        return Plan(rows, seeds, config, size.data, chains, size.workers, once)
+
+    plan = planned(chosen(table, rows), seeds or size.seeds, default if chains is None else chains)
+
+    def whole() -> Plan:
+        before = experiment_table.read(out)
+        names = {row.name for row in plan.rows} | {row['name'] for row in before.get('rows', ())}
+        return planned([row for row in TABLES[table] if row.name in names],
+                       max(plan.seeds, before.get('seeds', 0)),
+                       plan.chains or before.get('chains', 0))
 
     def write() -> dict:
-        return experiment_table.write(plan, out, table, scale)
+        return experiment_table.write(whole(), out, table, scale)
 
+    write_plan(plan, out, whole())
     try:
         perform(plan, out, size.jobs, write)
     finally:

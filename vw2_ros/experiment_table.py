@@ -6,9 +6,10 @@ table.json:
 
 | key | what |
 | --- | --- |
-| experiment, scale, command, scene, seeds, once, chains | what was run |
+| experiment, scale, command, scene, seeds, once, chains | what was run, `seeds` at most |
 | rows | in order, see below; a row without a finished run has no figures |
-| ratios | [{of, to, ratio, low, high, paper}] of mean lengths, paired over chains and seeds |
+| ratios | [{of, to, seeds, ratio, low, high, paper}] of mean lengths, paired over chains and over |
+| | the seeds that both rows have, so many |
 
 | key of a row | what |
 | --- | --- |
@@ -19,7 +20,8 @@ table.json:
 | parameters | of planner and head |
 | steps, seconds | per stage of training, of one seed; shared stages count in every row |
 | held_out | means over the seeds of what `HELD_OUT` names |
-| runs | [{seed, lengths, checkpoint_sha256, git_commit, scores, commands}] |
+| runs | [{seed, lengths, checkpoint_sha256, git_commit, data, scores, commands}] |
+| - git_commit, data | stage -> commit of the code, digest of the data |
 
 Intervals hold 95 % of 4000 bootstrap means: seeds and chains are drawn with replacement, each on
 its own, since all seeds meet the same chains.
@@ -102,11 +104,11 @@ def collected(plan: Plan, out: pathlib.Path, table: str, scale: str) -> dict:
         seeds = sorted(set(lengths.get(of, ())) & set(lengths.get(to, ())))
         if seeds:
             pair = (np.array([lengths[name][s] for s in seeds]) for name in (of, to))
-            ratios.append({'of': of, 'to': to, **ratio(*pair), 'paper': paper})
+            ratios.append({'of': of, 'to': to, 'seeds': len(seeds), **ratio(*pair),
+                           'paper': paper})
     return {'experiment': table, 'scale': scale, 'command': shlex.join(['vw2', *sys.argv[1:]]),
             'scene': SCENE, 'seeds': plan.seeds, 'once': list(plan.once), 'chains': plan.chains,
-            'rows': rows,
-            'ratios': ratios}
+            'rows': rows, 'ratios': ratios}
 
 
 def _row(plan: Plan, row, out: pathlib.Path) -> dict:
@@ -156,7 +158,7 @@ def _run(plan: Plan, row: str, seed: int, out: pathlib.Path) -> dict | None:
         ('cross_entropy', 'loss'), ('accuracy', 'accuracy')) if key in of_planner}
     return {'seed': seed, 'lengths': result.get('lengths'), 'scores': scores,
             'checkpoint_sha256': result.get('checkpoint_sha256'),
-            'git_commit': next(iter(made.values())).get('git_commit'),
+            'git_commit': {kind: m.get('git_commit') for kind, m in made.items()},
             'data': {kind: m.get('data') for kind, m in made.items()},
             'parameters': made.get('head', {}).get('parameters'),
             'steps': {kind: m['steps'] for kind, m in made.items() if 'steps' in m},
@@ -206,8 +208,9 @@ def tables(result: Mapping) -> list[tuple[str, list[str], list[list[str]]]]:
             'row', 'labels', 'latents', *'12345', 'mean length', 'paper', 'chains', 'parameters',
             'checkpoint'], [_chain_line(row) for row in rows]))
     if result['ratios']:
-        out.append(('Ratios of mean lengths', ['rows', 'ratio', 'paper'], [
-            [f'{r["of"]} / {r["to"]}', _spread(r['ratio'], r['low'], r['high']),
+        out.append(('Ratios of mean lengths, over the seeds that both rows have', [
+            'rows', 'seeds', 'ratio', 'paper'], [
+            [f'{r["of"]} / {r["to"]}', str(r['seeds']), _spread(r['ratio'], r['low'], r['high']),
              _number(r['paper'])] for r in result['ratios']]))
     if any(row['held_out'] for row in rows):
         keys = [k for k in HELD_OUT if any(k in row['held_out'] for row in rows)]
@@ -256,7 +259,8 @@ def _spread(mean: float | None, low: float | None, high: float | None) -> str:
 
 def markdown(result: Mapping) -> str:
     """table.md."""
-    parts = [f'# {result["experiment"]}, scale {result["scale"]}', '', _extent(result)]
+    parts = [f'# {result["experiment"]}, scale {result["scale"]}', '',
+             f'{_extent(result)}{_commits(result)}']
     for title, header, lines in tables(result):
         parts += ['', f'## {title}', '', _line(header), _line(['---'] * len(header)),
                   *map(_line, lines)]
@@ -269,19 +273,40 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _extent(result: Mapping) -> str:
-    seeds = f'{result["seeds"]} seed{"s" if result["seeds"] > 1 else ""}'
-    if result['seeds'] > 1:
+    counts = {n for row in result['rows'] if (n := sum(
+        bool(run['lengths'] or not result['chains']) for run in row['runs']))} or {result['seeds']}
+    few, many = min(counts), max(counts)
+    seeds = (f'{few} to ' if few < many else '') + f'{many} seed{"s" if many > 1 else ""}' + (
+        ' of a row' if few < many else '')
+    if many > 1:
         seeds += f' (but for {", ".join(result["once"])}: trained once)'
     if not result['chains']:
         return f'{seeds}; figures of codes are means over them.'
+    over = ('chains only' if many == 1 else 'chains and seeds' if few > 1 else
+            'chains, and over seeds where a row has several')
     return (f'Scene {result["scene"]}, {result["chains"]} chains of five, {seeds}. Success in '
-            'percent. Brackets: 95 % bootstrap interval over chains and seeds.')
+            f'percent. Brackets: 95 % bootstrap interval over {over}.')
+
+
+def _commits(result: Mapping) -> str:
+    """The sentence that says which code made which stages, where it is not the same for all."""
+    stages: dict[str, set[str]] = {}
+    for row in result['rows']:
+        for run in row['runs']:
+            for kind, commit in run['git_commit'].items():
+                stages.setdefault(str(commit), set()).add(kind)
+    if len(stages) < 2:
+        return ''
+    told = '; '.join(f'{commit[:7]}{"+changes" if "+" in commit else ""} '
+                     f'({", ".join(kind for kind in KINDS if kind in kinds)})'
+                     for commit, kinds in stages.items())
+    return f' Stages were finished by the code of different commits: {told}.'
 
 
 def page(result: Mapping, out: pathlib.Path) -> str:
     """report.html: the tables and the pictures in one file."""
     parts = [f'<h1>{html.escape(result["experiment"])}, scale {html.escape(result["scale"])}</h1>',
-             f'<p>{html.escape(_extent(result))}</p>']
+             f'<p>{html.escape(_extent(result) + _commits(result))}</p>']
     for title, header, lines in tables(result):
         head, *body = ([html.escape(cell) for cell in line] for line in (header, *lines))
         parts += [f'<h2>{html.escape(title)}</h2><div style="overflow-x: auto"><table>',
@@ -355,12 +380,16 @@ def curves(path: pathlib.Path, plan: Plan, out: pathlib.Path) -> None:
 
 
 def _curve(path: pathlib.Path, key: str) -> list[tuple[int, float]]:
-    """(step, value) of a run's validations."""
+    """(step, value) of a run's validations, as far as its log is whole."""
+    points = []
     try:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in path.read_text().splitlines():
+            report = json.loads(line)
+            if report['kind'] == 'validation' and key in report:
+                points.append((report['step'], report[key]))
     except (OSError, ValueError):
-        return []
-    return [(x['step'], x[key]) for x in lines if x['kind'] == 'validation' and key in x]
+        pass
+    return points
 
 
 def _save(figure, path: pathlib.Path) -> None:
