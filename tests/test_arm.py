@@ -11,6 +11,7 @@ from vw2_ros.arm import Arm, ArmConfig  # noqa: E402
 from vw2_ros.convert import Joints  # noqa: E402
 from vw2_ros.health import ERROR, OK, WARN  # noqa: E402
 from vw2_ros.kinematics import REST_JOINTS  # noqa: E402
+from vw2_ros.outputs import Output  # noqa: E402
 from vw2_ros.paths import config_file  # noqa: E402
 from vw2_ros.plan_message import PlanPart, instruction_id  # noqa: E402
 from vw2_ros.safety import Limits  # noqa: E402
@@ -133,6 +134,52 @@ def test_account_of_latency_and_misses():
     world.now_s += 3 * PERIOD_S
     world.run(1)
     assert world.arm.report()['deadline misses'] == 3
+
+
+def test_a_restart_does_not_undo_a_stop():
+    world = World()
+    world.run(20)
+    world.arm.loop.stop()
+    world.run(5)
+    world.arm.restart()
+    assert still(world.run(20))
+    assert world.arm.verdict() == (ERROR, 'stopped: stopped: asked for')
+    assert world.arm.rearm(world.now_s) == ''
+    assert not still(world.run(20))
+
+
+def test_a_twist_is_what_the_limits_leave_of_the_action():
+    limits = Limits.panda()
+    arm = Arm(limits, ArmConfig(velocity=True, watch_camera=False))
+    output = Output('twist', limits.joints, '', 0.04, 'panda_link0', limits.period_s)
+    arm.accept(part(1), np.tile([1.0, 0, 0, 0, 0, 0, 1.0], (16, 1)), 0.0, 0.0)  # 0.6 m/s
+    speeds = []
+    for tick in range(20):
+        arm.loop.see_joints(REST_JOINTS, tick * PERIOD_S)
+        command = arm.tick(tick * PERIOD_S, 1)
+        speeds.append(output.message(command, 1).twist.linear.x)
+    assert 0 < speeds[0] < 0.5
+    assert speeds[3] == pytest.approx(0.6, abs=0.02), 'what was asked for'
+    held = speeds[8:]  # the plan is older than 0.25 s
+    assert held[0] > 0.1 and held[-1] == 0, 'it brakes, and does not jump to zero'
+
+
+@pytest.mark.parametrize('kind', ['trajectory', 'positions', 'joint_state'])
+def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
+    world = World()
+    world.run(5)
+    both = Output(kind, LIMITS.joints, 'finger', 0.04, 'panda_link0', PERIOD_S)
+    arm = Output(kind, LIMITS.joints, '', 0.04, 'panda_link0', PERIOD_S)
+
+    def values(message):
+        if kind == 'trajectory':
+            return message.joint_names, message.points[0].positions
+        return (None, message.data) if kind == 'positions' else (message.name, message.position)
+    names, position = values(both.message(world.arm.command, 1))
+    assert names in (None, [*LIMITS.joints, 'finger']) and position[7] == 0.04
+    names, position = values(arm.message(world.arm.command, 1))
+    assert names in (None, list(LIMITS.joints)) and len(position) == 7
+    assert list(arm.gripper(world.arm.command).data) == [0.04]
 
 
 # ------------------------------------------------------------------- lockstep

@@ -4,6 +4,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -34,8 +35,17 @@ def test_private_domain_is_given_back(monkeypatch):
 def test_bench_of_the_running_system(tmp_path):
     result = bench.loop(tiny_weights(tmp_path / 'weights', image_size=96), seconds=3)
     assert 0 < result['image_to_command_ms_p50'] <= result['image_to_command_ms_p99']
-    assert result['jitter_ms_p99'] >= 0 and result['deadline_misses'] >= 0
     assert result['commands'] > 10 and result['plan_hz'] > 0
+    assert result.keys() >= {'jitter_ms_p99', 'deadline_misses'}
+
+
+def test_jitter_and_misses_of_commands():
+    period_ns = 10**9 / 30
+    even = np.arange(11) * period_ns
+    assert bench.timing(even) == {'jitter_ms_p99': pytest.approx(0, abs=1e-5), 'deadline_misses': 0}
+    late = even + np.where(np.arange(11) == 5, 4e6, 0)  # one, by 4 ms: two uneven intervals
+    assert bench.timing(late) == {'jitter_ms_p99': pytest.approx(4, abs=1e-5), 'deadline_misses': 0}
+    assert bench.timing(np.delete(even, [3, 4, 7]))['deadline_misses'] == 3
 
 
 def test_bench_of_the_loop_wants_some_seconds():

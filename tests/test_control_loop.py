@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """Plans become joint commands, in lockstep to the bit and in real time without a jump."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def smooth(rng, ticks):
 
 def run_lockstep(loop, actions):
     """Feed the actions as plans of 16 of which 8 are executed; return joints and grippers."""
-    joints, grippers = [], []
+    joints, grippers = [REST_JOINTS], []
     for tick in range(len(actions)):
         now_s = round(tick * PERIOD_S * NS) / NS  # as stamps in whole nanoseconds give it
         if tick % 8 == 0:
@@ -39,11 +41,11 @@ def run_lockstep(loop, actions):
             part = actions[tick:tick + 16]
             chunk[:len(part)] = part
             assert loop.accept_plan(round(tick * PERIOD_S * NS), chunk, now_s) == ''
-        command = loop.step(now_s, REST_JOINTS)
+        command = loop.step(now_s, joints[-1])  # the arm follows
         assert command.frame == tick % 8
         joints.append(command.joints)
         grippers.append(command.gripper)
-    return np.array(joints), np.array(grippers)
+    return np.array(joints[1:]), np.array(grippers)
 
 
 def test_lockstep_adds_nothing_to_the_actions():
@@ -209,7 +211,7 @@ def test_held_arm_does_not_wind_up_and_resumes_without_a_jump():
         now_s = tick * PERIOD_S
         if tick % 2 == 0 and not 40 <= tick < 80:
             loop.accept_plan(stamp := stamp + 1, drift(0.2), now_s)
-        command = loop.step(now_s, REST_JOINTS)
+        command = loop.step(now_s, REST_JOINTS if last is None else last)
         if last is not None:
             assert np.abs(command.joints - last).max() < 0.03
         if tick == 60:
@@ -298,7 +300,7 @@ def test_stop_within_one_tick_and_only_rearm_resumes():
         stopped = loop.step(tick * PERIOD_S, stopped.joints)
         assert stopped.status == 'stopped'
     assert np.abs(stopped.joints - moving.joints).max() < 0.02
-    assert loop.rearm() == ''
+    assert loop.rearm(40 * PERIOD_S) == ''
     held = loop.step(40 * PERIOD_S, stopped.joints)
     assert held.status == 'holding'  # not by a plan from before
     np.testing.assert_array_equal(held.joints, stopped.joints)
@@ -310,7 +312,7 @@ def test_stop_within_one_tick_and_only_rearm_resumes():
 
 def test_stop_before_the_first_joints_and_over_a_reset():
     loop = ControlLoop(LIMITS)
-    assert 'joint_states' in loop.rearm()
+    assert 'joint_states' in loop.rearm(0.0)
     loop.stop('early')
     loop.accept_plan(1, ramp(), 0.0)
     loop.see_joints(REST_JOINTS, 0.0)
@@ -319,9 +321,71 @@ def test_stop_before_the_first_joints_and_over_a_reset():
     loop.reset(REST_JOINTS)
     loop.accept_plan(3, ramp(), 0.0)
     assert loop.step(0.0, REST_JOINTS).status == 'stopped'
-    assert loop.rearm() == ''
+    assert loop.rearm(0.0) == ''
     loop.accept_plan(4, ramp(), 0.0)
     assert loop.step(0.0, REST_JOINTS).status == 'moving'
+
+
+def test_a_blocked_arm_is_stopped_and_goes_on_from_where_it_is():
+    loop = real_time()
+    for tick in range(150):
+        loop.accept_plan(tick + 1, drift(1.0), tick * PERIOD_S)
+        command = loop.step(tick * PERIOD_S, REST_JOINTS)
+        assert np.abs(command.joints - REST_JOINTS).max() < 0.6  # with a tick and the brakes
+    assert command.status == 'stopped' and 'is the arm blocked' in command.reasons[0]
+    np.testing.assert_allclose(command.joints, REST_JOINTS, atol=1e-9)
+    assert loop.rearm(150 * PERIOD_S) == ''
+    loop.accept_plan(200, drift(0.1), 150 * PERIOD_S)
+    again = loop.step(150 * PERIOD_S, REST_JOINTS)
+    assert again.status == 'moving' and np.abs(again.joints - REST_JOINTS).max() < 0.02
+
+
+def test_the_arm_starts_where_it_is_when_the_first_plan_comes():
+    loop = ControlLoop(LIMITS)
+    jogged = REST_JOINTS - 0.5 * np.eye(7)[0]
+    loop.step(0.0, REST_JOINTS)
+    loop.step(9.9, jogged)
+    loop.accept_plan(1, drift(0.1), 10.0)
+    command = loop.step(10.0, jogged)
+    assert command.status == 'moving' and np.abs(command.joints - jogged).max() < 0.02
+
+
+def test_rearm_wants_joints_of_now():
+    loop = real_time()
+    loop.stop()
+    assert loop.rearm(0.15) == \
+        'joint_states is 150 ms old, limit 100 ms: nobody knows where the arm is'
+    assert loop.stop_reason
+    loop.see_joints(REST_JOINTS, 0.15)
+    assert loop.rearm(0.15) == '' and not loop.stop_reason
+
+
+@pytest.mark.parametrize('limits, wanted', [
+    ({n: getattr(LIMITS, n)[:6] for n in ('joints', 'lower_rad', 'upper_rad', 'velocity_rad_s',
+                                          'acceleration_rad_s2', 'following_rad')},
+     "7 joints, got 6: .* a Franka Panda's"),
+    ({'period_s': 0.01}, 'period_s must be 0.033333 .* got 0.01; .* interpolate')])
+def test_limits_of_another_arm_or_rate_are_refused(limits, wanted):
+    with pytest.raises(ValueError, match=wanted):
+        ControlLoop(dataclasses.replace(LIMITS, **limits))
+
+
+def test_velocities_begin_where_the_arm_is():
+    """An arm that is sent velocities need not be where the joints of the commands lead."""
+    loop = ControlLoop(LIMITS, ControlConfig(blend=3, velocity=True))
+    step = np.zeros(7)
+    for tick in range(90):  # blocked: full speed all the time, yet within limits
+        loop.accept_plan(tick + 1, drift(1.0), tick * PERIOD_S)
+        command = loop.step(tick * PERIOD_S, REST_JOINTS)
+        assert command.status == 'moving'
+        np.testing.assert_allclose(command.joints - command.step, REST_JOINTS, atol=1e-12)
+        assert (np.abs(command.step - step)
+                <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-9).all()
+        step = command.step
+    assert np.abs(step).max() > 0.02
+    for tick in range(90, 110):  # the plan gets old: it brakes to a stand
+        command = loop.step(tick * PERIOD_S, REST_JOINTS)
+    assert command.status == 'holding' and not command.step.any()
 
 
 def test_an_hour_of_clock_jump_after_arrival_moves_nothing():

@@ -43,6 +43,20 @@ def test_the_jacobian_is_the_derivative():
             assert jacobian[3:, j] == pytest.approx([spin[2, 1], spin[0, 2], spin[1, 0]], abs=1e-5)
 
 
+def test_the_mean_velocity_leads_from_pose_to_pose():
+    before, after = kin.REST_JOINTS, kin.REST_JOINTS + 0.05 * np.arange(7) / 7
+    velocity = kin.mean_velocity(before, after, 0.1)
+    (p0, r0), (p1, r1) = kin.forward(before), kin.forward(after)
+    assert p0 + 0.1 * velocity[:3] == pytest.approx(p1)
+    angle = 0.1 * np.linalg.norm(velocity[3:])
+    x, y, z = velocity[3:] / np.linalg.norm(velocity[3:])
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues
+    assert turn @ r0 == pytest.approx(r1)
+    _, _, jacobian = kin.forward_and_jacobian(0.5 * (before + after))
+    assert velocity == pytest.approx(jacobian @ (after - before) / 0.1, abs=1e-3)
+
+
 def test_rotations_there_and_back():
     rng = np.random.default_rng(2)
     for euler in rng.uniform([-3.1, -1.5, -3.1], [3.1, 1.5, 3.1], (20, 3)):

@@ -10,10 +10,12 @@ import threading
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from geometry_msgs.msg import TwistStamped  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from ros_helpers import Bench, state, tiny_weights  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState  # noqa: E402
@@ -28,6 +30,7 @@ from vw2_ros.camera_node import CameraNode  # noqa: E402
 from vw2_ros.imagination_node import ImaginationNode  # noqa: E402
 from vw2_ros.kinematics import REST_JOINTS  # noqa: E402
 from vw2_ros.node_base import parameter_name  # noqa: E402
+from vw2_ros.paths import config_file  # noqa: E402
 from vw2_ros.planner_node import PlannerNode  # noqa: E402
 from vw2_ros.topics import ARM_JOINTS, FINGER_JOINTS  # noqa: E402
 
@@ -240,22 +243,27 @@ def test_missing_weights_are_told(bench):
 class Robot:
     """Publishes joints, images and plans as a robot and a planner would."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, commands=True):
         self.bench = bench
         self.joints_out = bench.peer.create_publisher(JointState, topics.JOINT_STATES,
                                                       topics.reliable(1))
         self.camera = bench.peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
         self.plans = bench.peer.create_publisher(Image, topics.PLAN_HIDDEN, topics.reliable())
-        self.commands = bench.hear(JointTrajectory, topics.JOINT_COMMANDS, topics.reliable())
+        self.commands = bench.hear(JointTrajectory, topics.JOINT_COMMANDS,
+                                   topics.reliable()) if commands else []
         self.rng = np.random.default_rng(0)
-        self.send_plans = self.send_joints = self.send_images = True
+        self.send_plans = self.send_joints = self.send_images = self.follows = True
         self.instruction = 'open the drawer'
+        self.joints_age_s = 0.0
 
     def __call__(self):
         now_ns = self.bench.peer.get_clock().now().nanoseconds
         if self.send_joints:
+            q = self.commands[-1].points[0].positions[:7] \
+                if self.commands and self.follows else REST_JOINTS
             self.joints_out.publish(convert.joints_to_message(
-                ARM_JOINTS[::-1], REST_JOINTS[::-1], stamp_ns=now_ns))  # by name
+                ARM_JOINTS[::-1], q[::-1],  # by name
+                stamp_ns=now_ns - round(self.joints_age_s * 1e9)))
         if self.send_images:
             self.camera.publish(convert.numpy_to_image(
                 self.rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), 'rgb8', stamp_ns=now_ns))
@@ -337,6 +345,66 @@ def test_stop_and_rearm(bench, action):
             + 1e-9).all(), 'without a jump'
 
 
+@pytest.mark.parametrize('how', ['restart', 'activation'])
+def test_only_rearm_undoes_a_stop(bench, action, how):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    assert bench.call(Trigger, topics.STOP).success
+    if how == 'restart':
+        assert 'still stopped (asked for)' in bench.call(Trigger, topics.RESTART).message
+    else:
+        node.trigger_deactivate()
+        node.trigger_activate()
+    count = len(robot.commands)
+    assert bench.until(lambda: len(robot.commands) > count + 10, 20, each=robot)
+    assert node.arm.command.status == 'stopped'
+    assert bench.call(Trigger, topics.REARM).success
+    assert bench.until(lambda: node.arm.command.status == 'moving', each=robot)
+
+
+def test_old_stamps_are_old_joints(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.joints_age_s = 0.5
+    assert bench.until(lambda: newest()[0] == 2 and 'joint_states is 5' in newest()[1], each=robot)
+    assert bench.call(Trigger, topics.STOP).success
+    refused = bench.call(Trigger, topics.REARM)
+    assert not refused.success and 'nobody knows where the arm is' in refused.message
+
+
+def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
+    limits = yaml.safe_load(config_file('limits.yaml').read_text())
+    limits['following_rad'] = [0.01] * 7
+    (tmp_path / 'my.yaml').write_text(yaml.safe_dump(limits))
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, weights=weights, instruction='open the drawer',
+              limits=str(tmp_path / 'my.yaml'))
+    robot = Robot(bench)
+    robot.follows = False
+    assert bench.until(lambda: newest()[0] == 2 and 'is the arm blocked' in newest()[1], each=robot)
+    assert np.abs(robot.positions()[:, :7] - REST_JOINTS).max() < 0.1
+
+
+def test_gripper_goes_out_by_itself(bench, weights):
+    bench.add(ActionNode, weights=weights, instruction='open the drawer', finger_joint='')
+    heard = bench.hear(Float64MultiArray, topics.GRIPPER_COMMAND, topics.reliable())
+    robot = Robot(bench)
+    assert bench.until(lambda: robot.commands and heard, 20, each=robot)
+    assert robot.commands[0].joint_names == list(ARM_JOINTS)
+    assert list(heard[0].data) in ([0.0], [0.04])
+
+
+def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
+    limits = yaml.safe_load(config_file('limits.yaml').read_text())
+    limits['period_s'] = 0.01
+    (tmp_path / 'limits.yaml').write_text(yaml.safe_dump(limits))
+    monkeypatch.chdir(tmp_path)
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False)
+    assert bench.until(lambda: newest()[0] == 2)
+    assert 'configure: limits: period_s must be 0.033333 within 1 %' in newest()[1]
+
+
 def test_action_drops_malformed_and_foreign_plans(bench, action):
     node, robot, _ = action
     assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
@@ -368,18 +436,17 @@ def test_no_limits_no_start(bench, weights, tmp_path):
 
 @pytest.mark.parametrize('output, kind, topic', [
     ('positions', Float64MultiArray, topics.POSITION_COMMANDS),
-    ('joint_state', JointState, topics.JOINT_COMMANDS)])
+    ('joint_state', JointState, topics.JOINT_COMMANDS),
+    ('twist', TwistStamped, topics.TWIST_COMMANDS)])
 def test_other_outputs(bench, weights, output, kind, topic):
     bench.add(ActionNode, weights=weights, output=output, instruction='open the drawer')
     heard = bench.hear(kind, topic, topics.reliable())
-    robot = Robot.__new__(Robot)
-    peer = bench.peer
-    robot.bench, robot.rng, robot.instruction = bench, np.random.default_rng(0), 'open the drawer'
-    robot.joints_out = peer.create_publisher(JointState, topics.JOINT_STATES, topics.reliable(1))
-    robot.camera = peer.create_publisher(Image, topics.IMAGE, topics.reliable(1))
-    robot.plans = peer.create_publisher(Image, topics.PLAN_HIDDEN, topics.reliable())
-    robot.send_plans = robot.send_joints = robot.send_images = True
+    robot = Robot(bench, commands=False)
     assert bench.until(lambda: len(heard) > 3, 20, each=robot)
+    if output == 'twist':
+        assert heard[0].header.frame_id == 'panda_link0'
+        assert bench.until(lambda: heard[-1].twist.linear.x, each=robot)
+        return
     values = heard[0].data if output == 'positions' else heard[0].position
     assert len(values) == 8 and np.abs(np.array(values[:7]) - REST_JOINTS).max() < 0.2
 

@@ -223,6 +223,8 @@ def test_row_6_names_the_limit():
     (lambda v: v.update(speed=1), "unknown .'speed'"),
     (lambda v: v.update(acceleration_rad_s2=[1.0]), 'acceleration_rad_s2 must be 7'),
     (lambda v: v.update(velocity_rad_s=[0.0] * 7), 'velocity_rad_s must be above 0'),
+    (lambda v: v.update(following_rad=[0.3]), 'following_rad must be 7'),
+    (lambda v: v.update(following_rad=[0.0] * 7), 'following_rad must be above 0'),
     (lambda v: v.update(lower_rad=[3.0] * 7), 'lower_rad must be below'),
     (lambda v: v.update(upper_rad=[float('nan')] * 7), 'upper_rad must be 7 finite'),
     (lambda v: v.update(max_age_s=float('inf')), 'max_age_s must be above 0'),
@@ -335,6 +337,23 @@ def test_row_15_no_jump_on_resume():
     far = gate(state, Request(Q0 - 1, FRESH), LIMITS)
     assert (np.abs(far.command - pushed)
             <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-12).all()
+
+
+def test_an_arm_that_does_not_follow_is_stopped_and_no_longer_pulled_at():
+    state, step, commands = armed(), np.zeros(7), []
+    for tick in range(60):  # at 1 rad/s away from an arm that stands
+        target = Q0 + tick * PERIOD_S * np.eye(7)[0]
+        verdict = gate(state, Request(target, FRESH, measured=Q0), LIMITS)
+        moved = verdict.command - state.position
+        assert (np.abs(moved) <= LIMITS.velocity_rad_s * PERIOD_S + 1e-9).all()
+        assert (np.abs(moved - step) <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-9).all()
+        state, step = verdict.state, moved
+        commands.append(verdict.command)
+    assert 0.3 < np.abs(np.array(commands) - Q0).max() < 0.42  # the limit, a tick and the brakes
+    assert verdict.status == 'stopped' and 'panda_joint1 is 0.3' in verdict.reasons[0]
+    np.testing.assert_allclose(verdict.command, Q0, atol=1e-12)
+    state = safety.rearmed(state, Q0, LIMITS)
+    assert gate(state, Request(Q0, FRESH, measured=Q0), LIMITS).status == 'moving'
 
 
 def test_row_15_the_first_reason_stays():

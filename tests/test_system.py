@@ -64,6 +64,29 @@ def test_arguments_reach_the_nodes():
     assert ('input/camera_info', '/cam/color/camera_info') in by_name['camera'].remappings
 
 
+def test_the_parameter_file_says_which_camera_unless_an_argument_does():
+    def camera(**given):
+        return system.robot(**given)[0].parameters
+    assert 'source' not in camera() and 'source' not in camera(params_file='my.yaml')
+    assert camera(compressed='true')['source'] == 'compressed'
+    assert camera(camera='film.mp4')['source'] == 'file'
+
+
+def test_limits_and_gripper_of_a_robot():
+    action = {p.name: p for p in system.robot(
+        limits='my.yaml', gripper_topic='gripper_controller/commands')}['action']
+    assert action.parameters['limits'] == 'my.yaml'
+    assert action.remappings == (('gripper_command', 'gripper_controller/commands'),)
+
+
+@pytest.mark.parametrize('given, execute', [({}, 8), ({'execute': '4'}, 4)])
+def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
+    by_name = {p.name: p for p in system.calvin(lockstep='true', **given)}
+    assert by_name['calvin_bridge'].parameters['image_every'] == execute
+    assert by_name['action'].parameters['execute'] == execute
+    assert 'image_every' not in system.calvin()[0].parameters
+
+
 def test_domains_are_free_and_differ():
     drawn = {system.free_domain() for _ in range(20)}
     assert len(drawn) > 3 and all(1 <= d < 100 for d in drawn)

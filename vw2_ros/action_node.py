@@ -7,11 +7,12 @@ The command timer never waits for the model: the action head runs in a worker th
     ros2 run vw2_ros action_node --ros-args -p output:=positions
 """
 
+import os
 from collections import deque
 from dataclasses import dataclass
 
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from . import convert, plan_message, topics
@@ -30,8 +31,8 @@ class Config(BaseConfig):
 
     weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
     threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
-    limits: str = parameter('limits.yaml', 'limits of the robot: a file, or the name of one in '
-                            'config/; there is no start without')
+    limits: str = parameter('limits.yaml', 'limits of the robot: a file, or the name of one of '
+                            "this package's config/; there is no start without")
     lockstep: bool = parameter(False, 'one command for each joint_states, plans awaited')
     execute: int = parameter(8, 'lockstep: actions of a plan until the next one', low=1, high=16)
     max_plan_age_s: float = parameter(0.25, 'an older image behind the plan moves nothing [s]',
@@ -39,9 +40,12 @@ class Config(BaseConfig):
     blend: int = parameter(3, 'periods over which a new plan replaces the old one', low=0, high=16)
     watch_camera: bool = parameter(True, 'real time: hold as soon as the camera is silent or '
                                    'frozen, whatever is planned')
-    output: str = parameter('trajectory', f'form of the commands: {", ".join(KINDS)}')
-    finger_joint: str = parameter('panda_finger_joint1', 'gripper joint in the commands')
-    finger_open_m: float = parameter(0.04, 'its position when open', low=0.0, high=1.0)
+    output: str = parameter('trajectory', f'form of the commands: {", ".join(KINDS)}; twist '
+                            'moves the arm only')
+    finger_joint: str = parameter('panda_finger_joint1', "gripper joint in the commands; '': the "
+                                  'arm only, and the gripper [m] on gripper_command')
+    finger_open_m: float = parameter(0.04, 'position of the gripper joint when open [m]',
+                                     low=0.0, high=1.0)
     frame_id: str = parameter('panda_link0', 'frame of the commands')
     instruction: str = parameter('', 'plans for another one are dropped; also a topic',
                                  dynamic=True)
@@ -63,11 +67,17 @@ class ActionNode(NodeBase):
     @transition
     def on_configure(self):
         self.config = c = self.read_config()
-        self.limits = Limits.from_yaml(c.limits if '/' in c.limits else config_file(c.limits))
-        self.output = Output(c.output, (*self.limits.joints, c.finger_joint), c.finger_open_m,
+        own = '/' in c.limits or os.path.isfile(c.limits)
+        file = c.limits if own else config_file(c.limits)
+        self.limits = Limits.from_yaml(file)
+        self.get_logger().info(f'limits from {os.path.abspath(file)}')
+        self.arm = self._new_arm()
+        self.output = Output(c.output, self.limits.joints, c.finger_joint, c.finger_open_m,
                              c.frame_id, self.limits.period_s)
         kind, topic = KINDS[c.output]
         self.commands = self.advertise(kind, topic, topics.reliable(1))
+        self.gripper = None if c.finger_joint else self.advertise(
+            Float64MultiArray, topics.GRIPPER_COMMAND, topics.reliable(1))
         self.serve(Trigger, topics.STOP, self.stop)
         self.serve(Trigger, topics.REARM, self.rearm)
         self.serve(Trigger, topics.RESTART, self.restart)
@@ -78,10 +88,7 @@ class ActionNode(NodeBase):
         self.plans = deque()  # from the worker's thread to the executor's
         self.guard = self.create_guard_condition(self._take_plans)
         self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
-        self.arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
-                                              c.watch_camera))
-        if self.get_parameter('instruction').value:
-            self.arm.instruct(self.get_parameter('instruction').value)
+        self.arm = self._new_arm()
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.arm.instruct(m.data),
                        topics.latched())
         self.subscribe(Image, topics.PLAN_HIDDEN, self._on_plan, topics.reliable(1))
@@ -96,7 +103,18 @@ class ActionNode(NodeBase):
         if self.worker is not None:
             self.worker.close()
             self.destroy_guard_condition(self.guard)
-        self.worker = self.arm = None
+        self.worker = None
+
+    def _new_arm(self) -> Arm:
+        """An arm that has seen nothing yet; stopped if the one before was."""
+        c = self.config
+        arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
+                                         c.watch_camera, velocity=c.output == 'twist'))
+        if self.arm is not None and self.arm.loop.stop_reason:
+            arm.loop.stop(self.arm.loop.stop_reason)
+        if self.get_parameter('instruction').value:
+            arm.instruct(self.get_parameter('instruction').value)
+        return arm
 
     def _load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
@@ -109,25 +127,22 @@ class ActionNode(NodeBase):
 
     def stop(self) -> str:
         """Stop from the next tick on, until re-armed."""
-        self._running().loop.stop()
+        self.arm.loop.stop()
         return 'stopped; call rearm to go on'
 
     def rearm(self) -> str:
         """Undo a stop."""
-        reason = self._running().loop.rearm()
+        reason = self.arm.rearm(self.now_s())
         if reason:
             raise ValueError(reason)
         return 'armed; the arm holds until the next plan'
 
     def restart(self) -> str:
-        """Forget plan, target and latch; begin at the joints that come next."""
-        self._running().restart()
-        return 'waiting for joint_states'
-
-    def _running(self) -> Arm:
-        if self.arm is None:
-            raise ValueError('the node is not active')
-        return self.arm
+        """Forget plan and target; begin at the joints that come next. A stop outlasts it."""
+        self.arm.restart()
+        reason = self.arm.loop.stop_reason
+        return f'still stopped ({reason}); call rearm to go on' if reason \
+            else 'waiting for joint_states'
 
     # -- input
 
@@ -135,8 +150,8 @@ class ActionNode(NodeBase):
         joints = convert.joints_from_message(msg, self.limits.joints)
         if self.config.lockstep:
             return self._answer(joints)
-        age_of_stamp(joints.stamp_ns, self.now_ns(), self.limits)  # refuses a future one
-        self.arm.loop.see_joints(joints.position, self.now_s())
+        age_s = age_of_stamp(joints.stamp_ns, self.now_ns(), self.limits)
+        self.arm.loop.see_joints(joints.position, self.now_s() - age_s)
 
     def _on_image(self, msg) -> None:
         # a silent or frozen camera stops the arm, however long the plan would go on
@@ -177,6 +192,8 @@ class ActionNode(NodeBase):
     def _publish(self, command, stamp_ns: int) -> None:
         if command.joints is not None:
             self.commands.publish(self.output.message(command, stamp_ns))
+            if self.gripper is not None:
+                self.gripper.publish(self.output.gripper(command))
             self.health.tick('command', self.now_s())
 
     def assess(self, now_s):

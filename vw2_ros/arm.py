@@ -28,13 +28,15 @@ class ArmConfig:
     blend: int = 3
     max_plan_age_s: float = 0.25
     watch_camera: bool = True
+    velocity: bool = False  # see ControlConfig
 
     def control(self, limits: Limits) -> ControlConfig:
         """The control loop's part of it."""
         if self.lockstep:
             return ControlConfig.lockstep(limits, self.execute)
         return ControlConfig(execute=self.execute, blend=self.blend,
-                             max_plan_age_s=self.max_plan_age_s, watch_camera=self.watch_camera)
+                             max_plan_age_s=self.max_plan_age_s, watch_camera=self.watch_camera,
+                             velocity=self.velocity)
 
 
 class Arm:
@@ -45,11 +47,14 @@ class Arm:
         self.clock = TickClock(limits.period_s)
         self.latency_ms = deque(maxlen=1000)  # stamp of an image -> first command of its plan
         self.instruction: str | None = None  # None: nobody said, plans for any are followed
+        self.loop: ControlLoop | None = None
         self.restart()
 
     def restart(self) -> None:
-        """Forget plan, target and latch; begin at the joints that come next."""
-        self.loop = ControlLoop(self.limits, self.config.control(self.limits))
+        """Forget plan and target; begin at the joints that come next. A stop outlasts it."""
+        before, self.loop = self.loop, ControlLoop(self.limits, self.config.control(self.limits))
+        if before is not None and before.stop_reason:
+            self.loop.stop(before.stop_reason)
         self.frozen = FrozenCamera(self.limits.frozen_frames)
         self.command: Command | None = None
         self._joints = self._planned_ns = self._answered_ns = self._followed_ns = None
@@ -62,6 +67,12 @@ class Arm:
         self.loop.set_instruction(instruction_id(text))
         if again:
             self.loop.drop_plan()
+
+    def rearm(self, now_s: float) -> str:
+        """Undo a stop; '' or why not. In lockstep the newest joints are the present ones."""
+        if self.config.lockstep and self._joints is not None:
+            now_s = self._joints.stamp_ns * 1e-9
+        return self.loop.rearm(now_s)
 
     def see_image(self, data, age_s: float, now_s: float) -> None:
         """Take note of a camera image: bytes or array, and how old it is."""

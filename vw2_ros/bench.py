@@ -139,18 +139,24 @@ def loop(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
         client.spin(seconds)
         took = time.monotonic() - began
         client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
-    intervals_ms = np.diff(np.array(commands, np.int64)) * 1e-6
-    period_ms = 1e3 / 30
-    if len(intervals_ms) < 2 or 'image to command p50 [ms]' not in seen:
+    if len(commands) < 3 or 'image to command p50 [ms]' not in seen:
         raise ClientError(f'the arm was not moved; action says: {seen.get("message", "nothing")}')
     return {
         'image_to_command_ms_p50': float(seen['image to command p50 [ms]']),
         'image_to_command_ms_p99': float(seen['image to command p99 [ms]']),
-        'jitter_ms_p99': float(np.percentile(np.abs(intervals_ms - period_ms), 99)),
-        'deadline_misses': int(np.maximum(np.rint(intervals_ms / period_ms) - 1, 0).sum()),
+        **timing(commands),
         'commands': len(commands), 'plan_hz': len(plans) / took, 'seconds': took,
         'holds': int(seen.get('holds', 0)), 'late_plans': int(seen.get('plans late', 0)),
         'policy': name, **where,
+    }
+
+
+def timing(stamps_ns) -> dict:
+    """Jitter and misses of a 30 Hz stream, from its stamps [ns] in order."""
+    intervals_ms, period_ms = np.diff(np.array(stamps_ns, np.int64)) * 1e-6, 1e3 / 30
+    return {
+        'jitter_ms_p99': float(np.percentile(np.abs(intervals_ms - period_ms), 99)),
+        'deadline_misses': int(np.maximum(np.rint(intervals_ms / period_ms) - 1, 0).sum()),
     }
 
 

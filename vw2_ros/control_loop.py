@@ -14,11 +14,11 @@ simulated time in lockstep.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .kinematics import EndEffectorController
+from .kinematics import ACTION_PERIOD_S, EndEffectorController
 from .safety import GateState, Limits, Request, armed_at, gate, ready, rearmed, stopped
 
 PLAN = 'plan_hidden'
@@ -36,6 +36,7 @@ class ControlConfig:
     max_plan_age_s: float | None = None  # of the image behind a plan; None: Limits.max_age_s
     gripper_hysteresis: float = 0.1  # the gripper changes beyond this, in [-1, 1]
     watch_camera: bool = False  # hold as soon as `see_image` falls silent, whatever is planned
+    velocity: bool = False  # the robot is sent velocities: each tick begins where the arm is
 
     def __post_init__(self):
         if not 1 <= self.execute <= self.chunk:
@@ -64,6 +65,7 @@ class Command:
     """What goes to the robot in one tick."""
 
     joints: np.ndarray | None  # [rad] (7,); None: send nothing
+    step: np.ndarray | None  # from the tick before to `joints` [rad] (7,)
     gripper: float  # -1.0 close, +1.0 open
     status: str  # 'waiting' | 'moving' | 'holding' | 'stopped'
     reasons: tuple[str, ...]  # why it is not exactly what the plan says
@@ -82,9 +84,21 @@ class Plan:
 
 
 class ControlLoop:
-    """One arm's loop: `accept_plan` when a plan arrives, `step` once per period."""
+    """One arm's loop: `accept_plan` when a plan arrives, `step` once per period.
+
+    Raises:
+        ValueError: limits of another arm than a 7-joint Panda, or of another rate than the plans'.
+    """
 
     def __init__(self, limits: Limits, config: ControlConfig | None = None):
+        if len(limits.joints) != 7:
+            raise ValueError(f"limits must be of 7 joints, got {len(limits.joints)}: the "
+                             "kinematics (vw2_ros/kinematics.py) are a Franka Panda's, and no "
+                             'other arm can be driven')
+        if abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
+            raise ValueError(f'limits: period_s must be {ACTION_PERIOD_S:.6f} within 1 %, the '
+                             f'time of one action of a plan, got {limits.period_s}; for more '
+                             "commands per second let the robot's controller interpolate")
         self.limits = limits
         self.config = config or ControlConfig.real_time()
         self.controller = EndEffectorController()
@@ -168,12 +182,12 @@ class ControlLoop:
         return ''
 
     def see_joints(self, joints, now_s: float) -> None:
-        """Take the measured joints [rad] (7,), finite; the first ones are where the arm starts.
+        """Take the measured joints [rad] (7,), finite; the arm starts where it is.
 
         Raises:
             ValueError: if the arm cannot start there.
         """
-        if self.state is None:
+        if not self.counts['commands']:  # until then it may have been moved by others
             self._arm(joints, self.gripper)
         self._joints, self._joints_s = np.array(joints, np.float64), now_s
 
@@ -188,7 +202,12 @@ class ControlLoop:
         if self.state is not None:
             self.state = stopped(self.state, self._stopped)
 
-    def rearm(self) -> str:
+    @property
+    def stop_reason(self) -> str:
+        """Why the arm is stopped until `rearm`, '' if it is not."""
+        return self._stopped
+
+    def rearm(self, now_s: float) -> str:
         """Undo a stop: the arm holds where it is until the next plan.
 
         Returns:
@@ -196,6 +215,10 @@ class ControlLoop:
         """
         if self.state is None or self._joints is None:
             return f'nothing ever came on {JOINTS}'
+        age_s = now_s - self._joints_s
+        if not age_s <= self.limits.max_age_s:
+            return f'{JOINTS} is {age_s * 1e3:.0f} ms old, limit ' \
+                   f'{self.limits.max_age_s * 1e3:.0f} ms: nobody knows where the arm is'
         try:
             self.state = rearmed(self.state, self._joints, self.limits)
         except ValueError as error:
@@ -212,6 +235,10 @@ class ControlLoop:
         """One tick at `now_s`, with the measured joints if they are at hand."""
         if joints is not None:
             self.see_joints(joints, now_s)
+        if self.config.velocity and self._joints is not None:
+            at = np.clip(self._joints, self.limits.lower_rad, self.limits.upper_rad)
+            self.state = replace(self.state, position=at, target=at)
+            self.controller.reset(at, self.gripper)
         frame, action = self._next_action(now_s)
         target = self._target(action, now_s)
         verdict = gate(self.state, self._request(target, now_s), self.limits)
@@ -266,7 +293,9 @@ class ControlLoop:
         return joints
 
     def _request(self, target, now_s: float) -> Request:
-        return Request(target, self._ages_s(now_s), self.camera_frozen,
+        ages_s = self._ages_s(now_s)
+        fresh = self._joints is not None and ages_s[JOINTS] <= self.limits.max_age_s
+        return Request(target, ages_s, self.camera_frozen, self._joints if fresh else None,
                        {PLAN: self._max_plan_age_s})
 
     def _ages_s(self, now_s: float) -> Mapping[str, float | None]:
@@ -287,7 +316,8 @@ class ControlLoop:
         self.counts['commands'] += verdict.command is not None
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
-        return Command(verdict.command, self.gripper, verdict.status, verdict.reasons,
+        return Command(verdict.command, None if self.state is None else self.state.step,
+                       self.gripper, verdict.status, verdict.reasons,
                        frame if followed else None, action if followed else None,
                        self._plan.stamp_ns if followed and self._plan else None)
 

@@ -28,6 +28,7 @@ TCP_OFFSET = 0.14  # panda_hand -> TCP along z [m]
 FLANGE_TO_HAND_YAW = -math.pi / 4
 REL_POSITION_SCALE = 0.02  # one unit of a relative action [m]
 REL_ROTATION_SCALE = 0.05  # one unit of a relative action [rad]
+ACTION_PERIOD_S = 1 / 30  # what one action lasts
 
 # before joint i the frame moves by (x, y, z) [m] and makes a quarter turn about x (-1, 0, +1), as in
 # Franka's description; the joint then turns it about z
@@ -176,6 +177,16 @@ def forward(q) -> tuple[np.ndarray, np.ndarray]:
         _chain(np.asarray(q, dtype=float).tolist())[1]
     at = np.array((px + TCP_OFFSET * zx, py + TCP_OFFSET * zy, pz + TCP_OFFSET * zz))
     return at, np.array((xx, yx, zx, xy, yy, zy, xz, yz, zz)).reshape(3, 3)
+
+
+def mean_velocity(before, after, period_s: float) -> np.ndarray:
+    """Velocity [m/s] and angular velocity [rad/s] of the TCP in `panda_link0`, (6,).
+
+    Args:
+        before, after: joints (7,) [rad], `period_s` apart.
+    """
+    (p0, r0), (p1, r1) = forward(before), forward(after)
+    return np.append(p1 - p0, _rotation_error(r1, r0)) / period_s
 
 
 def forward_and_jacobian(q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

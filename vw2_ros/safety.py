@@ -15,6 +15,7 @@ the measured pose (a loaded arm sags) and never zeros.
 | target not finite                  | hold; after `latch_after` in a row: stopped until re-armed |
 | target too far or too fast         | move towards it as far as the limits allow                 |
 | stop                               | hold from this tick on, until re-armed; no jump on resume  |
+| arm not where it was commanded     | back to where it was found, stopped until re-armed         |
 
 Ages are differences of one monotonic clock; `age_of_stamp` brings a message's stamp onto it once,
 on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
@@ -43,6 +44,7 @@ class Limits:
     upper_rad: np.ndarray  # float64 (n,)
     velocity_rad_s: np.ndarray  # float64 (n,)
     acceleration_rad_s2: np.ndarray  # float64 (n,)
+    following_rad: np.ndarray  # float64 (n,), a command further from the measured joint stops
     period_s: float  # time from one command to the next
     max_age_s: float  # older inputs move nothing
     max_future_s: float  # stamps further ahead of the clock are refused
@@ -53,7 +55,8 @@ class Limits:
     def __post_init__(self):
         if not self.joints or len(set(self.joints)) != len(self.joints):
             raise ValueError(f'limits: joints must be different names, got {self.joints}')
-        for name in ('lower_rad', 'upper_rad', 'velocity_rad_s', 'acceleration_rad_s2'):
+        for name in ('lower_rad', 'upper_rad', 'velocity_rad_s', 'acceleration_rad_s2',
+                     'following_rad'):
             values = np.array(getattr(self, name), np.float64)
             if values.shape != (len(self.joints),) or not np.isfinite(values).all():
                 raise ValueError(f'limits: {name} must be {len(self.joints)} finite numbers, '
@@ -63,8 +66,9 @@ class Limits:
         if (self.lower_rad >= self.upper_rad).any():
             raise ValueError(f'limits: lower_rad must be below upper_rad, got {self.lower_rad} '
                              f'and {self.upper_rad}')
-        for name in ('velocity_rad_s', 'acceleration_rad_s2', 'period_s', 'max_age_s',
-                     'max_future_s', 'resume_tolerance_rad', 'frozen_frames', 'latch_after'):
+        for name in ('velocity_rad_s', 'acceleration_rad_s2', 'following_rad', 'period_s',
+                     'max_age_s', 'max_future_s', 'resume_tolerance_rad', 'frozen_frames',
+                     'latch_after'):
             value = getattr(self, name)
             if not (np.asarray(value) > 0).all() or not np.isfinite(value).all():
                 raise ValueError(f'limits: {name} must be above 0, got {value}')
@@ -121,6 +125,7 @@ class GateState:
     target: np.ndarray  # last target that was asked for [rad] (n,)
     bad_frames: int = 0  # not finite targets in a row
     latched: str = ''  # why the arm is stopped, '' if it is not
+    retreat: np.ndarray | None = None  # where it was found when it did not follow [rad] (n,)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,7 @@ class Request:
     target: np.ndarray | None  # joints [rad] (n,); None: nothing new
     ages_s: Mapping[str, float | None]  # topic -> age of what came on it; None: nothing ever came
     camera_frozen: bool = False
+    measured: np.ndarray | None = None  # joints [rad] (n,); None: not known just now
     # topics that may be older than Limits.max_age_s, e.g. the plan of a world that waits for us
     allowed_s: Mapping[str, float] = field(default_factory=dict)
 
@@ -209,6 +215,10 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     status, reasons = ready(state, request, limits)
     if status == 'waiting':
         return Verdict(state, None, status, reasons)
+    why = '' if state.latched else _astray(state, request.measured, limits)
+    if why:
+        state = dataclasses.replace(stopped(state, why), retreat=request.measured)
+        status, reasons = 'stopped', (f'stopped: {why}',)
     if status != 'moving':
         return _hold(state, status, reasons, limits)
     if request.target is None:
@@ -273,12 +283,28 @@ def _longest_step(room, accel):
     return (room + accel * m * (m + 1) / 2) / (m + 1)
 
 
+def _astray(state: GateState, measured, limits: Limits) -> str:
+    # why the arm is not where it was commanded, '' if it is
+    if measured is None:
+        return ''
+    away = np.abs(measured - state.position)
+    if (away <= limits.following_rad).all():
+        return ''
+    i = int(np.argmax(away - limits.following_rad))
+    return f'{limits.joints[i]} is {away[i]:.2f} rad from its command, limit ' \
+           f'{limits.following_rad[i]:.2f} rad: is the arm blocked, or its brakes on?'
+
+
 def _hold(state: GateState, status: str, reasons, limits: Limits) -> Verdict:
-    # the last commanded target, or where braking towards it ends
-    accel = limits.acceleration_rad_s2 * limits.period_s ** 2
-    step = np.sign(state.step) * np.maximum(np.abs(state.step) - accel, 0)
-    command = np.clip(state.position + step, limits.lower_rad, limits.upper_rad)
-    held = dataclasses.replace(state, position=command, step=step, target=command)
+    if state.retreat is None:
+        # the last commanded target, or where braking towards it ends
+        accel = limits.acceleration_rad_s2 * limits.period_s ** 2
+        step = np.sign(state.step) * np.maximum(np.abs(state.step) - accel, 0)
+        command = np.clip(state.position + step, limits.lower_rad, limits.upper_rad)
+    else:  # nothing is left to pull at an arm that comes free
+        command, _ = limit_motion(state.position, state.step, state.retreat, state.retreat, limits)
+    held = dataclasses.replace(state, position=command, step=command - state.position,
+                               target=command)
     return Verdict(held, command, status, tuple(reasons))
 
 

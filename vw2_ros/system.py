@@ -64,15 +64,21 @@ CALVIN_ARGUMENTS = (
     *COMMON_ARGUMENTS,
     Argument('scene', '', 'scene of the play table: A, B, C or D'),
     Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
+    Argument('execute', '8', 'lockstep: actions of a plan until the next image and plan',
+             tuple(map(str, range(1, 17)))),
 )
 ROBOT_ARGUMENTS = (
     *COMMON_ARGUMENTS,
-    Argument('camera', '', 'V4L2 device or video file; empty: the image topic below'),
+    Argument('camera', '', 'V4L2 device or video file; empty: as the parameter file says, if '
+             'nothing else the image topic below'),
     Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
     Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
+    Argument('limits', '', 'file with the limits of the robot, like config/limits.yaml'),
     Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
     Argument('command_topic', '', 'where the commands go, e.g. '
              'joint_trajectory_controller/joint_trajectory'),
+    Argument('gripper_topic', '', "where the gripper's position goes, e.g. "
+             'gripper_controller/commands'),
 )
 
 
@@ -95,12 +101,14 @@ def calvin(**given: str) -> tuple[Process, ...]:
     picture = {'image_size': size} if size else {}
     bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
-    if step:
-        bridge |= {'image_every': 8}
+    execute = {}
+    if step:  # an image is due whenever a plan is
+        execute = {'execute': int(a['execute'])}
+        bridge |= {'image_every': int(a['execute'])}
     processes = [
         Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
         Process('planner_node', 'planner', file, model | step | _instruction(a), camera),
-        Process('action_node', 'action', file, model | step | _instruction(a), camera),
+        Process('action_node', 'action', file, model | step | execute | _instruction(a), camera),
     ]
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
@@ -109,10 +117,10 @@ def calvin(**given: str) -> tuple[Process, ...]:
 
 def lockstep(weights: str, scene: str, execute: int = 8) -> tuple[Process, ...]:
     """The play table in lockstep for evaluation: every wording is tried, a plan each `execute`."""
-    extra = {'calvin_bridge': {'image_every': execute}, 'planner': {'min_known_words': 0.0},
-             'action': {'execute': execute}}
-    return tuple(dataclasses.replace(p, parameters=p.parameters | extra[p.name])
-                 for p in calvin(weights=weights, scene=scene, lockstep='true'))
+    return tuple(dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
+                 if p.name == 'planner' else p
+                 for p in calvin(weights=weights, scene=scene, lockstep='true',
+                                 execute=str(execute)))
 
 
 def robot(**given: str) -> tuple[Process, ...]:
@@ -126,7 +134,7 @@ def robot(**given: str) -> tuple[Process, ...]:
     a = _arguments(ROBOT_ARGUMENTS, given)
     file = a['params_file'] or str(paths.config_file('robot.yaml'))
     if not a['camera']:
-        source = {'source': 'compressed' if a['compressed'] == 'true' else 'topic'}
+        source = {'source': 'compressed'} if a['compressed'] == 'true' else {}
     elif a['camera'].startswith('/dev/'):
         source = {'source': 'device', 'device': a['camera']}
     else:
@@ -134,10 +142,10 @@ def robot(**given: str) -> tuple[Process, ...]:
     size = image_size(a['weights'])
     if size:
         source |= {'width': size, 'height': size}
-    output = {'output': a['output']} if a['output'] else {}
-    topic = a['command_topic']
-    commands = tuple((name, topic) for name in ('joint_commands', 'commands', 'twist_commands')) \
-        if topic else ()
+    output = {name: a[name] for name in ('limits', 'output') if a[name]}
+    topics = dict.fromkeys(('joint_commands', 'commands', 'twist_commands'), a['command_topic'])
+    topics['gripper_command'] = a['gripper_topic']
+    commands = tuple((name, topic) for name, topic in topics.items() if topic)
     model = _base(a) | _weights(a)
     processes = [
         Process('camera_node', 'camera', file, _base(a) | source,

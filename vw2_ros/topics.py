@@ -17,6 +17,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | joint_commands          | trajectory_msgs/JointTrajectory (also JointState, see action_node's `output`) | action -> robot | 30 Hz |
 | commands                | std_msgs/Float64MultiArray     | action -> forward_command_controller | 30 Hz |
 | twist_commands          | geometry_msgs/TwistStamped     | action -> MoveIt Servo    | 30 Hz       |
+| gripper_command         | std_msgs/Float64MultiArray (1) [m] | action -> gripper's controller, where `finger_joint` is '' | 30 Hz |
 | rel_actions             | std_msgs/Float64MultiArray (7) | operator -> play table    | any         |
 | imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
 | table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
@@ -38,6 +39,7 @@ JOINT_STATES = 'joint_states'
 JOINT_COMMANDS = 'joint_commands'
 POSITION_COMMANDS = 'commands'
 TWIST_COMMANDS = 'twist_commands'
+GRIPPER_COMMAND = 'gripper_command'
 REL_ACTIONS = 'rel_actions'
 IMAGINED = 'imagined/image_raw'
 TABLE_STATE = 'table_state'
