@@ -40,7 +40,7 @@ from .text import Tokenizer
 FORMAT = 1
 MAX_FILE_BYTES = 16 * 2**20
 MAX_JSON_BYTES = 4 * 2**20
-MAX_STATE_BYTES = 4 * 2**30
+MAX_STATE_BYTES = 32 * 2**30  # of Cosmos 2B, AdamW's two moments are 16.4 GiB
 WEIGHTS_DIR = Path(__file__).resolve().parent / 'weights'
 DEFAULT_NAME = 'play_table'
 

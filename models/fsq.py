@@ -4,7 +4,7 @@
 
 Each of `len(levels)` numbers is squashed into a range with `L` integer points and rounded there;
 the gradient passes straight through the rounding. There is no codebook to learn or to collapse:
-[8, 5, 5, 5] gives 8 * 5 * 5 * 5 = 1000 codes.
+[8, 5, 5, 5] gives 8 * 5 * 5 * 5 = 1000 codes. Differs from the paper for L = 2, see below.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ class FSQ(nn.Module):
         # An even grid has no middle point: its range is moved by half a step.
         offset = torch.where(grid % 2 == 0, 0.5, 0.0)
         reach = (grid - 1) * (1 + 1e-3) / 2
+        # 0 is squashed onto a point, but of a grid of two points between them: in the paper's way
+        # all but inputs below -3.8 would go to one of the two.
+        shift = torch.where(grid == 2, 0.0, torch.atanh(offset / reach))
         self.register_buffer('_grid', grid, persistent=False)
         self.register_buffer('_radix', radix, persistent=False)
         self.register_buffer('_offset', offset, persistent=False)
         self.register_buffer('_reach', reach, persistent=False)
-        self.register_buffer('_shift', torch.atanh(offset / reach), persistent=False)
+        self.register_buffer('_shift', shift, persistent=False)
 
     def bound(self, z: Tensor) -> Tensor:
         """Squash (..., C) into the range whose integer points are the grid."""

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointError, load_json, load_state, load_tensors
+from .checkpoint import (CheckpointError, MAX_STATE_BYTES, load_json, load_state,
+                         load_tensors)
 
 WEIGHT_FILES = re.compile(r'diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors')
-MAX_PART_BYTES = 32 * 2**30
 
 
 def load_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
@@ -42,7 +42,7 @@ def load_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
     tensors: dict[str, Tensor] = {}
     for file in sorted(path.glob('*.safetensors')):
         if WEIGHT_FILES.fullmatch(file.name):
-            tensors.update(load_tensors(file, limit=MAX_PART_BYTES)[0])
+            tensors.update(load_tensors(file, limit=MAX_STATE_BYTES)[0])
     if not tensors:
         raise CheckpointError(f'{path} must hold diffusion_pytorch_model.safetensors. '
                               f'Got {sorted(f.name for f in path.iterdir())}. {advice}')

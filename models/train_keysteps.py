@@ -28,6 +28,7 @@ from .key_steps import KeyStepConfig
 from .key_steps import KeySteps
 from .key_steps import load_dinov2
 from .key_steps import to_float
+from .parallel import leads
 from .train_dldm import override
 from .train_dldm import prepare
 from .training import ConfigError
@@ -123,9 +124,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         seed, max_minutes: instead of the config's.
         backbone: folder of a DINOv2; None: the small CNN.
     Returns:
-        provenance; its `scores` hold `accuracy` of the held-out windows: the mean of `hit`, the
-        share of last frames said to be reached, and `reject`, of earlier frames said not to be.
-        `other`: share of the other tasks said to be reached at the last frames.
+        provenance ({} of all processes but the first); its `scores` hold `accuracy` of the held-out
+        windows: the mean of `hit`, the share of last frames said to be reached, and `reject`, of
+        earlier frames said not to be. `other`: share of the other tasks said to be reached at the
+        last frames.
     Raises:
         CheckpointError, ConfigError, DataError, TrainingError: see there. SystemExit(130):
         interrupted, saved.
@@ -186,6 +188,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                 'backbone': str(backbone or '')}
     ended = fit('keysteps', model, train, out, make_batch=make_batch, loss=loss, finish=finish,
                 resume=resume, identity=identity, validate=held_out)
+    if not leads():
+        return {}
     record = provenance(stage='keysteps', data=store.content_hash, seed=train.seed,
                         steps=ended.steps, seconds=round(ended.seconds, 1), scores=ended.last,
                         attempts=len(attempts), backbone=str(backbone) if backbone else None,

@@ -459,6 +459,20 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, n
                 parallel.cut(value, parameter)).detach()
 
 
+def check_size(model: nn.Module) -> None:
+    """Refuse a model whose checkpoints could not be saved, before it is trained.
+
+    Raises:
+        TrainingError: the weights, or the optimiser's two moments, are larger than a file may be.
+    """
+    weights = sum(v.nbytes for v in model.state_dict().values())
+    moments = sum(2 * p.nbytes for p in model.parameters() if p.requires_grad)
+    if max(weights, moments) > MAX_STATE_BYTES:
+        raise TrainingError(f'a file of a checkpoint may have {MAX_STATE_BYTES} bytes. Got a model '
+                            f'with {weights} bytes of weights and {moments} of optimiser state: '
+                            'train less of it, or a smaller one')
+
+
 def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | None,
                     optimizer: torch.optim.Optimizer, state: dict) -> Path:
     """Write `<out>/checkpoints/<step>/` beside, then rename; older ones than two are removed.
@@ -665,7 +679,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         watch: a scalar of `validate` where less is better: a warning ends a run in which it rose.
     Raises:
         TrainingError: the loss is not finite; the folder holds another run; the checkpoint is of
-            other data or another config.
+            other data or another config; the model is too large to be saved.
         ConfigError: the batch cannot be shared evenly between the processes.
         SystemExit: with status 130 after SIGINT or SIGTERM of any process; the state has been
             saved.
@@ -673,6 +687,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
     if config.batch % parallel.world():
         raise ConfigError(f'batch must be a multiple of the number of processes, '
                           f'{parallel.world()}. Got {config.batch}')
+    check_size(model)
     out.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     fused = device.type in ('cpu', 'cuda')

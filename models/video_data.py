@@ -244,12 +244,14 @@ class EpisodesInParquet:
             yield f'{self.name}#{episode}', map(self._frame, rows)
 
 
-def lerobot_recordings(root: Path, cameras: Sequence[str] = ()) -> list[Recording]:
+def lerobot_recordings(root: Path, cameras: Sequence[str] = (), lead: str = ''
+                       ) -> list[Recording]:
     """The recordings of a LeRobot data set, v2.0, v2.1 or v3.
 
     Args:
         root: folder that holds meta/info.json.
         cameras: keys, the first that the data set has is taken; none: its first camera.
+        lead: what names begin with, where the set is a part of the data folder.
     Raises:
         DataError: the index is missing or damaged, another version, or no such camera.
     """
@@ -264,13 +266,13 @@ def lerobot_recordings(root: Path, cameras: Sequence[str] = ()) -> list[Recordin
         filmed = info['features'][camera]['dtype'] == 'video'
         template = info['video_path' if filmed else 'data_path']
         if version.startswith('v3.'):
-            return _lerobot_v3(root, template, camera, fps, filmed)
+            return _lerobot_v3(root, template, camera, fps, filmed, lead)
         found: list[Recording] = []
         for episode in range(int(info['total_episodes'])):
             place = template.format(episode_chunk=episode // int(info['chunks_size']),
                                     video_key=camera, episode_index=episode)
-            found.append(VideoFile(root / place, place) if filmed else EpisodesInParquet(
-                root / place, place, camera, fps, root))
+            found.append(VideoFile(root / place, lead + place) if filmed else EpisodesInParquet(
+                root / place, lead + place, camera, fps, root))
         return found
     except DataError:
         raise
@@ -290,13 +292,13 @@ def _lerobot_camera(features: dict, cameras: Sequence[str], path: Path) -> str:
     return wanted[0]
 
 
-def _lerobot_v3(root: Path, template: str, camera: str, fps: float, filmed: bool
+def _lerobot_v3(root: Path, template: str, camera: str, fps: float, filmed: bool, lead: str
                 ) -> list[Recording]:
     parquet = library('pyarrow.parquet')
-    lead = f'videos/{camera}' if filmed else 'data'
-    columns = ['episode_index', f'{lead}/chunk_index', f'{lead}/file_index']
+    kind = f'videos/{camera}' if filmed else 'data'
+    columns = ['episode_index', f'{kind}/chunk_index', f'{kind}/file_index']
     if filmed:
-        columns += [f'{lead}/from_timestamp', f'{lead}/to_timestamp']
+        columns += [f'{kind}/from_timestamp', f'{kind}/to_timestamp']
     index = sorted((root / 'meta' / 'episodes').rglob('*.parquet'))
     if not index:
         raise DataError(f'{root / "meta" / "episodes"} holds no parquet file')
@@ -307,9 +309,10 @@ def _lerobot_v3(root: Path, template: str, camera: str, fps: float, filmed: bool
             place = template.format(video_key=camera, chunk_index=chunk, file_index=file)
             inside.setdefault(place, []).append((episode, *times))
     if not filmed:
-        return [EpisodesInParquet(root / place, place, camera, fps, root) for place in inside]
-    return [EpisodesInVideo(root / place, place, tuple(
-        (f'{place}#{episode}', start, end)
+        return [EpisodesInParquet(root / place, lead + place, camera, fps, root)
+                for place in inside]
+    return [EpisodesInVideo(root / place, lead + place, tuple(
+        (f'{lead}{place}#{episode}', start, end)
         for episode, start, end in sorted(episodes, key=lambda e: e[1])), fps)
         for place, episodes in inside.items()]
 
@@ -458,30 +461,29 @@ def find_recordings(root: Path, fps: float = CALVIN_FPS, cameras: Sequence[str] 
         fps: rate of pictures that come without one.
         cameras: LeRobot keys and ROS topics, the first that a source has is taken.
     Raises:
-        DataError: nothing that can be read, or a damaged index.
+        DataError: a damaged index.
     """
-    if (root / 'meta' / 'info.json').is_file():
-        found = lerobot_recordings(root, cameras)
-    else:
-        found = []
-        bags: dict[Path, list[Path]] = {}
-        for path in root.rglob('*'):
+    found: list[Recording] = []
+    bags: dict[Path, list[Path]] = {}
+    for place, folders, files in os.walk(root):
+        folder = Path(place)
+        if (folder / 'meta' / 'info.json').is_file():
+            lead = '' if folder == root else f'{folder.relative_to(root).as_posix()}/'
+            found += lerobot_recordings(folder, cameras, lead)
+            folders.clear()  # its files are its own
+            continue
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        for path in (folder / name for name in files if not name.startswith('.')):
             name, kind = path.relative_to(root).as_posix(), path.name.lower()
-            if any(part.startswith('.') for part in path.relative_to(root).parts):
-                continue
             if kind.endswith(VIDEOS):
                 found.append(VideoFile(path, name))
             elif kind.endswith(SHARDS):
                 found.append(Shard(path, name, fps))
             elif kind.endswith(BAGS):
-                whole = (path.parent / 'metadata.yaml').is_file()
-                bags.setdefault(path.parent if whole else path, []).append(path)
-        found += [Bag(path, path.relative_to(root).as_posix(), tuple(sorted(files)),
-                      tuple(cameras)) for path, files in bags.items()]
-    if not found:
-        raise DataError(f'{root} holds nothing to train on: expected CALVIN\'s format '
-                        '(`vw2 collect`), a LeRobot data set (meta/info.json), ROS 2 bags (.mcap, '
-                        f'.db3), WebDataset shards (.tar) or videos ({", ".join(VIDEOS)})')
+                whole = (folder / 'metadata.yaml').is_file()
+                bags.setdefault(folder if whole else path, []).append(path)
+    found += [Bag(path, path.relative_to(root).as_posix(), tuple(sorted(files)), tuple(cameras))
+              for path, files in bags.items()]
     return sorted(found, key=lambda recording: recording.name)
 
 
@@ -678,8 +680,9 @@ def _in_threads(what: str, work: Callable, items: Sequence, stop: threading.Even
 class VideoFolder:
     """The recordings of one data folder, decoded; a frame's id counts all frames of the folder.
 
-    Where the folder has training/ and validation/, these are the splits. Else one video of
-    `HELD_OUT`, chosen by its name, is held out (at least one; of a single video its last part).
+    Where the folder has training/ and validation/, these are the splits; an empty validation/ means
+    that nothing is held out. Else one video of `HELD_OUT`, chosen by its name, is held out (at least
+    one; of a single video its last part).
 
     Args:
         root: the folder. split: 'training' or 'validation'.
@@ -701,12 +704,17 @@ class VideoFolder:
         self.path = root / split if given else root
         self.size, self.fps = size, fps
         recordings = find_recordings(self.path, fps, cameras)
+        if not recordings and not (given and split == 'validation'):
+            raise DataError(
+                f'{self.path} holds nothing to train on: expected CALVIN\'s format '
+                '(`vw2 collect`), a LeRobot data set (meta/info.json), ROS 2 bags (.mcap, .db3), '
+                f'WebDataset shards (.tar) or videos ({", ".join(VIDEOS)})')
         key = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
         self._cache = cache_folder(self.path, key)
         decoded = self._decode(recordings)
         self.skipped = {name: why for d in decoded for name, why in d.skipped.items()}
         self._recordings = [d for d in decoded if d.ranges]
-        if not self._recordings:
+        if recordings and not self._recordings:
             raise DataError(f'{self.path}: none of {len(decoded)} recordings can be read. '
                             + _listed(self.skipped))
         if self.skipped and split == 'training':

@@ -21,6 +21,15 @@ def test_every_code_is_reachable_and_the_maps_are_inverse():
     assert len(torch.unique(seen)) == 1000
 
 
+# The default, and those of the rows `codebook-8` and `codebook-4096`.
+@pytest.mark.parametrize('levels', [(8, 5, 5, 5), (2, 2, 2), (8, 8, 8, 8)])
+def test_normed_input_uses_the_codebook(levels):
+    fsq = FSQ(levels)
+    z = torch.randn(100_000, len(levels), generator=torch.Generator().manual_seed(0))
+    share = torch.bincount(fsq(z)[1], minlength=fsq.codebook_size) / len(z)
+    assert torch.special.entr(share).sum().exp() > 0.5 * fsq.codebook_size
+
+
 def test_gradient_passes_straight_through():
     fsq = FSQ((8, 5))
     z = torch.randn(64, 2, requires_grad=True)

@@ -165,6 +165,11 @@ def test_the_vdm_beside_the_policy_is_the_default(folder, vdm_folder, tmp_path):
     assert Imagination(Policy.load(tmp_path / 'm'), 'vdm').knows_codes
 
 
+def test_the_shipped_vdm_understands_the_shipped_policy():
+    imagination = Imagination(Policy.load(), 'vdm', steps=1)
+    assert imagination.knows_codes and imagination.vdm.config.fps == 16  # as it was trained
+
+
 def test_a_vdm_of_other_codes_is_refused(policy, tmp_path):
     write_vdm(tmp_path / 'other', small_dldm(seed=5))
     with pytest.raises(CheckpointError, match='codes of this policy. Got a VDM of another dLDM'):

@@ -129,6 +129,12 @@ def test_interrupted_training_goes_on(data, tmp_path):
     assert again['scores'] == whole['scores'] and again['steps'] == 4
 
 
+def test_of_several_processes_one_writes(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_keysteps, 'leads', lambda: False)
+    assert train_keysteps.main(config(tmp_path / 'c.yaml', steps=1), [data], tmp_path / 'k') == {}
+    assert not list((tmp_path / 'k').glob('*.json'))
+
+
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_configs_are_read(name):
     parts = stage_configs(name, 'keysteps', model=KeyStepConfig, train=TrainConfig,

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """The policy: equal results by every path, timing, bad input."""
 
+import math
 import warnings
 
 import numpy as np
@@ -17,15 +18,17 @@ from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.vision import VisionConfig
 
 
-def save(folder, dldm=True, residual=True):
+def save(folder, dldm=True, residual=True, steps=4, queries=4, levels=(8, 5, 5, 5)):
     torch.manual_seed(0)
     words = Tokenizer.build(['open the drawer', 'close the drawer'], buckets=32)
     planner = Planner(PlannerConfig(
         vocab_size=words.vocab_size, buckets=32, width=16, layers=1, heads=2, hidden=16,
+        steps=steps, queries=queries, codebook_size=math.prod(levels),
         vision=VisionConfig(image_size=32, stem=4, channels=4, keypoints=4)))
-    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
+    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1, steps=steps))
     net = DLDM(DLDMConfig(image_size=16, channels=(4, 4, 8), decoder_channels=(8, 4, 4),
-                          query_width=8, query_heads=2, residual=residual)) if dldm else None
+                          query_width=8, query_heads=2, residual=residual, queries=queries,
+                          levels=levels, clip_frames=1 + 4 * steps)) if dldm else None
     save_checkpoint(folder, planner=planner, head=head, tokenizer=words, dldm=net,
                     provenance={'renderer': 'pybullet_tiny', 'image_size': 32})
 
@@ -125,6 +128,17 @@ def test_imagine(tmp_path, size, residual):
         policy.imagine(rgb, codes + 1000)
     with pytest.raises(ValueError, match='rgb must be'):
         policy.imagine(rgb.astype(float), codes)
+
+
+def test_codes_of_another_number_and_size(tmp_path, rgb):
+    save(tmp_path / 'm', steps=3, queries=2, levels=(2, 2, 2))
+    policy = Policy.load(tmp_path / 'm')
+    plan = policy.plan(rgb, 'open it')
+    assert plan.codes.shape == policy.codes_shape == (3, 2) and plan.codes.max() < 8
+    assert policy.actions(plan.hidden).shape == (12, 7)
+    video = policy.imagine(rgb, plan.codes)
+    assert video.shape == (12, 32, 32, 3)
+    assert policy.tokenize(np.concatenate([rgb[None], video])[:, ::2, ::2]).shape == (3, 2)
 
 
 def test_imagine_needs_a_dldm(tmp_path, rgb):

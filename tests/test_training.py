@@ -148,6 +148,16 @@ def test_resumes_after_a_log_that_was_cut_short(tmp_path):
     assert [json.loads(x)['step'] for x in (tmp_path / 'log.jsonl').open()] == [2, 4]
 
 
+def test_what_could_not_be_saved_is_not_trained(tmp_path, monkeypatch):
+    for limit, got in ((387, '388 bytes of weights'), (775, '776 of optimiser state')):
+        monkeypatch.setattr(training, 'MAX_STATE_BYTES', limit)
+        with pytest.raises(TrainingError, match=f'may have {limit} bytes. Got .*{got}'):
+            small_problem(tmp_path / 'out', 3)
+    assert not (tmp_path / 'out').exists()
+    monkeypatch.setattr(training, 'MAX_STATE_BYTES', 10_000)  # the files have heads, too
+    small_problem(tmp_path / 'out', 3)
+
+
 def test_damaged_checkpoint_is_named(tmp_path):
     small_problem(tmp_path, 3)
     path = checkpoints(tmp_path)[-1] / 'optimizer.safetensors'

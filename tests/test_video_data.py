@@ -134,6 +134,25 @@ def test_lerobot_camera_by_name(tmp_path):
         VideoFolder(tmp_path, 'training', 32, 10.0, ('top',))
 
 
+@pytest.mark.parametrize('filmed', [True, False])
+def test_lerobot_in_sub_folders(tmp_path, filmed):
+    v3 = video_files.write_lerobot_v3(tmp_path / 'a', [[pictures(12), pictures(7, 12)]],
+                                      filmed=filmed)
+    video_files.write_lerobot_v21(tmp_path / 'b' / 'deep', [pictures(8, 30)], filmed=filmed)
+    write_video(tmp_path / 'c.mp4', pictures(9, 40), 10)
+    write_video(v3 / 'extra' / 'd.mp4', pictures(9), 10)  # of the set, whose index does not name it
+    assert everything(tmp_path, 10.0) == [count(12), count(7, 12), count(8, 30), count(9, 40)]
+    takes = [t for r in VideoFolder(tmp_path, 'training', 32, 10.0)._recordings for t, _ in r.ranges]
+    assert all(take.startswith(('a/', 'b/deep/', 'c.mp4')) for take in takes)
+
+
+def test_lerobot_camera_by_name_in_sub_folders(tmp_path):
+    video_files.write_lerobot_v21(tmp_path / 'a', [pictures(12), pictures(8)])
+    folder = VideoFolder(tmp_path, 'training', 32, 10.0, ['observation.images.wrist'])
+    assert folder.rgb[np.arange(2)].mean() > 180  # the wrist sees the negative
+    assert len(everything(tmp_path, 10.0)) == 2  # one camera of each episode
+
+
 def test_lerobot_of_another_version_or_damaged(tmp_path):
     info = tmp_path / 'meta' / 'info.json'
     info.parent.mkdir()
@@ -412,6 +431,18 @@ def test_split_folders(tmp_path):
     write_video(tmp_path / 'validation' / 'b.mp4', pictures(20, 20))
     stores = [clip_store([tmp_path], split, 32) for split in ('training', 'validation')]
     assert [number(s.rgb(np.arange(len(s)))).tolist() for s in stores] == [count(30), count(20, 20)]
+
+
+def test_empty_validation_folder_holds_nothing_out(tmp_path):
+    write_video(tmp_path / 'training' / 'a.mp4', pictures(30))
+    (tmp_path / 'validation').mkdir()
+    (tmp_path / 'validation' / 'notes.txt').write_text('later')
+    store = clip_store([tmp_path], 'training', 32)
+    assert number(store.rgb(np.arange(len(store)))).tolist() == count(30)
+    assert clip_store([tmp_path], 'validation', 32) is None
+    (tmp_path / 'training' / 'a.mp4').unlink()
+    with pytest.raises(DataError, match='training holds nothing to train on'):
+        clip_store([tmp_path], 'training', 32)
 
 
 # -------------------------------------------------------------------------------- stores and training
