@@ -204,8 +204,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     torch.manual_seed(train.seed)
     dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
     c = dldm.config
-    model = Disentangled(dldm, vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone),
-                         parts['loss']).to(device)
+    model = Disentangled(dldm, vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone,
+                                       clips.rate(c.clip_frames)), parts['loss']).to(device)
     source = ClipSource(data, clips, c.clip_frames, c.image_size, device, train.preload)
     held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.image_size)))
     watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))
@@ -251,24 +251,24 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     return record
 
 
-def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str) -> VDM:
+def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: float) -> VDM:
     """The VDM that a dLDM learns through: a prior's backbone, with room for the codes.
 
     Args:
         prior: run folder of `vw2 train vdm`, or a diffusers pipeline folder.
         switches: fields of VDMConfig that differ from the prior's. backbone: see
-            `DisentangleConfig`.
+            `DisentangleConfig`. fps: frames per second of the clips.
     Raises:
         ConfigError: unknown switches, or ones that do not fit. CheckpointError: see `load_part`,
         `VDM.load_pipeline`.
     """
     fitting = {'clip_frames': dldm.clip_frames, 'queries': dldm.queries,
-               'code_size': len(dldm.levels)}
+               'code_size': len(dldm.levels), 'fps': fps}
     unknown = set(switches) - {f.name for f in dataclasses.fields(VDMConfig)} | (
         set(switches) & {*fitting, 'height', 'width'})
     if unknown:
         raise ConfigError(f'disentangle.vdm: {sorted(unknown)[0]!r} cannot be set here: it is '
-                          'unknown, or given by the dLDM')
+                          'unknown, or given by the dLDM and its clips')
     try:
         if (prior / 'transformer').is_dir():
             size = {'height': dldm.image_size, 'width': dldm.image_size}

@@ -95,6 +95,17 @@ class ClipConfig:
                               f'. Got {self.offsets}')
         return np.array(self.offsets) if self.offsets else np.arange(frames)
 
+    def rate(self, frames: int) -> float:
+        """Frames per second of a clip, the mean where offsets are uneven.
+
+        Raises:
+            ConfigError: see `within`; or all offsets are 0.
+        """
+        span = int(self.within(frames)[-1])
+        if span == 0:
+            raise ConfigError(f'the last of offsets must be above 0. Got {self.offsets}')
+        return self.fps * (frames - 1) / span
+
     def frames_per_step(self, model: DLDMConfig) -> int:
         """Frames from one latent step to the next, so many actions does a step stand for.
 

@@ -73,7 +73,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     """
     parts = stage_configs(config, 'vdm', model=VDMConfig, vae=TrainConfig, train=TrainConfig,
                           clips=ClipConfig)
-    c, clips = parts['model'], parts['clips']
+    clips = parts['clips']
+    c = dataclasses.replace(parts['model'], fps=clips.rate(parts['model'].clip_frames))
     if c.height != c.width:
         raise ConfigError('vdm.model: height and width must be equal, as the stored frames are '
                           f'square. Got {c.height} and {c.width}')

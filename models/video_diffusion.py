@@ -68,7 +68,8 @@ class VDMConfig:
     """Sizes and switches of the VDM; the defaults are the paper's (Cosmos-Predict2 2B, 480p).
 
     height, width: of the frames [px], multiples of 8 * patch. clip_frames: 1 + T, T a multiple of
-    4. fps: frames per second that the backbone's time positions are told.
+    4. fps: frames per second that the backbone's time positions are told (training sets it to that
+    of its clips).
     queries, code_size: N codes a step, numbers per code, of the dLDM.
     heads, head_size, layers, context, adaln, patch, rope_scale: of the backbone (context: width of
     what the cross-attention reads; adaln: rank of the time modulation; patch: side of a token in
@@ -90,7 +91,7 @@ class VDMConfig:
     height: int = 480
     width: int = 832
     clip_frames: int = 93
-    fps: int = 16
+    fps: float = 16
     queries: int = 4
     code_size: int = 4
     heads: int = 16
@@ -124,6 +125,7 @@ class VDMConfig:
                 ('width', self.width % side == 0, f'a multiple of 8 * patch = {side}'),
                 ('clip_frames', self.clip_frames >= 5 and self.clip_frames % 4 == 1,
                  '1 + a multiple of 4, at least 5'),
+                ('fps', self.fps > 0, 'above 0'),
                 # a third of it turns with each axis
                 ('head_size', self.head_size >= 12 and self.head_size % 2 == 0, 'even, >= 12'),
                 ('rope_scale', len(self.rope_scale) == 3 and min(self.rope_scale) > 0,
@@ -166,7 +168,7 @@ CONFIGS = {
     'tiny': replace(_SMALL, height=32, width=32, clip_frames=13, heads=2, head_size=16, layers=2,
                     context=32, adaln=16, control_blocks=1, vae_width=4, vae_channels=8),
     'cpu': _SMALL,
-    'gpu': replace(_SMALL, height=96, width=96, heads=8, context=256, vae_width=24),
+    'gpu': replace(_SMALL, height=96, width=96, heads=6, context=192, adaln=32, vae_width=24),
     'paper': VDMConfig(),
 }
 

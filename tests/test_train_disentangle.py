@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import sys
 
 import calvin_files
 import pytest
@@ -20,7 +21,7 @@ from vw2_ros.models.train_disentangle import DisentangleConfig, Disentangled, vd
 from vw2_ros.models.train_planner import load_part  # noqa: E402
 from vw2_ros.models.training import (checkpoints, config_path, ConfigError,  # noqa: E402
                                      stage_configs, TrainConfig)
-from vw2_ros.models.video_diffusion import VDM, VDMConfig  # noqa: E402
+from vw2_ros.models.video_diffusion import CONFIGS, VDM, VDMConfig  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +68,7 @@ def tensors_of(folder, name):
 def build(runs, backbone='full', switches=None, **loss):
     dldm = load_part(DLDM, DLDMConfig, runs / 'warmup', 'dldm')
     torch.manual_seed(0)
-    vdm = vdm_for(dldm.config, runs / 'vdm', switches or {}, backbone)
+    vdm = vdm_for(dldm.config, runs / 'vdm', switches or {}, backbone, fps=30)
     return Disentangled(dldm, vdm, DisentangleConfig(backbone=backbone, **loss))
 
 
@@ -88,6 +89,7 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
                                      ('vae', vdm.vae, prior.vae))}
     assert moved == {'transformer': True, 'connector': True, 'vae': False}
     assert vdm.controlnet.control_blocks[0].after_proj.weight.any()
+    assert vdm.config.fps == 30  # of the clips
     assert set(load_tensors(whole / train_dldm.CODES_FILE)[0]) == {'folder', 'frame_ids', 'indices'}
     assert {path.name for path in (whole / 'pictures').glob('*_000006.png')} == {
         'real_above_rebuilt_000006.png', 'real_above_imagined_000006.png'}
@@ -98,22 +100,32 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
         record['scores'])
 
 
+def query_gradient(model, loss=lambda result: result['loss']):
+    """Gradient at the dLDM's query, where the control branch adds something already."""
+    torch.manual_seed(2)
+    for block in model.vdm.controlnet.control_blocks:
+        torch.nn.init.normal_(block.after_proj.weight, std=0.2)
+    model.zero_grad()
+    loss(model.loss(clips(model), noise())).backward()
+    assert model.vdm.controlnet.control_blocks[0].after_proj.weight.grad.any()
+    return model.dldm.qformer.q.grad.clone()
+
+
 def test_codes_learn_from_the_vdm_alone(runs):
     """With sg the query's gradient is that of the denoising loss; without, another comes on top."""
-    grads = {}
-    for name, loss in (('sg', {}), ('no sg', {'stop_gradient': False})):
-        model = build(runs, **loss)
-        video = clips(model)
-        torch.manual_seed(2)
-        model.loss(video)['loss'].backward()
-        grads[name] = model.dldm.qformer.q.grad.clone()
-        if name == 'sg':
-            model.zero_grad()
-            torch.manual_seed(2)
-            result = model.dldm.loss(video, model._denoising)
-            (result['loss'] - result['reconstruction_loss']).backward()
-            torch.testing.assert_close(model.dldm.qformer.q.grad, grads['sg'])
-    assert grads['sg'].any() and not torch.allclose(grads['sg'], grads['no sg'])
+    model = build(runs)
+    both = query_gradient(model)
+    denoising = query_gradient(model, lambda r: r['loss'] - r['reconstruction_loss'])
+    assert both.any() and torch.equal(both, denoising)
+    assert not torch.allclose(both, query_gradient(build(runs, stop_gradient=False)))
+
+
+@pytest.mark.parametrize('detach', [True, False])
+def test_codes_learn_nothing_through_control(runs, detach):
+    model = build(runs, switches={'detach_control': detach})
+    for block in model.vdm.transformer.transformer_blocks:  # the other way to the codes is shut
+        torch.nn.init.zeros_(block.attn2.to_out[0].weight)
+    assert bool(query_gradient(model).any()) is not detach
 
 
 def test_control_branch_starts_as_the_trained_backbone(runs):
@@ -125,6 +137,12 @@ def test_control_branch_starts_as_the_trained_backbone(runs):
                                prior.transformer.transformer_blocks[0].attn1.to_q.weight)
     torch.testing.assert_close(vdm.connector.null, prior.connector.null)
     torch.testing.assert_close(vdm.statistics, prior.statistics)
+
+
+def test_missing_peft_is_told(runs, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'peft', None)
+    with pytest.raises(ConfigError, match="needs peft, .*pip install 'peft>=0.17', or take back"):
+        build(runs, 'lora')
 
 
 @pytest.mark.parametrize('backbone', ['full', 'lora', 'frozen', 'random'])
@@ -269,6 +287,24 @@ def test_what_a_perceptual_loss_needs_is_told(runs, monkeypatch):
     monkeypatch.setattr(train_disentangle, 'lpips_network', lambda net: None)
     with pytest.raises(ConfigError, match=r"pip install 'vw2_ros\[lpips\]'.*weights once"):
         build(runs, perceptual=0.1)
+
+
+def test_a_pipeline_is_the_prior(runs, data, tmp_path):
+    """As Cosmos-Predict2 comes from the hub, but small; it is said to have 30 frames per second."""
+    torch.manual_seed(0)
+    net = VDM(dataclasses.replace(CONFIGS['tiny'], self_attention='bidirectional'))
+    for name in ('transformer', 'vae', 'scheduler'):
+        getattr(net, name).save_pretrained(tmp_path / 'pipeline' / name)
+    file = config(tmp_path / 'c.yaml', train={'steps': 2}, vdm={'control_blocks': 1})
+    assert vw2(['train', 'dldm', '--stage', 'disentangle', '--config', str(file), '--data',
+                str(data), '--init', str(runs / 'warmup'), '--vdm', str(tmp_path / 'pipeline'),
+                '--out', str(tmp_path / 'dldm')]) == 0
+    vdm = VDM.load(tmp_path / 'dldm')
+    assert vdm.config == dataclasses.replace(net.config, clip_frames=17, fps=30)
+    begun, ended = net.state_dict(), vdm.state_dict()
+    moved = {part: any(not torch.equal(ended[key], value) for key, value in begun.items()
+                       if key.startswith(part)) for part in ('transformer.', 'vae.')}
+    assert moved == {'transformer.': True, 'vae.': False}
 
 
 def test_missing_runs_are_named(data, tmp_path, capsys):

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2 train vdm`: both lessons, what they leave, resume."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -15,6 +16,7 @@ pytest.importorskip('diffusers')
 
 from vw2_ros.models import train_vdm  # noqa: E402
 from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
+from vw2_ros.models.train_dldm import ClipConfig  # noqa: E402
 from vw2_ros.models.train_planner import load_part  # noqa: E402
 from vw2_ros.models.training import (checkpoints, config_path, ConfigError,  # noqa: E402
                                      stage_configs, TrainConfig)
@@ -31,7 +33,7 @@ def tiny(path, **changes):
     """The tiny config with changes, e.g. train={'steps': 3}; returns the file."""
     content = yaml.safe_load(config_path('tiny').read_text())
     for part, values in changes.items():
-        content['vdm'][part].update(values)
+        content['vdm'].setdefault(part, {}).update(values)
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -59,13 +61,24 @@ def test_sizes_are_those_of_the_model_file(name):
 def test_stage_writes_a_model_that_loads(run):
     _, out = run
     model = load_part(VDM, VDMConfig, out, 'vdm')
-    assert model.config == CONFIGS['tiny']
+    assert model.config == dataclasses.replace(CONFIGS['tiny'], fps=30)  # of the clips
     trained = tensors_of(checkpoints(out)[-1] / 'ema.safetensors')
     assert all(torch.equal(v, trained[k]) for k, v in model.state_dict().items())
     assert model.sample(torch.rand(1, 3, 32, 32), steps=2).shape == (1, 13, 3, 32, 32)
     record = json.loads((out / 'provenance.json').read_text())
     assert record['stage'] == 'vdm' and record['steps'] == 6 and record['vae']['steps'] == 4
     assert list((out / 'tensorboard').iterdir()) and (out / 'vae' / 'log.jsonl').is_file()
+
+
+def test_frames_that_are_left_out_lower_the_rate(data, tmp_path):
+    assert ClipConfig(fps=10).rate(17) == 10
+    assert ClipConfig(offsets=[0, 16, 16, 16, 16]).rate(5) == 7.5
+    with pytest.raises(ConfigError, match='above 0'):
+        ClipConfig(offsets=[0, 0, 0, 0, 0]).rate(5)
+    config = tiny(tmp_path / 'c.yaml', vae={'steps': 1}, train={'steps': 1},
+                  clips={'offsets': list(range(0, 26, 2))})
+    train_vdm.main(config, [data], tmp_path / 'vdm')
+    assert VDM.load(tmp_path / 'vdm').config.fps == 15
 
 
 def test_held_out_scores_are_numbers(run):
