@@ -174,3 +174,6 @@ def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
     old, new = (load_tensors(folder / 'policy' / 'head.safetensors')[0]
                 for folder in (runs / 'head', tmp_path / 'head'))
     assert all(torch.allclose(old[k], new[k], atol=1e-5) for k in old)
+    plan = Policy.load(tmp_path / 'head' / 'policy').plan(
+        np.zeros((96, 96, 3), np.uint8), 'open the drawer')
+    assert plan.codes.shape == (4, 2) and plan.codes.max() < 9
