@@ -12,7 +12,9 @@ import torch
 
 from vw2_ros.models import parallel
 from vw2_ros.models import train_dldm
+from vw2_ros.models import train_head
 from vw2_ros.models import train_planner
+from vw2_ros.models import train_sight
 from vw2_ros.models.checkpoint import save_tensors
 from vw2_ros.models.dldm import CodeNorm
 from vw2_ros.models.training import fit
@@ -76,6 +78,10 @@ def main(folder, out, *jobs):
             train_dldm.main(config, data, out / job, resume=True)
         elif job == 'planner':
             train_planner.main(config, data, out / job, init=one / 'dldm')
+        elif job == 'sight':
+            train_sight.main(config, data, out / job)
+        elif job == 'head':
+            train_head.main(config, data, out / job, init=one / 'planner')
         elif job in ('vdm', 'disentangle'):
             video_stage(job, config, data, out / job, one)
         elif job == 'norm':

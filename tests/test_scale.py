@@ -35,7 +35,7 @@ TESTS = Path(__file__).resolve().parent
 WITHIN = 1e-3  # of the loss of one process, at equal steps: rounding is below 1e-4
 STEPS = scale_worker.STEPS
 # Folders of runs (the VDM's first lesson has its own), and what is measured on held-out clips.
-RUNS = {'dldm': 'loss', 'planner': 'loss'}
+RUNS = {'dldm': 'loss', 'sight': 'points', 'planner': 'loss', 'head': 'xyz_l1'}
 VIDEO_JOBS = ['vdm', 'disentangle'] if find_spec('diffusers') else []
 if VIDEO_JOBS:
     RUNS.update({'vdm/vae': 'rebuilt_mse', 'vdm': 'loss', 'disentangle': 'denoising_loss'})
@@ -72,10 +72,10 @@ def same_curve(run, wanted, rel=WITHIN, **which):
 def folder(tmp_path_factory):
     """Data, configs, and in one/ what a single process makes of them."""
     folder = tmp_path_factory.mktemp('scale')
-    calvin_files.write_data(folder / 'data', shards=True, episodes=3, frames=40)
+    calvin_files.write_data(folder / 'data', shards=True, episodes=3, frames=40, landmarks=True)
     content = yaml.safe_load(config_path('tiny').read_text())
     for train in (content['vdm']['vae'], *(content[stage]['train'] for stage in (
-            'dldm', 'planner', 'vdm', 'disentangle'))):
+            'dldm', 'sight', 'planner', 'head', 'vdm', 'disentangle'))):
         train.update(steps=STEPS, log_every=1, device='cpu', lr=3e-3)
     # Of this seed's steps some see half of the clips, and some a single one: less than processes.
     content['vdm']['train']['seed'] = 1
@@ -89,6 +89,7 @@ def folder(tmp_path_factory):
         train_dldm.main(folder / 'c.yaml', [folder / 'data'], folder / 'one' / 'dldm')
     train_planner.main(folder / 'c.yaml', [folder / 'data'], folder / 'one' / 'planner',
                        init=folder / 'one' / 'dldm')
+    scale_worker.main(folder, folder / 'one', 'sight', 'head')
     for stage in VIDEO_JOBS:
         scale_worker.video_stage(stage, folder / 'c.yaml', [folder / 'data'],
                                  folder / 'one' / stage, folder / 'one')
@@ -108,7 +109,8 @@ def two(folder):
     """Runs of two processes under DDP."""
     out = folder / 'two'
     half_done(folder, out / 'half')
-    process = launch(folder, out, 'dldm', 'norm', 'planner', *VIDEO_JOBS, 'half', 'stopped')
+    process = launch(folder, out, 'dldm', 'norm', 'sight', 'planner', 'head', *VIDEO_JOBS, 'half',
+                     'stopped')
     assert process.wait(400) == 0, Path(f'{out}.txt').read_text()
     return out
 
