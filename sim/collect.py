@@ -49,7 +49,7 @@ TASK_STEPS = 200  # a task that takes longer has failed
 BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
 PUT_DOWN_SHARE = 0.5  # of the lifts
 ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
-FIRST_SHARE = 0.5  # of the tasks that it begins
+FIRST_SHARE = 0.5  # of the tasks, which that policy begins
 AFTER = 10  # frames that may be recorded after success; in half of the tasks none are
 
 # Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.

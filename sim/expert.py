@@ -169,12 +169,9 @@ class Expert:
         """Whether the open fingers still lie around a block that the task has no use for."""
         if look.width < 0.02 or self.task == 'unstack_block':
             return False
-        for colour in COLOURS:
-            across, between, ahead = look.rotation.T @ (look.position(colour) - look.tcp)
-            if abs(across) < 0.03 and abs(between) < 0.05 and abs(ahead) < 0.05 \
-                    and colour not in self.task:
-                return True
-        return False
+        room = (0.03, 0.05, 0.05)  # [m] in the hand's frame: y from finger to finger, z ahead
+        return any((np.abs(look.rotation.T @ (look.position(colour) - look.tcp)) < room).all()
+                   for colour in COLOURS if colour not in self.task.split('_'))
 
     def _look(self) -> Look:
         table = self.table

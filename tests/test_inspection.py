@@ -281,7 +281,7 @@ def two_scenes(tmp_path_factory):
     from vw2_ros.sim.collect import collect
 
     out = tmp_path_factory.mktemp('data') / 'cd'
-    collect(out, scenes='CD', episodes=8, workers=1, shards=32, tasks_per_episode=1,
+    collect(out, scenes='CD', episodes=10, workers=1, shards=32, tasks_per_episode=1,
             validation_episodes=0, progress=False)
     return out
 
@@ -291,14 +291,14 @@ def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, tmp_path, capsys):
     pytest.importorskip('matplotlib')
     out = tmp_path / 'out'
     assert cli.main(['inspect', '--dldm', f'long={runs / "b"},short={runs / "a"}', '--data',
-                     str(two_scenes), '--out', str(out), '--clips', '160', '--json',
+                     str(two_scenes), '--out', str(out), '--clips', '200', '--json',
                      str(tmp_path / 'f.json')]) == 0
     printed = capsys.readouterr().out
     assert 'unseen scene D' in printed and str(out / 'inspection.html') in printed
     result = json.loads((tmp_path / 'f.json').read_text())
     assert result == json.loads((out / 'inspection.json').read_text())
     assert result['clip_frames'] == 9 and set(result['scenes']) == {'C', 'D'}
-    assert {s['clips'] for s in result['scenes'].values()} == {80}
+    assert {s['clips'] for s in result['scenes'].values()} == {100}
     assert result['moving']['clip'] > 0.5
     for found in result['dldms'].values():
         hand = found['probe']['hand']['clip']['test']

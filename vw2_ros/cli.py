@@ -216,7 +216,7 @@ def build() -> 'typer.Typer':
         tried = sum(t for _, t in result['success'].values())
         show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in counts.items())
                                      for k, counts in result.items() if k != 'success'},
-              'expert': f'{solved} of {tried} tasks solved'})
+              'tasks': f'{solved} of {tried} solved'})
 
     config_type = Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')]
     videos_type = Annotated[list[path_type], option(
@@ -225,6 +225,9 @@ def build() -> 'typer.Typer':
     data_type = Annotated[list[path_type], option(
         '--data', help='Data set in CALVIN format; may be given several times.')]
     run_type = Annotated[path_type, option(help='Folder for checkpoints and curves.')]
+    sight_type = Annotated[path_type | None, option(
+        help='Folder of a sight run, whose keypoints are taken and kept. Without, sight learns '
+        'with the rest. For the head with --scratch only.')]
     resume_type = Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
                                          '--out, exact to the step.')]
     seed_type = Annotated[int | None, option(help="Instead of the config's.")]
@@ -244,6 +247,8 @@ def build() -> 'typer.Typer':
         """
         file = check_config(config)
         check_folders('--data', data)
+        if options.get('sight'):
+            check_folders('--sight', [options['sight']])
         for key, (folder, before) in (builds_on or {}).items():
             options[key] = folder or out.parent / before
             if not options[key].is_dir():
@@ -290,9 +295,7 @@ def build() -> 'typer.Typer':
         config: config_type, data: data_type, out: run_type,
         init: Annotated[path_type | None, option(help='Folder of the dldm run that this stage '
                                                  'builds on (default: dldm beside --out).')] = None,
-        sight: Annotated[path_type | None, option(help='Folder of a sight run, whose keypoints are '
-                                                  'taken and kept. Without, sight learns with the '
-                                                  'rest.')] = None,
+        sight: sight_type = None,
         start: Annotated[str, option(help='Shipped weights or the folder of a policy to begin '
                                      'with. Its words, keypoints and backbone stay as they are; '
                                      'the codes of another dldm run are learned.')] = '',
@@ -301,7 +304,6 @@ def build() -> 'typer.Typer':
         """Train the planner: instruction and image to codes."""
         if start and sight:
             raise UsageError('--start brings its own sight: leave out --sight')
-        check_folders('--sight', [sight] if sight else [])
         learn('planner', config, data, out, {'init': (init, 'dldm')}, sight=sight,
               start=check_policy(start, learned=True) if start else None, resume=resume, seed=seed,
               max_minutes=max_minutes)
@@ -316,9 +318,7 @@ def build() -> 'typer.Typer':
                                         'up to 1.')] = 1.0,
         scratch: Annotated[bool, option('--scratch', help='Without a planner run: a plain '
                                         'transformer, no latents.')] = False,
-        sight: Annotated[path_type | None, option(help='With --scratch: folder of a sight run, '
-                                                  'whose keypoints are taken and kept. Without, '
-                                                  'sight learns with the rest.')] = None,
+        sight: sight_type = None,
         start: Annotated[str, option(help='Shipped weights or the folder of a policy to go on '
                                      'with: its head, and its planner too unless --init names '
                                      'another.')] = '',
@@ -332,7 +332,6 @@ def build() -> 'typer.Typer':
         if sight and not scratch:
             raise UsageError('--sight goes with --scratch: otherwise the planner run says what '
                              'sight it has (vw2 train planner --sight)')
-        check_folders('--sight', [sight] if sight else [])
         if start:
             start = check_policy(start, learned=True)
             from vw2_ros.models.checkpoint import resolve
