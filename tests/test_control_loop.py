@@ -163,6 +163,17 @@ def test_a_late_plan_is_entered_where_it_has_got_to():
     assert loop.step(1.0 + 0.029, REST_JOINTS).frame == 3
 
 
+@pytest.mark.parametrize('delay, frames', [(0.0, [1, 1, 2, 2]), (-0.5, [1, 1, 1, 1]),
+                                           (1.0, [2, 2, 3, 3])])
+def test_a_plan_is_entered_where_it_will_be_when_the_arm_follows(delay, frames):
+    seen = []
+    for late in (1.05, 1.45, 1.55, 1.95):  # periods after the image, as a free timer has it
+        loop = real_time(command_delay_s=delay * PERIOD_S)
+        loop.accept_plan(1, ramp(), 1.0)
+        seen.append(loop.step(1.0 + late * PERIOD_S, REST_JOINTS).frame)
+    assert seen == frames
+
+
 def test_skipped_ticks_skip_actions():
     loop = real_time(max_plan_age_s=0.5)
     loop.accept_plan(1, ramp(), 1.0)

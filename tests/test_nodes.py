@@ -573,6 +573,31 @@ def test_table_resets_to_a_state(bench):
     assert node.table.scene_obs()[1] == pytest.approx(0.2, abs=1e-3)
 
 
+def test_a_command_for_where_the_arm_was_before_a_reset_moves_nothing(bench):
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1)
+    commands = bench.peer.create_publisher(JointTrajectory, topics.JOINT_COMMANDS,
+                                           topics.reliable(1))
+    names = (*ARM_JOINTS, FINGER_JOINTS[0])
+
+    def send(turned):
+        joints = np.append(REST_JOINTS, 0.0)
+        joints[0] += turned
+        return lambda: commands.publish(convert.trajectory_to_message(names, joints))
+
+    def turned():
+        return node.table.joint_positions()[0] - REST_JOINTS[0]
+    assert bench.until(lambda: turned() > 0.19 and node.table.gripper_width() < 0.01,
+                       each=send(0.2))
+    assert bench.call(Trigger, topics.RESET).success
+    refused = node.health.counters['joint_commands refused']
+    assert bench.until(lambda: node.health.counters['joint_commands refused'] > refused + 3,
+                       each=send(0.2))
+    assert abs(turned()) < 0.01 and node.table.gripper_width() > 0.07
+    assert 'call `restart` of the action node' in node.health.complaint(node.now_s())
+    assert bench.until(lambda: turned() > 0.04, each=send(0.05)), 'from where it is'
+    assert bench.until(lambda: turned() > 0.19, each=send(0.2)), 'then anywhere'
+
+
 def test_a_second_simulator_is_refused(bench):
     first = bench.add(CalvinBridgeNode, discovery_s=0.1)
     newest = diagnosed(bench, 'calvin_bridge')

@@ -38,6 +38,9 @@ class Config(BaseConfig):
     max_plan_age_s: float = parameter(0.25, 'an older image behind the plan moves nothing [s]',
                                       low=0.01, high=10.0)
     blend: int = parameter(3, 'periods over which a new plan replaces the old one', low=0, high=16)
+    command_delay_s: float = parameter(0.0, 'real time: from a command until the arm follows it '
+                                       '[s]; the plan is entered where it will be then',
+                                       low=-0.1, high=0.5)
     watch_camera: bool = parameter(True, 'real time: hold as soon as the camera is silent or '
                                    'frozen, whatever is planned')
     output: str = parameter('trajectory', f'form of the commands: {", ".join(KINDS)}; twist '
@@ -109,7 +112,7 @@ class ActionNode(NodeBase):
         """An arm that has seen nothing yet; stopped if the one before was."""
         c = self.config
         arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
-                                         c.watch_camera, velocity=c.output == 'twist'))
+                                         c.watch_camera, c.output == 'twist', c.command_delay_s))
         if self.arm is not None and self.arm.loop.stop_reason:
             arm.loop.stop(self.arm.loop.stop_reason)
         if self.get_parameter('instruction').value:

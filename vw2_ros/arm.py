@@ -29,6 +29,7 @@ class ArmConfig:
     max_plan_age_s: float = 0.25
     watch_camera: bool = True
     velocity: bool = False  # see ControlConfig
+    command_delay_s: float = 0.0
 
     def control(self, limits: Limits) -> ControlConfig:
         """The control loop's part of it."""
@@ -36,7 +37,8 @@ class ArmConfig:
             return ControlConfig.lockstep(limits, self.execute)
         return ControlConfig(execute=self.execute, blend=self.blend,
                              max_plan_age_s=self.max_plan_age_s, watch_camera=self.watch_camera,
-                             velocity=self.velocity)
+                             velocity=self.velocity,
+                             command_delay_s=self.command_delay_s)
 
 
 class Arm:

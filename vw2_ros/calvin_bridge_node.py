@@ -33,6 +33,7 @@ from .safety import TickClock
 from .task_run import RUNNING, TaskRun, parse_reset
 
 PERIOD_S = 1.0 / CONTROL_HZ
+RESUME_RAD = 0.1  # so near to the arm the first command after a reset must be
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,7 @@ class CalvinBridgeNode(NodeBase):
         self.clock = TickClock(PERIOD_S)
         self.run, self.serial, self.other = None, 0, ''
         self.reset()
+        self.followed = True  # nobody can know yet where it was before
         self.subscribe(JointTrajectory, topics.JOINT_COMMANDS, self._on_command,
                        topics.reliable() if c.lockstep else topics.reliable(1))
         self.subscribe(Float64MultiArray, topics.REL_ACTIONS, self._on_rel, topics.reliable())
@@ -166,6 +168,7 @@ class CalvinBridgeNode(NodeBase):
         self.command = ('joint_abs', np.append(joints, gripper))
         self.rel = None
         self.run = None
+        self.followed = False
         return f'scene {self.table.scene.name}'
 
     def start_task(self) -> str:
@@ -188,9 +191,19 @@ class CalvinBridgeNode(NodeBase):
     def _on_command(self, msg) -> None:
         action, stamp_ns = table_messages.joint_action(msg)
         if not self.config.lockstep:
+            self._refuse_jump(action[1][:7])
             self.command, self.rel = action, None
         elif stamp_ns == self.stamp_ns:
             self._lockstep(action)
+
+    def _refuse_jump(self, joints) -> None:
+        """Whoever did not hear of a reset would draw the arm back to where it was."""
+        away = float(np.abs(joints - self.table.joint_positions()).max())
+        if not self.followed and away > RESUME_RAD:
+            raise ValueError(f'the first command after a reset must be within {RESUME_RAD} rad of '
+                             f'the arm, this one is {away:.2f} rad away: call `restart` of the '
+                             'action node')
+        self.followed = True
 
     def _on_rel(self, msg) -> None:
         action = table_messages.rel_action(msg)

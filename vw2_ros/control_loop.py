@@ -7,7 +7,8 @@ lockstep with a simulator) and in the evaluation within one process: both do the
 
 A plan is a chunk of relative actions (16, 7) made from one image. Its action i belongs to the
 period that begins i periods after that image was taken: a plan that arrives late is entered where
-it has got to meanwhile; one too old, or older than the present one, is dropped and counted.
+it has got to when the arm will follow (`command_delay_s`); one too old, or older than the present
+one, is dropped and counted.
 
 Times `now_s` are seconds of one clock that never jumps: the monotonic clock in real time, the
 simulated time in lockstep.
@@ -37,6 +38,7 @@ class ControlConfig:
     gripper_hysteresis: float = 0.1  # the gripper changes beyond this, in [-1, 1]
     watch_camera: bool = False  # hold as soon as `see_image` falls silent, whatever is planned
     velocity: bool = False  # the robot is sent velocities: each tick begins where the arm is
+    command_delay_s: float = 0.0  # from a command until the arm follows it
 
     def __post_init__(self):
         if not 1 <= self.execute <= self.chunk:
@@ -55,9 +57,9 @@ class ControlConfig:
         return cls(execute=execute, max_plan_age_s=(execute - 0.5) * limits.period_s)
 
     @classmethod
-    def real_time(cls, max_plan_age_s: float | None = None) -> 'ControlConfig':
+    def real_time(cls, max_plan_age_s: float | None = None, **more) -> 'ControlConfig':
         """The world runs on: the newest plan counts, chunks are blended into each other."""
-        return cls(blend=3, max_plan_age_s=max_plan_age_s)
+        return cls(blend=3, max_plan_age_s=max_plan_age_s, **more)
 
 
 @dataclass(frozen=True)
@@ -281,7 +283,7 @@ class ControlLoop:
 
     def _frame(self, plan: Plan, now_s: float) -> int:
         # the small part of a period: 0.4999.. from rounding of a half must not flicker
-        elapsed = (now_s - plan.observed_s) / self.limits.period_s
+        elapsed = (now_s + self.config.command_delay_s - plan.observed_s) / self.limits.period_s
         return max(0, int(np.floor(elapsed + 0.5 + 1e-6)))
 
     def _target(self, action, now_s: float) -> np.ndarray | None:

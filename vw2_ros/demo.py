@@ -181,12 +181,13 @@ class _Session:
         from vw2_ros.sim.phrases import validation_phrases
 
         client = self.client
-        client.set('planner', instruction='')  # nobody plans while the table is rebuilt
+        for node in ('planner', 'action'):  # nobody plans or moves while the table is rebuilt
+            client.set(node, instruction='')
+        client.trigger('restart')
         client.set('calvin_bridge', reset_state=json.dumps({
             'robot_obs': chain.robot_obs.tolist(), 'scene_obs': chain.scene_obs.tolist()}))
         client.trigger('reset')
         client.spin(0.3)  # the first joint_states after it
-        client.trigger('restart')
         done = []
         for number, task in enumerate(chain.tasks, 1):
             subtask = Subtask(index, number, task, validation_phrases(task)[0], self.real_time)

@@ -317,11 +317,12 @@ class PolicyTurn:
 
     policy: str
     steps: tuple[int, int] = (8, 97)  # least, and below which
+    execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
 
     def __call__(self, table: PlayTable, task: str, rng: np.random.Generator,
                  solved: Callable[[], bool]) -> None:
         """Try `task` for some steps or until it is solved, in one of its training wordings."""
-        act = _loaded(self.policy)
+        act = _loaded(self.policy, int(rng.choice(self.execute)))
         wordings = train_phrases(task)
         act.reset(table, (0,))
         act.begin(table, task, wordings[rng.integers(len(wordings))])
@@ -332,8 +333,8 @@ class PolicyTurn:
 
 
 @functools.cache
-def _loaded(policy: str):
-    return player(policy)
+def _loaded(policy: str, execute: int):
+    return player(policy, execute)
 
 
 # ---------------------------------------------------------------- one rollout
