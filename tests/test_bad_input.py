@@ -205,7 +205,7 @@ class Robot:
 def robot(checkpoint, tmp_path_factory):
     """Give planner and action node in processes of their own, and somebody to play the rest."""
     pytest.importorskip('rclpy')
-    from vw2_ros.bench import private_domain
+    from vw2_ros.system import private_domain
     from vw2_ros.client import Client
     from vw2_ros.system import Children, calvin
 
@@ -284,7 +284,7 @@ def test_empty_or_unknown_instruction_holds_the_arm_and_is_reported(robot, words
 
 def test_second_simulator_is_refused_and_the_first_goes_on(tmp_path):
     pytest.importorskip('rclpy')
-    from vw2_ros.bench import private_domain
+    from vw2_ros.system import private_domain
     from vw2_ros.client import Client
     from vw2_ros.system import Children, calvin
 

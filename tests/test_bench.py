@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros import bench  # noqa: E402
+from vw2_ros import bench, system  # noqa: E402
 
 
 def test_bench_of_the_policy(tmp_path):
@@ -26,7 +26,7 @@ def test_bench_of_the_policy(tmp_path):
 
 def test_private_domain_is_given_back(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', '77')
-    with bench.private_domain() as env:
+    with system.private_domain() as env:
         assert os.environ['ROS_DOMAIN_ID'] == env['ROS_DOMAIN_ID'] != '77'
     assert os.environ['ROS_DOMAIN_ID'] == '77'
 

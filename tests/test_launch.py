@@ -31,7 +31,7 @@ ENTRIES = {'calvin': (system.calvin, system.CALVIN_ARGUMENTS),
            'robot': (system.robot, system.ROBOT_ARGUMENTS)}
 EVERYTHING = [*system.calvin(imagination='true', use_sim_time='true', instruction='x'),
               *system.calvin(lockstep='true', weights='w', scene='A'),
-              *system.lockstep('w', 'A'),
+              *system.evaluation('w', 'A'),
               *system.robot(imagination='true', camera='film.mp4', command_topic='c'),
               *system.robot(compressed='true', output='twist')]
 

@@ -184,3 +184,19 @@ def test_lockstep_over_ros_gives_the_same_bits(weights, tmp_path):
         pids = [p.pid for p in rollout.children.running.values()]
     assert np.abs(wanted[1][0][:3] - start()[0][:3]).max() > 1e-3, 'the arm has moved'
     assert gone(pids)
+
+
+def test_real_time_begins_each_rollout_where_it_was_told(weights, tmp_path):
+    from vw2_ros.ros_rollout import RosRollout
+
+    states = []
+    robot_obs, scene_obs = start()
+    with RosRollout(weights, SCENE, real_time=True, log_dir=tmp_path,
+                    on_state=states.append) as rollout:
+        for _ in range(2):  # the second time the arm has been moved
+            rollout.reset(robot_obs, scene_obs)
+            states.clear()
+            rollout.run_task(*SUBTASKS[0], max_steps=60)
+            hand = np.array([state['robot_obs'] for state in states])
+            np.testing.assert_allclose(hand[0, :3], robot_obs[:3], atol=5e-3)
+            assert np.abs(hand[-1, :3] - hand[0, :3]).max() > 0.02

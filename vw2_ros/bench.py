@@ -16,7 +16,6 @@
 """
 
 import collections
-import contextlib
 import os
 import pathlib
 import platform
@@ -106,7 +105,7 @@ def loop(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
 
     from . import convert, topics
     from .client import Client, ClientError
-    from .system import Children, calvin
+    from .system import Children, calvin, private_domain
 
     if not seconds > 0:
         raise ValueError(f'seconds must be above 0, got {seconds}')
@@ -158,21 +157,3 @@ def timing(stamps_ns) -> dict:
         'jitter_ms_p99': float(np.percentile(np.abs(intervals_ms - period_ms), 99)),
         'deadline_misses': int(np.maximum(np.rint(intervals_ms / period_ms) - 1, 0).sum()),
     }
-
-
-@contextlib.contextmanager
-def private_domain():
-    """Give variables of a DDS domain of our own, set in this process too as long as it lasts."""
-    from .system import private_environment
-
-    env = private_environment()
-    before = {key: os.environ.get(key) for key in env}
-    os.environ.update(env)
-    try:
-        yield env
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value

@@ -410,6 +410,8 @@ def build() -> 'typer.Typer':
         execute: Annotated[int, option(min=1, max=16, help='Actions of a plan that are executed '
                                        'before the next.')] = 8,
         ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
+        real_time: Annotated[bool, option('--real-time', help='Through the nodes, and the table '
+                                          'waits for nobody.')] = False,
         out: Annotated[path_type | None, option(
             help='Folder for report.html, videos and the record that an interrupted run resumes '
             'from (default: out/eval/POLICY-tasks, -chains).')] = None,
@@ -423,7 +425,7 @@ def build() -> 'typer.Typer':
             policy=check_policy(policy), tasks=tuple(check_tasks(tasks)) if tasks else (),
             rollouts=rollouts, chains=chains, scene=check_scene(scene), seed=seed,
             phrases=check_file(phrases, '--phrases'), workers=workers, video=video, ros=ros,
-            execute=execute, out=out)
+            real_time=real_time, execute=execute, out=out)
         from vw2_ros import evaluation
 
         options = evaluation.Options(**chosen)

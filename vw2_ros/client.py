@@ -8,6 +8,7 @@
         client.trigger('reset')
 """
 
+import json
 import time
 
 import rclpy
@@ -129,6 +130,34 @@ class Client:
         if not answer.success:
             raise ClientError(f'{service}: {answer.message}')
         return answer.message
+
+    def reset_table(self, robot_obs=None, scene_obs=None) -> None:
+        """Bring the play table to a state, (15,) and (24,), with nobody planning or moving.
+
+        Without a state, to its fixed start.
+
+        Raises:
+            ClientError: a node refused, or did not answer.
+        """
+        for node in ('planner', 'action'):
+            self.set(node, instruction='')
+        self.trigger(topics.RESTART)  # or the last command would draw the arm back
+        state = {name: [float(v) for v in values]
+                 for name, values in (('robot_obs', robot_obs), ('scene_obs', scene_obs))
+                 if values is not None}
+        self.set('calvin_bridge', reset_state=json.dumps(state) if state else '')
+        self.trigger(topics.RESET)
+
+    def start_task(self, task: str, instruction: str, max_steps: int) -> int:
+        """Tell all nodes what to do; the serial number under which the table judges it.
+
+        Raises:
+            ClientError: a node refused, or did not answer.
+        """
+        for node in ('planner', 'action'):
+            self.set(node, instruction=instruction)
+        self.set('calvin_bridge', task=task, max_steps=int(max_steps))
+        return int(self.trigger(topics.START_TASK))
 
     def say(self, instruction: str) -> None:
         """Publish an instruction, latched."""

@@ -32,7 +32,7 @@ import numpy as np
 
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 
-from .system import Children, calvin, lockstep
+from .system import SETTLE_S, Children, calvin, evaluation, private_domain
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 NODES = ('calvin_bridge', 'planner', 'action')
@@ -118,12 +118,11 @@ def _drive(scene: str, seed: int, weights: str, log_dir) -> tuple[list[Subtask],
         print('nothing succeeded in real time'
               + (': this machine is too busy for it' if notes['too_slow'] else '')
               + '. Once more in lockstep: the table waits for each command')
-        done += _session(lockstep(scene=scene, weights=weights), scene, seed, log_dir, False)[0]
+        done += _session(evaluation(weights, scene), scene, seed, log_dir, False)[0]
     return done, notes
 
 
 def _session(processes, scene: str, seed: int, log_dir, real_time: bool):
-    from .bench import private_domain
     from .client import Client
 
     print('starting play table, planner and action node ...', flush=True)
@@ -180,14 +179,8 @@ class _Session:
     def _chain(self, index: int, chain) -> list[Subtask]:
         from vw2_ros.sim.phrases import validation_phrases
 
-        client = self.client
-        for node in ('planner', 'action'):  # nobody plans or moves while the table is rebuilt
-            client.set(node, instruction='')
-        client.trigger('restart')
-        client.set('calvin_bridge', reset_state=json.dumps({
-            'robot_obs': chain.robot_obs.tolist(), 'scene_obs': chain.scene_obs.tolist()}))
-        client.trigger('reset')
-        client.spin(0.3)  # the first joint_states after it
+        self.client.reset_table(chain.robot_obs, chain.scene_obs)
+        self.client.spin(SETTLE_S)
         done = []
         for number, task in enumerate(chain.tasks, 1):
             subtask = Subtask(index, number, task, validation_phrases(task)[0], self.real_time)
@@ -205,11 +198,8 @@ class _Session:
         from .client import ClientError
 
         client = self.client
-        for node in ('planner', 'action'):
-            client.set(node, instruction=subtask.instruction)
-        client.set('calvin_bridge', task=subtask.task, max_steps=CHAIN_STEPS)
         self.now = subtask
-        serial = int(client.trigger('start_task'))
+        serial = client.start_task(subtask.task, subtask.instruction, CHAIN_STEPS)
 
         def judged() -> bool:
             return self.judged.get('serial') == serial and self.judged['status'] != 'running'

@@ -93,6 +93,7 @@ class Options:
     workers: int = 1  # processes
     video: int = 0  # film the first so many rollouts
     ros: bool = False  # through the nodes, in lockstep
+    real_time: bool = False  # through the nodes, and the table waits for nobody
     out: pathlib.Path | None = None  # None: out/eval/<policy>-<tasks, chains, ros>
     execute: int = 8  # actions of a plan that are executed before the next
 
@@ -111,9 +112,10 @@ class Options:
         ):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.')
+        object.__setattr__(self, 'ros', self.ros or self.real_time)
         if self.ros and self.policy in SCRIPTED:
             raise ValueError(f"the nodes run a trained policy: '{self.policy}' cannot go with ros")
-        what = [k for k in ('tasks', 'chains', 'ros') if getattr(self, k)]
+        what = [k for k in ('tasks', 'chains', 'ros', 'real_time') if getattr(self, k)]
         name = '-'.join([re.sub(r'\W+', '_', self.policy).strip('_'), *what])
         object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
 
@@ -193,6 +195,7 @@ def run(options: Options) -> dict:
         'policy': options.policy,
         'seed': options.seed,
         'ros': options.ros,
+        'real_time': options.real_time,
         'command': _command(),
         'videos': shown,
     }
@@ -406,7 +409,8 @@ class ThroughNodes:
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
         self._states: list[dict] = []
         self._nodes = RosRollout(
-            weights, options.scene, execute=options.execute, on_state=self._states.append
+            weights, options.scene, real_time=options.real_time, execute=options.execute,
+            on_state=self._states.append,
         )
 
     def close(self) -> None:
@@ -697,6 +701,7 @@ def _settings(options: Options, wordings: dict, sha256: str | None) -> dict:
         'seed': options.seed,
         'execute': options.execute,
         'ros': options.ros,
+        'real_time': options.real_time,
         'renderer': RENDERER,
         'code_sha256': code_sha256(options.ros),
         'phrases': str(options.phrases) if options.phrases else 'validation',

@@ -121,7 +121,8 @@ def _extent(result: Mapping) -> str:
     chains = result.get('chains') or 0
     said = [f'{chains} chain{"s" if chains != 1 else ""} of five subtasks'] if chains else []
     said.append(f'{trials} tr{"ies" if trials != 1 else "y"} behind the success by task')
-    return ', '.join(said) + (', through the ROS nodes' if result.get('ros') else '')
+    how = ', through the ROS nodes' + (', in real time' if result.get('real_time') else '')
+    return ', '.join(said) + (how if result.get('ros') else '')
 
 
 def _tiles(result: Mapping) -> str:
@@ -211,5 +212,5 @@ def _verdict(success: bool) -> str:
 
 
 def _settings(result: Mapping) -> str:
-    shown = ('command', 'policy', 'checkpoint_sha256', 'scene', 'renderer', 'seed', 'ros')
+    shown = ('command', 'policy', 'checkpoint_sha256', 'scene', 'renderer', 'seed', 'ros', 'real_time')
     return settings((key, result[key]) for key in shown if result.get(key) is not None)

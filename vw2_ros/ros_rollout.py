@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Evaluation through the real nodes: play table, planner and action node in lockstep over DDS.
+"""Evaluation through the real nodes: play table, planner and action node over DDS.
 
-The table waits for each command and judges each step by the task oracle, as the evaluation within
-one process does; the same seed gives the same verdicts and step counts.
+In lockstep the table waits for each command and judges each step by the task oracle, as the
+evaluation within one process does; the same seed gives the same verdicts and step counts:
 
 | order | who    | what                                                                        |
 | ----- | ------ | --------------------------------------------------------------------------- |
-| 1     | runner | sets `reset_state`, calls `reset` (table) and `restart` (action)             |
+| 1     | runner | calls `restart` (action), sets `reset_state`, calls `reset` (table)          |
 | 2     | runner | sets `instruction` (planner, action) and `task`, calls `start_task` (table)  |
 | 3     | table  | joint_states; every 8th step, from the first on, an image with the same stamp |
 | 4     | planner | the plan of each image                                                     |
 | 5     | action | one command per joint_states, once the plan that is due has come             |
 | 6     | table  | one step per command; says on `task_state` when the subtask has ended        |
 
-Everything in 1 and 2 is a service call, so that no step can begin before all know of it.
+Everything in 1 and 2 is a service call, so that no step can begin before all know of it. In real
+time the table steps 30 times a second, whoever commands, and verdicts differ from run to run.
 """
 
+import contextlib
 import json
-import os
 import tempfile
 import time
 
@@ -37,7 +38,8 @@ class RosRollout:
     Args:
         weights: shipped weights by name, or a model folder.
         scene: A, B, C or D.
-        execute: actions of a plan until the next one.
+        real_time: the table waits for nobody.
+        execute: in lockstep, actions of a plan until the next one.
         log_dir: for the nodes' output; None: a temporary folder.
         on_state: called with each state of the table, a dict with robot_obs and scene_obs.
 
@@ -45,49 +47,33 @@ class RosRollout:
         BringUpError, ClientError: the nodes did not come up; the message holds their last words.
     """
 
-    def __init__(self, weights: str = 'play_table', scene: str = 'D', *, execute: int = 8,
-                 log_dir=None, on_state=None):
-        self._logs = None
-        if log_dir is None:
-            self._logs = tempfile.TemporaryDirectory(prefix='vw2_ros_')
-            log_dir = self._logs.name
-        private = system.private_environment()
-        self._before = {key: os.environ.get(key) for key in private}
-        self._client = None
-        self.children = system.Children(
-            system.lockstep(weights=str(weights), scene=scene, execute=execute),
-            log_dir=log_dir, env=private)
+    def __init__(self, weights: str = 'play_table', scene: str = 'D', *,
+                 real_time: bool = False, execute: int = 8, log_dir=None, on_state=None):
+        self._real_time = real_time
         self._report: dict = {}
         self._told_state = on_state
         self._steps, self._moved_s = -1, 0.0
         self._complaints: dict[str, str] = {}
-        try:
-            os.environ.update(private)  # read when the client's context begins
-            self.children.start()
-            self._client = Client(name='vw2_rollout', check=self.children.check)
+        with contextlib.ExitStack() as stack:
+            env = stack.enter_context(system.private_domain())
+            log_dir = log_dir or stack.enter_context(
+                tempfile.TemporaryDirectory(prefix='vw2_ros_'))
+            self.children = stack.enter_context(system.Children(
+                system.evaluation(str(weights), scene, real_time=real_time, execute=execute),
+                log_dir=log_dir, env=env))
+            self._client = stack.enter_context(
+                Client(name='vw2_rollout', check=self.children.check))
             self._client.subscribe(String, topics.TASK_STATE, self._on_report, topics.latched())
             self._client.subscribe(String, topics.TABLE_STATE, self._on_state,
                                    topics.reliable(1))
             self._client.subscribe(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics,
                                    topics.reliable())
             self._client.wait_active(NODES, 180.0)
-        except BaseException:
-            self.close()
-            raise
+            self._all = stack.pop_all()
 
     def close(self) -> None:
         """End the nodes."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-        self.children.stop()
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        if self._logs is not None:
-            self._logs.cleanup()
+        self._all.close()
 
     def __enter__(self) -> 'RosRollout':
         return self
@@ -97,12 +83,9 @@ class RosRollout:
 
     def reset(self, robot_obs=None, scene_obs=None) -> None:
         """Bring the table to a state, (15,) and (24,), and let the action node begin anew."""
-        state = {name: [float(v) for v in values]
-                 for name, values in (('robot_obs', robot_obs), ('scene_obs', scene_obs))
-                 if values is not None}
-        self._client.set('calvin_bridge', reset_state=json.dumps(state) if state else '')
-        self._client.trigger(topics.RESET)
-        self._client.trigger(topics.RESTART)
+        self._client.reset_table(robot_obs, scene_obs)
+        if self._real_time:
+            self._client.spin(system.SETTLE_S)
 
     def run_task(self, task: str, instruction: str, max_steps: int = 360,
                  patience_s: float = 120.0) -> tuple[bool, int]:
@@ -118,10 +101,7 @@ class RosRollout:
         Raises:
             ClientError: a node refused or fell silent.
         """
-        self._client.set('planner', instruction=instruction)
-        self._client.set('action', instruction=instruction)
-        self._client.set('calvin_bridge', task=task, max_steps=int(max_steps))
-        serial = int(self._client.trigger(topics.START_TASK))
+        serial = self._client.start_task(task, instruction, max_steps)
         self._moved_s = time.monotonic()
         while not self._client.wait(lambda: self._ended(serial), 1.0):
             if time.monotonic() - self._moved_s > patience_s:

@@ -6,6 +6,7 @@
 the same ones up where ros2 launch is not installed. No rclpy here.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from . import paths
 
 PARENT_VARIABLE = 'VW2_PARENT_PID'  # see node_base.run
+SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
@@ -115,12 +117,18 @@ def calvin(**given: str) -> tuple[Process, ...]:
     return tuple(processes)
 
 
-def lockstep(weights: str, scene: str, execute: int = 8) -> tuple[Process, ...]:
-    """The play table in lockstep for evaluation: every wording is tried, a plan each `execute`."""
+def evaluation(weights: str, scene: str, *, real_time: bool = False,
+               execute: int = 8) -> tuple[Process, ...]:
+    """The play table for evaluation, where every wording is tried.
+
+    Args:
+        weights, scene: as in `CALVIN_ARGUMENTS`.
+        real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
+    """
+    how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
     return tuple(dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
                  if p.name == 'planner' else p
-                 for p in calvin(weights=weights, scene=scene, lockstep='true',
-                                 execute=str(execute)))
+                 for p in calvin(weights=weights, scene=scene, **how))
 
 
 def robot(**given: str) -> tuple[Process, ...]:
@@ -219,6 +227,22 @@ def private_environment() -> dict[str, str]:
     """Variables with which nodes hear nobody outside this machine and, likely, nobody on it."""
     return {'ROS_DOMAIN_ID': str(free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             **({'ROS_LOCALHOST_ONLY': '1'} if os.environ.get('ROS_DISTRO') == 'humble' else {})}
+
+
+@contextlib.contextmanager
+def private_domain():
+    """Give `private_environment()`, set in this process too as long as it lasts."""
+    env = private_environment()
+    before = {key: os.environ.get(key) for key in env}
+    os.environ.update(env)
+    try:
+        yield env
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
 
 
 def free_domain() -> int:
