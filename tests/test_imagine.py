@@ -356,6 +356,21 @@ def test_bench_measures_every_segment(data, folder, tmp_path):
     assert cv2.imread(str(out / 'strip.png')).shape == (28 + 3 * 3 * 128, 8 * 128, 3)
 
 
+@pytest.mark.parametrize('content, message', [
+    (None, 'provenance.json must tell how good the classifier is. Got no such file'),
+    ('{"stage": "keysteps"}', "must hold the scores .* KeyError: 'scores'"),
+    ('[]', 'must hold the scores .* TypeError')])
+def test_a_classifier_without_its_scores_is_refused_at_once(folder, tmp_path, content, message):
+    provenance = judge(tmp_path / 'k', True) / 'provenance.json'
+    provenance.unlink()
+    if content:
+        provenance.write_text(content)
+    nowhere = options(tmp_path / 'nowhere', folder, tmp_path / 'o', key_steps=tmp_path / 'k')
+    with pytest.raises(CheckpointError, match=message):     # before any data are looked for
+        bench_imagination.run(nowhere)
+    assert not (tmp_path / 'o').exists()
+
+
 def test_still_is_measured_against_the_true_frames(data, folder, policy):
     imagination = Imagination(policy)
     store = bench_imagination_store(data)

@@ -117,9 +117,11 @@ def run(options: Options) -> dict:
     from .models.video_quality import metrics
 
     measures = metrics()
+    judge = accuracy = None
+    if options.key_steps:  # minutes of measuring come later: what it lacks is told now
+        judge, accuracy = KeySteps.load(options.key_steps), accuracy_of(options.key_steps)
     policy = Policy.load(options.policy, threads=None)
     imagination = Imagination(policy, options.renderer, options.vdm, steps=options.steps)
-    judge = KeySteps.load(options.key_steps) if options.key_steps else None
     roots = with_validation([options.data])
     if not roots:
         raise DataError(f'{options.data}/validation must hold held-out frames. Got none; collect '
@@ -151,7 +153,7 @@ def run(options: Options) -> dict:
         f'every fourth frame: {", ".join(rows)}'))
     result = summarise(lines)
     if judge is not None:
-        result['key_steps_accuracy'] = accuracy_of(options.key_steps)
+        result['key_steps_accuracy'] = accuracy
     result |= {'renderer': options.renderer, 'clips': len(lines), 'policy': options.policy,
                'frames_per_segment': imagination.length, 'checkpoint_sha256': policy.sha256,
                'data': store.content_hash, 'seconds': time.monotonic() - began_s}
@@ -211,10 +213,22 @@ def summarise(lines: list[dict]) -> dict:
 
 
 def accuracy_of(folder: pathlib.Path) -> float | None:
-    """What the classifier's provenance says of its held-out accuracy."""
-    from .models.checkpoint import load_json
+    """What the classifier's provenance says of its held-out accuracy; None: it had no such windows.
 
-    return load_json(folder / 'provenance.json').get('scores', {}).get('accuracy')
+    Raises:
+        CheckpointError: there is no provenance.json of `vw2 train keysteps`.
+    """
+    from .models.checkpoint import CheckpointError, load_json
+
+    path = folder / 'provenance.json'
+    if not path.is_file():
+        raise CheckpointError(f'{path} must tell how good the classifier is. Got no such file: '
+                              'give a run folder of vw2 train keysteps that has ended, whole.')
+    try:
+        return load_json(path)['scores'].get('accuracy')
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(f'{path} must hold the scores that vw2 train keysteps writes. Got '
+                              f'{type(error).__name__}: {error}.') from error
 
 
 def curves(result: Mapping, measures) -> np.ndarray:
