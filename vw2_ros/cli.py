@@ -479,6 +479,9 @@ def build() -> 'typer.Typer':
                                                 'several times.')],
         out: Annotated[path_type, option(help='Folder for inspection.html, inspection.json and '
                                          'the plots.')] = path_type('out/inspect'),
+        looks: Annotated[list[path_type] | None, option(
+            help='Data of vw2 collect --randomize, of another --seed: test on looks that nothing '
+            'learned from, too; may be given several times.')] = None,
         test_scene: Annotated[str, option(help='The scene that no probe learns from.')] = 'D',
         clips: Annotated[int, option(min=100, help='How many are drawn, spread over scenes and '
                                      'episodes.')] = 4000,
@@ -496,10 +499,11 @@ def build() -> 'typer.Typer':
         if not folders:
             raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
         check_folders('--data', data)
+        check_folders('--looks', looks or [])
         from vw2_ros import inspection
 
         result = inspection.run(folders, data, out, test_scene=test_scene.upper(), seed=seed,
-                                clips=clips)
+                                clips=clips, looks=looks or [])
         write_json(json_file, result)
         for name, found in result['dldms'].items():
             show(inspection.summary(name, found, result['test_scene']))
