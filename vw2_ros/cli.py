@@ -569,6 +569,9 @@ def build() -> 'typer.Typer':
         policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
         vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
                                                 "policy's folder).")] = None,
+        prior: Annotated[path_type | None, option(help='Run folder of vw2 train vdm: also what that '
+                                                  'VDM makes of the first frame, without codes.')]
+        = None,
         key_steps: Annotated[path_type | None, option(help='Run folder of vw2 train keysteps: also '
                                                       'count the goals reached.')] = None,
         seed: Annotated[int, option(min=0, help='Which clips.')] = 0,
@@ -582,7 +585,7 @@ def build() -> 'typer.Typer':
         from vw2_ros import bench_imagination as module
 
         result = module.run(module.Options(
-            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, steps=steps,
+            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, prior=prior, steps=steps,
             segments=segments, clips=clips, key_steps=key_steps, seed=seed))
         finish(result, json_file or out / 'result.json')
 
