@@ -10,7 +10,7 @@ simulator knows:
     codes, indices = read_codes_of(model, store, clips)
     probe(codes, clips, 'D')           # linear map code -> displacement, tested on an unseen scene
     scene_probe(codes, clips)          # can the scene be told from the code?
-    retrieve(codes, clips)             # does the nearest code of another scene show the same motion?
+    retrieve(codes, clips, 'D')        # does the nearest code of another scene show the same motion?
     swap(model, video, other)          # what the decoder changes when one query's codes change
 
 A *sample* is one latent step of one clip: step k shows frames 4(k-1) .. 4k. Its motion is told over
@@ -25,6 +25,8 @@ makes frame 4k from frame 0 and the codes of step k alone, so that is what the c
 |         |                 | their order differs from scene to scene                         |
 | drawer  | (m, steps, 1)   | change of its position [m]                                      |
 | slider  | (m, steps, 1)   | change of its position [m]                                      |
+
+Probe and retrieval also take clips in looks (textures, colours, light) that nothing learned from.
 
 Every interval is a 95 % bootstrap over episodes, not over samples, for neighbouring frames say the
 same thing twice. Needs the extra `inspect`.
@@ -148,6 +150,41 @@ def _of_index(folder: CalvinFolder) -> np.ndarray:
             'scene (calvin_scene_X) in .hydra/merged_config.yaml, as `vw2 collect` writes them. '
             'Got none of them') from error
     return np.full(len(first), letter)
+
+
+def looks_of(store: FrameStore) -> set[str]:
+    """How the tables of the store look: a scene's letter, or the number of a look that was drawn.
+
+    Raises:
+        InspectionError: the markers of `vw2 collect` do not tell.
+    """
+    found = set()
+    for folder in store.folders:
+        told = set()
+        for path in (folder.path / 'sessions').glob('session_*.json'):
+            try:
+                marker = json.loads(path.read_text())
+                drawn = int(marker['appearance'])
+                told.add(str(drawn) if drawn >= 0 else marker['scene'])
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise InspectionError(f'{path} must tell scene and appearance. Got {error!r}; '
+                                      'collect the data again') from error
+        if not told:
+            raise InspectionError(f'{folder.path} must tell how its table looks: sessions/, as '
+                                  '`vw2 collect` writes them. Got none')
+        found |= told
+    return found
+
+
+def check_looks(store: FrameStore, others: FrameStore) -> int:
+    """How many looks `others` has; raise InspectionError where `store` has one of them, too."""
+    looks = looks_of(others)
+    shared = looks & looks_of(store)
+    if shared:
+        raise InspectionError('--looks must hold looks that are not in --data. Got '
+                              f'{", ".join(sorted(shared)[:5])} in both; collect with --randomize '
+                              'and another --seed')
+    return len(looks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -338,7 +375,8 @@ def held_out_episodes(clips: Clips, seed: int) -> np.ndarray:
     return np.isin(clips.episode, np.concatenate(held))
 
 
-def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> dict:
+def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0,
+          looks: tuple[np.ndarray, Clips] | None = None) -> dict:
     """R^2 of a ridge regression from code to displacement, learned on the other scenes.
 
     Each step has its own weights (the dLDM normalises each step's codes by themselves); the
@@ -346,9 +384,11 @@ def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> di
 
     Args:
         codes: float (m, steps, D).
+        looks: codes (n, steps, D) and clips that only test.
     Returns:
         target -> horizon -> {'test': Estimate on `test_scene`, 'seen': Estimate on held-out
-        episodes of the training scenes}; None where nothing moves or there is no such episode.
+        episodes of the training scenes}; with `looks` also 'test_looks' and 'looks', on its clips
+        of `test_scene` and of the rest; None where nothing moves or there is no such episode.
     """
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import GroupKFold
@@ -358,22 +398,30 @@ def probe(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0) -> di
     fit = ~test & ~seen
     groups = clips.episode[fit]
     splits = list(GroupKFold(min(5, len(set(groups)))).split(groups, groups=groups))
+    sets = [(codes, clips)]
+    parts = {'test': (0, test), 'seen': (0, seen)}  # name -> which set, and which clips of it
+    if looks:
+        sets.append(looks)
+        there = looks[1].scene == test_scene
+        parts |= {'test_looks': (1, there), 'looks': (1, ~there)}
     out: dict = {target: {} for target in TARGETS}
     for horizon in HORIZONS:
-        truth = {target: clips.moved(target, horizon) for target in TARGETS}
-        every = np.concatenate(list(truth.values()), axis=2)  # (m, steps, 9)
-        scale = np.maximum(every[fit].std((0, 1)), 1e-6)  # one penalty for metres and millimetres
-        guess = np.empty_like(every)
+        truth = [{target: c.moved(target, horizon) for target in TARGETS} for _, c in sets]
+        every = [np.concatenate(list(t.values()), axis=2) for t in truth]  # (m, steps, 9)
+        # one penalty for metres and millimetres
+        scale = np.maximum(every[0][fit].std((0, 1)), 1e-6)
+        guess = [np.empty_like(e) for e in every]
         for k in range(clips.steps):
             ridge = RidgeCV(ALPHAS, cv=splits, scoring='neg_mean_squared_error')
-            ridge.fit(codes[fit, k], every[fit, k] / scale)
-            guess[:, k] = ridge.predict(codes[:, k]) * scale
-        ends = np.cumsum([0, *(t.shape[2] for t in truth.values())])
+            ridge.fit(codes[fit, k], every[0][fit, k] / scale)
+            for guessed, (z, _) in zip(guess, sets):
+                guessed[:, k] = ridge.predict(z[:, k]) * scale
+        ends = np.cumsum([0, *(t.shape[2] for t in truth[0].values())])
         for target, a, b in zip(TARGETS, ends[:-1], ends[1:]):
             out[target][horizon] = {
-                name: r_squared(_flat(truth[target][part]), _flat(guess[part][..., a:b]),
-                                np.repeat(clips.episode[part], clips.steps), seed)
-                for name, part in (('test', test), ('seen', seen))}
+                name: r_squared(_flat(truth[n][target][part]), _flat(guess[n][part][..., a:b]),
+                                np.repeat(sets[n][1].episode[part], clips.steps), seed)
+                for name, (n, part) in parts.items()}
     return out
 
 
@@ -402,9 +450,12 @@ def scene_probe(codes: np.ndarray, clips: Clips, seed: int = 0) -> Estimate | No
 
 # --------------------------------------------------------------------------------------- retrieval
 
-def neighbours(codes: np.ndarray, clips: Clips, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def neighbours(codes: np.ndarray, clips: Clips, seed: int = 0,
+               among: tuple[np.ndarray, Clips] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The nearest code of the same step in another scene.
 
+    Args:
+        among: codes and clips to search; None: the same ones.
     Returns:
         clip int64 (m, steps), and distance float (m, steps). Equals are chosen among at random.
     """
@@ -413,12 +464,15 @@ def neighbours(codes: np.ndarray, clips: Clips, seed: int = 0) -> tuple[np.ndarr
     # Codes lie on a grid: a grain of noise decides between equals.
     rng = np.random.default_rng([seed, 3])
     noisy = codes + 1e-4 * rng.standard_normal(codes.shape)
+    there, held = (noisy, clips) if among is None else among
+    if among is not None:
+        there = there + 1e-4 * rng.standard_normal(there.shape)
     nearest = np.empty(codes.shape[:2], np.int64)
     distance = np.empty(codes.shape[:2])
     for letter in np.unique(clips.scene):
-        mine, others = np.flatnonzero(clips.scene == letter), np.flatnonzero(clips.scene != letter)
+        mine, others = np.flatnonzero(clips.scene == letter), np.flatnonzero(held.scene != letter)
         for k in range(clips.steps):
-            search = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(noisy[others, k])
+            search = NearestNeighbors(n_neighbors=1, algorithm='brute').fit(there[others, k])
             d, i = search.kneighbors(noisy[mine, k])
             nearest[mine, k], distance[mine, k] = others[i[:, 0]], d[:, 0]
     return nearest, distance
@@ -432,39 +486,50 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def retrieve(codes: np.ndarray, clips: Clips, test_scene: str, seed: int = 0,
-             permutations: int = 200) -> dict:
+             permutations: int = 200, looks: tuple[np.ndarray, Clips] | None = None) -> dict:
     """Does the nearest code of another scene show the hand going the same way?
 
     Of samples in which the hand moves: the mean cosine between its displacement and that in the
     nearest sample of another scene (0 if that one stands still), against the mean where the
     neighbours are dealt out anew within each scene and step.
 
+    Args:
+        looks: codes and clips that only ask; what is found is always of `clips`.
     Returns:
-        'test' (queries of `test_scene`) and 'all' -> horizon -> {'cosine': Estimate, 'chance',
+        'test' (queries of `test_scene`) and 'all', with `looks` also 'test_looks' (its queries of
+        `test_scene`) and 'looks' (the rest of it) -> horizon -> {'cosine': Estimate, 'chance',
         'chance_low', 'chance_high' (95 % of the permutations), 'p', 'queries'}; None where the
         hand never moves.
     """
-    nearest, _ = neighbours(codes, clips, seed)
+    asked = [(neighbours(codes, clips, seed)[0], clips,
+              {'test': clips.scene == test_scene, 'all': clips.scene != ''})]
+    if looks:
+        there = looks[1].scene == test_scene
+        asked.append((neighbours(*looks, seed, (codes, clips))[0], looks[1],
+                      {'test_looks': there, 'looks': ~there}))
     step = np.arange(clips.steps)
-    out: dict = {'test': {}, 'all': {}}
+    out: dict = {name: {} for _, _, parts in asked for name in parts}
     for horizon in HORIZONS:
-        hand = clips.moved('hand', horizon)  # (m, steps, 3)
-        moving = np.linalg.norm(hand, axis=-1) > MOVES_M
-        for name, part in (('test', clips.scene == test_scene), ('all', clips.scene != '')):
-            query = moving & part[:, None]
-            if not query.any():
-                out[name][horizon] = None
-                continue
-            got = cosine(hand, hand[nearest, step])[query]
-            rng = np.random.default_rng([seed, 4])
-            dealt = np.array([cosine(hand, hand[_dealt(nearest, clips.scene, rng), step])[query]
-                              .mean() for _ in range(permutations)])
-            low, high = np.percentile(dealt, [2.5, 97.5])
-            clip = np.broadcast_to(np.arange(len(hand))[:, None], query.shape)[query]
-            out[name][horizon] = {
-                'cosine': _mean(got, clips.episode[clip], seed), 'chance': float(dealt.mean()),
-                'chance_low': float(low), 'chance_high': float(high), 'queries': int(query.sum()),
-                'p': float((1 + (dealt >= got.mean()).sum()) / (1 + permutations))}
+        found = clips.moved('hand', horizon)  # (m, steps, 3)
+        for nearest, asking, parts in asked:
+            hand = asking.moved('hand', horizon)
+            moving = np.linalg.norm(hand, axis=-1) > MOVES_M
+            for name, part in parts.items():
+                query = moving & part[:, None]
+                if not query.any():
+                    out[name][horizon] = None
+                    continue
+                got = cosine(hand, found[nearest, step])[query]
+                rng = np.random.default_rng([seed, 4])
+                dealt = np.array([cosine(hand, found[_dealt(nearest, asking.scene, rng), step])[
+                    query].mean() for _ in range(permutations)])
+                low, high = np.percentile(dealt, [2.5, 97.5])
+                clip = np.broadcast_to(np.arange(len(hand))[:, None], query.shape)[query]
+                out[name][horizon] = {
+                    'cosine': _mean(got, asking.episode[clip], seed),
+                    'chance': float(dealt.mean()), 'chance_low': float(low),
+                    'chance_high': float(high), 'queries': int(query.sum()),
+                    'p': float((1 + (dealt >= got.mean()).sum()) / (1 + permutations))}
     return out
 
 

@@ -8,7 +8,8 @@ Two lessons. The video autoencoder learns to rebuild clips; its run is in `vae/`
 folder. Then it stays as it is, and the backbone learns by flow matching in its latents, without
 codes: VideoWorld 2 starts from a pretrained Cosmos-Predict2 here, which knows video already. The
 control branch, and the connector but for its null token, stay as initialised, since what they read
-comes from a dLDM. Output, beside what `fit` writes: vdm.safetensors, config.json, provenance.json.
+comes from a dLDM. Output, beside what `fit` writes: vdm.safetensors, config.json, provenance.json,
+and curves.png, the errors of held-out clips.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 from functools import partial
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +138,40 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     save_vdm(out, model)
     save_json(out / 'config.json', {'vdm': config_to_dict(c)})
     save_json(out / 'provenance.json', record)
+    if len(held_out):
+        draw_curves(out)
     return record
+
+
+def draw_curves(out: Path) -> None:
+    """Write curves.png: what the logs of both lessons, where they are, say of held-out clips."""
+    from matplotlib.figure import Figure
+
+    panels = [('vae', 'autoencoder', 'MSE of rebuilt clips', {'rebuilt_mse': 'rebuilt'}),
+              ('.', 'first frame → video', 'denoising loss', {'loss': 'held-out'}),
+              ('.', 'drawn from the first frame', f'MSE, {SAMPLE_STEPS} steps of sampling',
+               {'imagined_mse': 'drawn', 'still_mse': 'standing still'})]
+    panels = [p for p in panels if (out / p[0] / 'log.jsonl').is_file()]
+    figure = Figure(figsize=(3.4 * len(panels), 2.8), layout='constrained', facecolor='white')
+    for axes, (part, title, label, lines) in zip(figure.subplots(1, len(panels)), panels):
+        reports = validations(out / part / 'log.jsonl')
+        for (key, name), colour in zip(lines.items(), ('#3b76c4', '#98a2b3')):
+            axes.plot([r['step'] for r in reports], [r[key] for r in reports], color=colour,
+                      marker='o', ms=3, label=name)
+        axes.set(title=title, xlabel='step', ylabel=label)
+        axes.set_ylim(bottom=0)
+        if len(lines) > 1:
+            axes.legend(frameon=False)
+        axes.spines[['top', 'right']].set_visible(False)
+    beside = out / 'curves.png.part'
+    figure.savefig(beside, format='png', dpi=90)
+    os.replace(beside, out / 'curves.png')
+
+
+def validations(log: Path) -> list[dict]:
+    """The reports of held-out clips in a log.jsonl; of one step the last."""
+    reports = map(json.loads, log.read_text().splitlines())
+    return list({r['step']: r for r in reports if r['kind'] == 'validation'}.values())
 
 
 def save_vdm(out: Path, model: VDM) -> None:

@@ -29,6 +29,7 @@ import multiprocessing
 import os
 from pathlib import Path
 import signal
+import sys
 import time
 
 import numpy as np
@@ -54,6 +55,7 @@ AFTER = 10  # frames that may be recorded after success; in half of the tasks no
 
 # Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.
 Astray = Callable[[PlayTable, str, np.random.Generator, Callable[[], bool]], None]
+TELL_S = 30.0  # without a terminal: how often to say how far it is
 VERSION = 3  # of what is recorded; one folder holds one version
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
@@ -318,7 +320,7 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
         out: folder of the data set.
         workers: processes.
         validation_episodes: None: one for twenty of training, at least one.
-        progress: show a progress bar on stderr.
+        progress: show a progress bar on stderr; where that is no terminal, a line now and then.
         policy, astray: name of a policy, and what lets it act.
         Others: see `Plan`.
     Returns:
@@ -402,20 +404,29 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
                    TextColumn('{task.fields[frames]} frames'), TimeElapsedColumn(),
                    TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
     pool = ProcessPoolExecutor(min(workers, max(1, len(jobs))), context, _quiet_worker)
+    tell = progress and not bar.console.is_terminal
     try:
         with bar:
             row = bar.add_task('', total=total, completed=total - len(jobs), frames=0)
-            frames, indexed = 0, time.monotonic()
+            frames, began = 0, time.monotonic()
+            indexed = told = began
             # Workers are born deaf to Ctrl-C, or one that is still importing would die of it.
             hear = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
                 running = [pool.submit(_work, job) for job in jobs]
             finally:
                 signal.signal(signal.SIGINT, hear)
-            for done in as_completed(running):
+            for ended, done in enumerate(as_completed(running), 1):
                 frames += done.result()['frames']
                 bar.update(row, advance=1, frames=frames)
-                if time.monotonic() - indexed > 60.0:
+                now = time.monotonic()
+                left = len(jobs) - ended
+                if tell and left and now - told > TELL_S:
+                    print(f'collecting: {total - left} of {total} episodes, {frames} new frames, '
+                          f'about {(now - began) / ended * left / 60:.0f} min left',
+                          file=sys.stderr, flush=True)
+                    told = now
+                if now - indexed > 60.0:
                     index()
                     indexed = time.monotonic()
     finally:

@@ -4,6 +4,7 @@
 
 import os
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -156,6 +157,20 @@ def test_goes_on_after_being_killed(whole, tmp_path):
     collect.collect(tmp_path, workers=1, **TINY)
     assert _contents(tmp_path) == _contents(whole)
     assert not list(tmp_path.rglob('*.part'))
+
+
+def test_without_a_terminal_a_line_says_how_far_it_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(collect, 'TELL_S', 0.0)
+    collect.collect(tmp_path, workers=1, **{**TINY, 'episodes': 1, 'progress': True})
+    collect.collect(tmp_path, workers=1, **{**TINY, 'episodes': 3, 'progress': True})
+    out, err = capsys.readouterr()
+    told = re.findall(r'^collecting: (\d) of (\d) episodes, (\d+) new frames, about \d+ min left$',
+                      err, re.M)
+    # the second time goes on from two; no line for the last one, which the result tells of
+    assert [t[:2] for t in told] == [('1', '2'), ('3', '4')] and all(int(t[2]) for t in told)
+    assert not out
+    collect.collect(tmp_path, workers=1, **{**TINY, 'episodes': 5})
+    assert 'collecting' not in capsys.readouterr().err
 
 
 def test_other_settings_want_another_folder(whole):

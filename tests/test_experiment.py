@@ -2,7 +2,9 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2 experiment`: what is planned, that it goes on where it was cut, and the statistics."""
 
+import dataclasses
 import json
+import math
 import os
 import pathlib
 import re
@@ -175,6 +177,67 @@ def test_ablation_trains_heads_only_for_chains():
     # no row is another one's twin
     last = [tuple(sorted(run.items())) for run in with_chains.runs.values()]
     assert len(set(last)) == len(last)
+
+
+def test_ablation_has_the_papers_rows():
+    """Each row's config says what its name says; what it does not say is as in the first row."""
+    configs = {row.name: experiment.merged(Scale.load('cpu').config(), row.change)
+               for row in experiment.ABLATION}
+
+    def differs(name, *keys):
+        found = configs[name]
+        for key in keys:
+            found = found.get(key, {})
+        return found
+
+    codes = {name: math.prod(differs(name, 'dldm', 'model', 'levels'))
+             for name in configs if name.startswith('codebook-')}
+    assert codes == {'codebook-8': 8, 'codebook-4096': 4096, 'codebook-64k': 64000}
+    for key, prefix in (('queries', 'queries-'), ('clip_frames', 'clip-')):
+        sizes = {name: differs(name, 'dldm', 'model', key) for name in configs
+                 if name.startswith(prefix)}
+        sizes.pop('clip-2', None)  # one step of codes between frames 0 and 16, as LAPA's
+        assert sizes == {name: int(name.removeprefix(prefix)) for name in sizes} and len(sizes) == 3
+    assert differs('clip-2', 'dldm', 'clips', 'offsets') == [0, 16, 16, 16, 16]
+    assert differs('vdm-alone', 'disentangle', 'loss') == {'backbone': 'full',
+                                                           'stop_gradient': False}
+    assert differs('vdm-alone', 'disentangle', 'vdm') == {'control': False}
+    assert differs('connector-mlp-mask-full', 'disentangle', 'vdm') == {
+        'connector': 'mlp', 'mask': 'full'}
+    assert {differs(f'vdm-{b}', 'disentangle', 'loss', 'backbone')
+            for b in ('random', 'frozen', 'lora')} == {'random', 'frozen', 'lora'}
+
+
+def test_cost_is_told_beforehand(tmp_path):
+    scale = dataclasses.replace(
+        Scale.load('tiny'), minutes=10, jobs=2, chains=20,
+        stage_minutes={'collect': 60, 'head': 30, 'eval': 6, 'sight': 12})
+    table = plan(rows='none')  # two collections, sight, head, 20 chains
+    assert table.cost(tmp_path, scale) == (
+        '1 rows x 1 seeds: 5 stages, 5 of them to do (2 collect, 1 sight, 1 head, 1 eval); '
+        'about 1.4 hours, 2 at a time (2.8 in all)')
+    more = plan(rows='none', chains=40)  # training takes half as long, the evaluation twice
+    assert 'about 1.3 hours, 2 at a time (2.5 in all)' in more.cost(tmp_path, scale, minutes=5)
+    (tmp_path / 'stages').mkdir()
+    for job in list(table.jobs.values())[:2]:
+        (tmp_path / 'stages' / f'{job.name}.json').write_text(
+            json.dumps({'command': list(job.command)}))
+    assert '3 of them to do (1 sight, 1 head, 1 eval); about 0.4 hours' in table.cost(
+        tmp_path, scale)
+    assert 'hours' not in table.cost(tmp_path, Scale.load('tiny')), 'it does not know'
+    with pytest.raises(ValueError, match="stage_minutes must map names of .* Got {'haed': 1}"):
+        dataclasses.replace(scale, stage_minutes={'haed': 1})
+
+
+def test_help_tells_the_cost_of_the_ablation(tmp_path, capsys):
+    cpu = Scale.load('cpu')
+    costs = [Plan(experiment.ABLATION, seeds, cpu.config(), cpu.data, 0).cost(tmp_path, cpu)
+             for seeds in (1, cpu.seeds)]
+    hours = [round(float(re.search('about ([0-9.]+) hours, 2 at a time', c)[1])) for c in costs]
+    assert cli.main(['experiment', 'ablation', '--help']) == 0
+    said = ' '.join(capsys.readouterr().out.split())
+    assert (f'about {hours[0]} hours of two cores with --seeds 1, and {hours[1]} with the scale\'s '
+            'four') in said
 
 
 def test_minutes_scale_steps_and_boxes():

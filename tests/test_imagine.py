@@ -356,6 +356,21 @@ def test_bench_measures_every_segment(data, folder, tmp_path):
     assert cv2.imread(str(out / 'strip.png')).shape == (28 + 3 * 3 * 128, 8 * 128, 3)
 
 
+@pytest.mark.parametrize('content, message', [
+    (None, 'provenance.json must tell how good the classifier is. Got no such file'),
+    ('{"stage": "keysteps"}', "must hold the scores .* KeyError: 'scores'"),
+    ('[]', 'must hold the scores .* TypeError')])
+def test_a_classifier_without_its_scores_is_refused_at_once(folder, tmp_path, content, message):
+    provenance = judge(tmp_path / 'k', True) / 'provenance.json'
+    provenance.unlink()
+    if content:
+        provenance.write_text(content)
+    nowhere = options(tmp_path / 'nowhere', folder, tmp_path / 'o', key_steps=tmp_path / 'k')
+    with pytest.raises(CheckpointError, match=message):     # before any data are looked for
+        bench_imagination.run(nowhere)
+    assert not (tmp_path / 'o').exists()
+
+
 def test_still_is_measured_against_the_true_frames(data, folder, policy):
     imagination = Imagination(policy)
     store = bench_imagination_store(data)
@@ -413,6 +428,12 @@ def test_summary_is_the_mean_of_the_clips():
              {'rollout': 'c', 'ssim_still': [1.0, 0.75]}]
     assert bench_imagination.summarise(lines) == {
         'ssim_still': [0.75, 0.5], 'goal_true': 0.5, 'goal_clips': 2}
+    still = [[20.0, 18.0], [22.0, 19.0], [24.0, 20.0], [26.0, 15.0]]
+    lines = [{'rollout': str(i), 'psnr_still': s, 'psnr_true_codes': [s[0] + 1, s[1] + gain]}
+             for i, (s, gain) in enumerate(zip(still, (-1.0, 0.0, 2.0, 3.0)))]
+    first, second = bench_imagination.summarise(lines)['psnr_over_still_true_codes']
+    assert first == [1, 1, 1]                               # the clips' own spread is no part of it
+    assert second[0] == 1 and -1 <= second[1] < 0.2 and 1.8 < second[2] <= 3
 
 
 def test_bench_goes_on_from_its_record(data, folder, tmp_path):
@@ -432,6 +453,30 @@ def test_bench_of_a_prior_has_no_codes(data, folder, tmp_path):
     result = bench_imagination.run(options(data, folder, tmp_path / 'o', clips=1, renderer='vdm',
                                            vdm=tmp_path / 'prior', steps=1))
     assert 'ssim_no_codes' in result and 'ssim_true_codes' not in result
+
+
+def test_bench_beside_a_prior_draws_without_codes_too(data, folder, tmp_path, capsys):
+    write_vdm(tmp_path / 'prior')
+    alone = bench_imagination.run(options(data, folder, tmp_path / 'a', clips=1))
+    both = bench_imagination.run(options(data, folder, tmp_path / 'b', clips=1, steps=1,
+                                         prior=tmp_path / 'prior'))
+    assert both['psnr_true_codes'] == alone['psnr_true_codes']
+    prior = bench_imagination.run(options(data, folder, tmp_path / 'c', clips=1, renderer='vdm',
+                                          vdm=tmp_path / 'prior', steps=1))
+    assert both['psnr_no_codes'] == prior['psnr_no_codes']  # the same noise
+    assert cv2.imread(str(tmp_path / 'b' / 'strip.png')).shape[0] == 28 + 4 * 128
+
+    def refused(*more):
+        assert cli.main(['bench', 'imagination', '--data', str(data), '--policy', str(folder),
+                         '--out', str(tmp_path / 'd'), *map(str, more)]) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    write_vdm(tmp_path / 'short', clip_frames=13)
+    assert 'must draw 16 frames, as the renderer. Got 12' in refused('--prior', tmp_path / 'short')
+    write_vdm(tmp_path / 'coded', small_dldm())
+    assert 'knows no codes' in refused('--prior', tmp_path / 'coded')
+    assert 'Got the same of both' in refused('--prior', tmp_path / 'prior', '--renderer', 'vdm',
+                                             '--vdm', tmp_path / 'prior')
 
 
 def test_bench_by_the_command(data, folder, tmp_path, capsys):

@@ -75,6 +75,22 @@ def test_probe_of_codes_that_mean_something_else_in_the_test_scene():
     assert found['seen'].value > 0.99 and found['test'].value < -2.9  # 1 - (2y)^2 / y^2
 
 
+def test_unseen_looks_are_tested_and_never_learned_from():
+    """What is learned is the same with them; codes that mean nothing there are found out."""
+    alone = look.probe(TOLD, CLIPS, 'D')
+    fresh = hand_made(episodes=4, seed=5)
+    told = np.concatenate([fresh.motion['hand'] / 0.05, fresh.motion['drawer'] / 0.02], axis=2)
+    upside_down = told * np.where(fresh.scene == 'D', 1, -1)[:, None, None]
+    found = look.probe(TOLD, CLIPS, 'D', looks=(upside_down, fresh))
+    for part in ('test', 'seen'):
+        assert found['hand']['clip'][part].figures() == alone['hand']['clip'][part].figures()
+    assert found['hand']['clip']['test_looks'].value > 0.99  # scene D
+    assert found['hand']['clip']['looks'].value < -2.9  # 1 - (2y)^2 / y^2
+    assert found['slider']['clip']['looks'] is None
+    only_d = look.probe(TOLD, CLIPS, 'D', looks=(told[fresh.scene == 'D'], hand_made('D', 4)))
+    assert only_d['hand']['clip']['looks'] is None
+
+
 def test_motion_of_a_step_is_what_is_added_since_the_step_before():
     step = CLIPS.moved('hand', 'step')
     assert np.allclose(step.cumsum(1), CLIPS.moved('hand', 'clip'))
@@ -138,6 +154,22 @@ def test_neighbours_are_of_another_scene_and_the_nearest():
     assert distance[5, 1] == pytest.approx(apart[other].min(), abs=1e-2)
 
 
+def test_clips_in_unseen_looks_ask_and_are_never_found():
+    fresh = hand_made('AD', episodes=4, seed=5)
+    codes = fresh.motion['hand'] / 0.05
+    nearest, distance = look.neighbours(codes, fresh, among=(HAND, CLIPS))
+    assert (CLIPS.scene[nearest] != fresh.scene[:, None]).all()
+    other = CLIPS.scene != fresh.scene[5]
+    apart = np.linalg.norm(HAND[:, 1] - codes[5, 1], axis=1)
+    assert distance[5, 1] == pytest.approx(apart[other].min(), abs=1e-2)
+    found = look.retrieve(HAND, CLIPS, 'D', permutations=5, looks=(
+        codes * np.where(fresh.scene == 'D', 1, -1)[:, None, None], fresh))
+    assert found['test_looks']['clip']['cosine'].value > 0.85
+    assert found['looks']['clip']['cosine'].value < -0.85  # those of scene A: the other way round
+    alone = look.retrieve(HAND, CLIPS, 'D', permutations=5)
+    assert found['all']['clip']['cosine'].figures() == alone['all']['clip']['cosine'].figures()
+
+
 def test_cosine_with_what_stands_still_is_zero():
     a = np.array([[0.1, 0, 0], [0.1, 0, 0], [0.1, 0, 0]])
     b = np.array([[0.2, 0, 0], [-0.2, 0, 0], [1e-4, 0, 0]])
@@ -198,12 +230,14 @@ def test_swapping_a_query_is_decoding_with_the_others_codes():
 
 # -------------------------------------------------------------------------------------------- data
 
-def sessions(split, scenes):
+def sessions(split, scenes, looks=None):
     """Say like `vw2 collect` which scene each range is of; two ranges make a session."""
     ranges = np.load(split / 'ep_start_end_ids.npy')
     (split / 'sessions').mkdir()
     for k in range(0, len(ranges), 2):
         marker = {'session': k // 2, 'scene': scenes[k // 2], 'ranges': ranges[k:k + 2].tolist()}
+        if looks:
+            marker['appearance'] = looks[k // 2]
         (split / 'sessions' / f'session_{k // 2:05d}.json').write_text(json.dumps(marker))
 
 
@@ -213,6 +247,26 @@ def test_scene_and_episode_of_a_collection(tmp_path):
     store = FrameStore([root / 'training'], 'training', 32)
     scene, episode = look.scenes_and_episodes(store)
     assert ''.join(scene[::20]) == 'AABBBB' and episode[::20].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_looks_must_not_be_among_the_data(tmp_path):
+    def store(name, scenes, looks):
+        root = calvin_files.write_data(tmp_path / name, shards=True, episodes=6, frames=20)
+        sessions(root / 'training', scenes, looks)
+        return FrameStore([root / 'training'], 'training', 32)
+
+    data = store('data', 'ABD', [7, 8, -1])
+    assert look.looks_of(data) == {'7', '8', 'D'}
+    assert look.check_looks(data, store('other', 'ABD', [9, 10, 9])) == 2
+    with pytest.raises(look.InspectionError, match='looks that are not in --data. Got 8 in both'):
+        look.check_looks(data, store('same', 'ABD', [9, 10, 8]))
+    with pytest.raises(look.InspectionError, match='Got D in both'):
+        look.check_looks(data, store('fixed', 'DDD', [-1, -1, -1]))
+    with pytest.raises(look.InspectionError, match="must tell scene and appearance. Got KeyError"):
+        look.check_looks(data, store('old', 'ABD', None))
+    calvin = calvin_files.write_data(tmp_path / 'calvin', shards=True, episodes=2, frames=20)
+    with pytest.raises(look.InspectionError, match='must tell how its table looks'):
+        look.check_looks(data, FrameStore([calvin / 'training'], 'training', 32))
 
 
 def test_scene_of_calvins_own_files(tmp_path):
@@ -275,30 +329,41 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope='module')
-def two_scenes(tmp_path_factory):
-    """What the expert does in scenes C and D."""
+def collected(out, **options):
     from vw2_ros.sim.collect import collect
 
-    out = tmp_path_factory.mktemp('data') / 'cd'
-    collect(out, scenes='CD', episodes=10, workers=1, shards=32, tasks_per_episode=1,
-            validation_episodes=0, progress=False)
+    collect(out, scenes='CD', workers=1, shards=32, tasks_per_episode=1, validation_episodes=0,
+            progress=False, **options)
     return out
 
 
-def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, tmp_path, capsys):
+@pytest.fixture(scope='module')
+def two_scenes(tmp_path_factory):
+    """What the expert does in scenes C and D."""
+    return collected(tmp_path_factory.mktemp('data') / 'cd', episodes=10)
+
+
+@pytest.fixture(scope='module')
+def new_looks(tmp_path_factory):
+    """The same scenes, each episode in a look of its own."""
+    return collected(tmp_path_factory.mktemp('looks') / 'cd', episodes=2, randomize=True, seed=1)
+
+
+def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, new_looks, tmp_path, capsys):
     pytest.importorskip('umap')
     pytest.importorskip('matplotlib')
     out = tmp_path / 'out'
     assert cli.main(['inspect', '--dldm', f'long={runs / "b"},short={runs / "a"}', '--data',
-                     str(two_scenes), '--out', str(out), '--clips', '200', '--json',
-                     str(tmp_path / 'f.json')]) == 0
+                     str(two_scenes), '--looks', str(new_looks), '--out', str(out), '--clips',
+                     '200', '--json', str(tmp_path / 'f.json')]) == 0
     printed = capsys.readouterr().out
-    assert 'unseen scene D' in printed and str(out / 'inspection.html') in printed
+    assert 'unseen scene D' in printed and 'scene D, unseen looks' in printed
+    assert str(out / 'inspection.html') in printed
     result = json.loads((tmp_path / 'f.json').read_text())
     assert result == json.loads((out / 'inspection.json').read_text())
     assert result['clip_frames'] == 9 and set(result['scenes']) == {'C', 'D'}
     assert {s['clips'] for s in result['scenes'].values()} == {100}
+    assert result['looks']['count'] == 2 and set(result['looks']['scenes']) == {'C', 'D'}
     assert result['moving']['clip'] > 0.5
     for found in result['dldms'].values():
         hand = found['probe']['hand']['clip']['test']
@@ -309,7 +374,14 @@ def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, tmp_path, capsys):
                 for found in result['dldms'].values())
     less = result['first_less_other']['short']['probe']['hand']['clip']['test']
     assert less['value'] == pytest.approx(one - two, abs=2e-4) and less['low'] <= less['high']
+    for part in ('test_looks', 'looks'):
+        one, two = (found['probe']['hand']['clip'][part]['value']
+                    for found in result['dldms'].values())
+        less = result['first_less_other']['short']['probe']['hand']['clip'][part]
+        assert less == {'value': pytest.approx(one - two, abs=2e-4), 'low': None, 'high': None}
+        assert result['first_less_other']['short']['retrieval'][part]['clip']
     page = (out / 'inspection.html').read_text()
+    assert 'in 2 looks' in page and 'D in unseen looks, clip' in page
     pngs = sorted(p.name for p in out.glob('*.png'))
     assert {'1_umap.png', '2_swap.png', '1_swap_maps.png', 'probe.png', 'differences.png',
             'retrieval.png'} <= set(pngs)
@@ -325,6 +397,9 @@ def test_errors_of_the_command(runs, two_scenes, tmp_path, capsys):
         assert err.startswith('vw2: error: ')
         return err
 
+    assert 'looks that are not in --data. Got C, D in both' in refused(
+        '--dldm', str(runs / 'a'), '--looks', str(two_scenes))
+    assert 'is not a folder' in refused('--dldm', str(runs / 'a'), '--looks', 'no', status=2)
     assert 'no clip of the test scene A. Got scenes C, D' in refused(
         '--dldm', str(runs / 'a'), '--test-scene', 'A')
     assert "unknown policy 'play_tabel'. Did you mean play_table" in refused(

@@ -8,6 +8,8 @@ import math
 import shutil
 
 import calvin_files
+import cv2
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -92,6 +94,23 @@ def test_held_out_scores_are_numbers(run):
     assert json.loads((out / 'provenance.json').read_text())['scores']['rebuilt_mse'] > 0
 
 
+def test_curves_are_drawn_of_both_lessons(run, tmp_path):
+    blue = (59, 118, 196)
+
+    def panels(folder):
+        picture = cv2.imread(str(folder / 'curves.png'))[..., ::-1]
+        columns = np.flatnonzero((picture == blue).all(axis=2).any(axis=0))
+        return picture.shape[1] // 306, 1 + int((np.diff(columns) > 60).sum())
+
+    _, out = run
+    assert panels(out) == (3, 3)
+    assert [[r['step'] for r in train_vdm.validations(out / lesson / 'log.jsonl')]
+            for lesson in ('.', 'vae')] == [[3, 6], [4]]
+    shutil.copy(out / 'log.jsonl', tmp_path)  # as after a move without the first lesson
+    train_vdm.draw_curves(tmp_path)
+    assert panels(tmp_path) == (2, 2)
+
+
 def test_held_out_noise_is_fixed(run):
     model = load_part(VDM, VDMConfig, run[1], 'vdm')
     video = torch.rand(3, 13, 3, 32, 32, generator=torch.Generator().manual_seed(5))
@@ -139,7 +158,7 @@ def test_data_without_held_out_frames(data, tmp_path):
     shutil.copytree(data / 'training', tmp_path / 'data' / 'training')
     config = tiny(tmp_path / 'c.yaml', vae={'steps': 1}, train={'steps': 1})
     record = train_vdm.main(config, [tmp_path / 'data'], tmp_path / 'vdm')
-    assert set(record['scores']) == {'loss'}
+    assert set(record['scores']) == {'loss'} and not (tmp_path / 'vdm' / 'curves.png').exists()
 
 
 def test_wrong_sizes_are_refused(data, tmp_path):

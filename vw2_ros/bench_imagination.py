@@ -11,12 +11,15 @@ segment, each from the last imagined frame, so that errors add up. Four kinds:
 | true_codes    | the dLDM's, of the true video: how good the renderer is                      |
 | planned_codes | the planner's, from the imagined frame and the words of the window in which  |
 |               | the segment begins                                                           |
-| no_codes      | instead of both, a VDM that was trained on first frames alone                |
+| no_codes      | none: what a VDM that was trained on first frames alone makes of the first;  |
+|               | instead of both, or, as `prior`, beside them                                 |
 
-Result: <metric>_<kind>, a number per segment, mean over the clips. With a key-step classifier:
-goal_<kind>, the share of clips whose last frame of the window it takes for the goal reached (only
-attempts that are one window and end within the clip); goal_true of the true video, goal_clips how
-many, key_steps_accuracy its own on held-out windows. Resumes from the record in `out`.
+Result: <metric>_<kind>, a number per segment, mean over the clips; <metric>_over_still_<kind>, per
+segment what it has more than `still`, with a 95 % bootstrap interval over the clips. With a
+key-step classifier: goal_<kind>, the share of clips whose last frame of the window it takes for the
+goal reached (only attempts that are one window and end within the clip); goal_true of the true
+video, goal_clips how many, key_steps_accuracy its own on held-out windows. Resumes from the record
+in `out`.
 """
 
 import dataclasses
@@ -30,18 +33,23 @@ from . import video
 from .evaluation import Record
 
 SHOWN = 4  # clips in strip.png
+DRAWS = 1000  # of a bootstrap
 METRICS = {'ssim': 'SSIM', 'psnr': 'PSNR [dB]', 'lpips': 'LPIPS'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to measure; see `Imagination` for renderer, vdm and steps."""
+    """What to measure; see `Imagination` for renderer, vdm and steps.
+
+    prior: run folder of `vw2 train vdm`, whose VDM knows no codes.
+    """
 
     data: pathlib.Path
     out: pathlib.Path
     policy: str = 'play_table'
     renderer: str = 'decoder'
     vdm: pathlib.Path | None = None
+    prior: pathlib.Path | None = None
     steps: int = 20
     segments: int = 4
     clips: int = 32
@@ -117,9 +125,12 @@ def run(options: Options) -> dict:
     from .models.video_quality import metrics
 
     measures = metrics()
+    judge = accuracy = None
+    if options.key_steps:  # minutes of measuring come later: what it lacks is told now
+        judge, accuracy = KeySteps.load(options.key_steps), accuracy_of(options.key_steps)
     policy = Policy.load(options.policy, threads=None)
     imagination = Imagination(policy, options.renderer, options.vdm, steps=options.steps)
-    judge = KeySteps.load(options.key_steps) if options.key_steps else None
+    prior = prior_of(options, imagination) if options.prior else None
     roots = with_validation([options.data])
     if not roots:
         raise DataError(f'{options.data}/validation must hold held-out frames. Got none; collect '
@@ -131,6 +142,8 @@ def run(options: Options) -> dict:
                 'key_steps': judge and file_sha256(options.key_steps / f'{NAME}.safetensors')}
     if imagination.vdm is not None:
         settings |= {'vdm': imagination.vdm_sha256, 'steps': options.steps}
+    if prior is not None:
+        settings |= {'prior': prior.vdm_sha256, 'steps': options.steps}
     options.out.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
     with Record(options.out, settings) as record, progress_bar() as bar:
@@ -138,7 +151,7 @@ def run(options: Options) -> dict:
         for clip in bar.track(clips, description='clips'):
             if clip.name in record.done and len(shown) == SHOWN:
                 continue
-            videos = imagined(imagination, store, clip, options.segments)
+            videos = imagined(imagination, store, clip, options.segments, prior)
             if len(shown) < SHOWN:
                 shown.append(videos)
             if clip.name not in record.done:
@@ -151,7 +164,7 @@ def run(options: Options) -> dict:
         f'every fourth frame: {", ".join(rows)}'))
     result = summarise(lines)
     if judge is not None:
-        result['key_steps_accuracy'] = accuracy_of(options.key_steps)
+        result['key_steps_accuracy'] = accuracy
     result |= {'renderer': options.renderer, 'clips': len(lines), 'policy': options.policy,
                'frames_per_segment': imagination.length, 'checkpoint_sha256': policy.sha256,
                'data': store.content_hash, 'seconds': time.monotonic() - began_s}
@@ -159,7 +172,26 @@ def run(options: Options) -> dict:
     return result
 
 
-def imagined(imagination, store, clip: Clip, segments: int) -> dict[str, np.ndarray]:
+def prior_of(options: Options, imagination):
+    """The `Imagination` of `options.prior`, drawn beside another one.
+
+    Raises:
+        ValueError: codes, where there should be none, or the other way round, or clips of another
+            length. CheckpointError: see `Imagination`.
+    """
+    from .models.imagination import Imagination
+
+    prior = Imagination(imagination.policy, 'vdm', options.prior, steps=options.steps)
+    if prior.knows_codes or not imagination.knows_codes:
+        raise ValueError(f'the prior {options.prior} must be a run of vw2 train vdm, which knows no '
+                         'codes, beside a renderer that does. Got the same of both.')
+    if prior.length != imagination.length:
+        raise ValueError(f'the prior {options.prior} must draw {imagination.length} frames, as the '
+                         f'renderer. Got {prior.length}.')
+    return prior
+
+
+def imagined(imagination, store, clip: Clip, segments: int, prior=None) -> dict[str, np.ndarray]:
     """The true video and what is imagined of it, each uint8 (segments * T, S, S, 3)."""
     T, policy = imagination.length, imagination.policy
     rgb = store.rgb(clip.start + np.arange(1 + segments * T))
@@ -170,12 +202,14 @@ def imagined(imagination, store, clip: Clip, segments: int) -> dict[str, np.ndar
     def planned_codes(segment, now):
         return policy.plan(now, clip.phrases[segment]).codes
 
-    kinds = {'true_codes': true_codes, 'planned_codes': planned_codes} \
-        if imagination.knows_codes else {'no_codes': None}
+    kinds = {'true_codes': (imagination, true_codes),
+             'planned_codes': (imagination, planned_codes)} if imagination.knows_codes else {}
+    if prior is not None or not kinds:
+        kinds['no_codes'] = (prior or imagination, None)
     videos = {'true': rgb[1:], 'still': np.repeat(rgb[:1], segments * T, axis=0)}
-    for kind, codes in kinds.items():
-        imagination.reset(clip.start)  # a clip's noise is its own, also after a resume
-        videos[kind] = np.concatenate(list(imagination.chain(rgb[0], codes, segments)))
+    for kind, (drawn_by, codes) in kinds.items():
+        drawn_by.reset(clip.start)  # a clip's noise is its own, also after a resume
+        videos[kind] = np.concatenate(list(drawn_by.chain(rgb[0], codes, segments)))
     return videos
 
 
@@ -199,10 +233,17 @@ def judged(videos: Mapping[str, np.ndarray], clip: Clip, judge) -> dict:
 def summarise(lines: list[dict]) -> dict:
     """Mean over the clips' lines, rounded to 4 digits; of the goals, over those that have one."""
     result: dict = {}
+    drawn = np.random.default_rng(0).integers(len(lines), size=(DRAWS, len(lines)))
     for key in dict.fromkeys(k for line in lines for k in line):
         if key.startswith(tuple(f'{m}_' for m in METRICS)):
             means = np.mean([line[key] for line in lines], axis=0)      # (segments,)
             result[key] = [round(float(x), 4) for x in means]
+            metric, kind = key.split('_', 1)
+            if kind != 'still':
+                more = np.array([np.subtract(x[key], x[f'{metric}_still']) for x in lines])
+                ends = np.percentile(more[drawn].mean(axis=1), [2.5, 97.5], axis=0)
+                result[f'{metric}_over_still_{kind}'] = [
+                    [round(float(x), 4) for x in part] for part in zip(more.mean(axis=0), *ends)]
         elif key.startswith('goal_'):
             result[key] = round(float(np.mean([x[key] for x in lines if key in x])), 4)
     if any(k.startswith('goal_') for k in result):
@@ -211,10 +252,22 @@ def summarise(lines: list[dict]) -> dict:
 
 
 def accuracy_of(folder: pathlib.Path) -> float | None:
-    """What the classifier's provenance says of its held-out accuracy."""
-    from .models.checkpoint import load_json
+    """What the classifier's provenance says of its held-out accuracy; None: it had no such windows.
 
-    return load_json(folder / 'provenance.json').get('scores', {}).get('accuracy')
+    Raises:
+        CheckpointError: there is no provenance.json of `vw2 train keysteps`.
+    """
+    from .models.checkpoint import CheckpointError, load_json
+
+    path = folder / 'provenance.json'
+    if not path.is_file():
+        raise CheckpointError(f'{path} must tell how good the classifier is. Got no such file: '
+                              'give a run folder of vw2 train keysteps that has ended, whole.')
+    try:
+        return load_json(path)['scores'].get('accuracy')
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(f'{path} must hold the scores that vw2 train keysteps writes. Got '
+                              f'{type(error).__name__}: {error}.') from error
 
 
 def curves(result: Mapping, measures) -> np.ndarray:
@@ -222,7 +275,7 @@ def curves(result: Mapping, measures) -> np.ndarray:
     panels = []
     for name in measures:
         lines = {k.removeprefix(f'{name}_'): v for k, v in result.items()
-                 if k.startswith(f'{name}_')}
+                 if k.startswith(f'{name}_') and '_over_' not in k}
         panels.append(video.plot(lines, f'{METRICS[name]} by segment, {result["clips"]} clips, '
                                  f'{result["renderer"]}'))
     return np.concatenate(panels, axis=1)

@@ -468,7 +468,9 @@ def build() -> 'typer.Typer':
                    'VideoWorld 2, with 10 % and with all labels.',
                    "Of the evaluation, in scene D; instead of the scale's. 0: no heads, no "
                    'evaluation.')
-    add_experiment('ablation', 'What each part of the dLDM is for.',
+    add_experiment('ablation', 'What each part of the dLDM is for. At scale cpu all rows take about '
+                   "7 hours of two cores with --seeds 1, and 26 with the scale's four. What is "
+                   'left to do is told at the start.',
                    'Also train action heads, and evaluate so many chains. Default: none.')
 
     @app.command(epilog=_example('vw2 inspect --dldm vdm=runs/vdm,rec=runs/rec --data data/abcd '
@@ -481,6 +483,9 @@ def build() -> 'typer.Typer':
                                                 'several times.')],
         out: Annotated[path_type, option(help='Folder for inspection.html, inspection.json and '
                                          'the plots.')] = path_type('out/inspect'),
+        looks: Annotated[list[path_type] | None, option(
+            help='Data of vw2 collect --randomize, of another --seed: test on looks that nothing '
+            'learned from, too; may be given several times.')] = None,
         test_scene: Annotated[str, option(help='The scene that no probe learns from.')] = 'D',
         clips: Annotated[int, option(min=100, help='How many are drawn, spread over scenes and '
                                      'episodes.')] = 4000,
@@ -498,10 +503,11 @@ def build() -> 'typer.Typer':
         if not folders:
             raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
         check_folders('--data', data)
+        check_folders('--looks', looks or [])
         from vw2_ros import inspection
 
         result = inspection.run(folders, data, out, test_scene=test_scene.upper(), seed=seed,
-                                clips=clips)
+                                clips=clips, looks=looks or [])
         write_json(json_file, result)
         for name, found in result['dldms'].items():
             show(inspection.summary(name, found, result['test_scene']))
@@ -565,6 +571,9 @@ def build() -> 'typer.Typer':
         policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
         vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
                                                 "policy's folder).")] = None,
+        prior: Annotated[path_type | None, option(help='Run folder of vw2 train vdm: also what that '
+                                                  'VDM makes of the first frame, without codes.')]
+        = None,
         key_steps: Annotated[path_type | None, option(help='Run folder of vw2 train keysteps: also '
                                                       'count the goals reached.')] = None,
         seed: Annotated[int, option(min=0, help='Which clips.')] = 0,
@@ -578,7 +587,7 @@ def build() -> 'typer.Typer':
         from vw2_ros import bench_imagination as module
 
         result = module.run(module.Options(
-            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, steps=steps,
+            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, prior=prior, steps=steps,
             segments=segments, clips=clips, key_steps=key_steps, seed=seed))
         finish(result, json_file or out / 'result.json')
 

@@ -111,6 +111,12 @@ CALVIN_TABLE = (
 )
 
 
+def merged(base: Mapping, change: Mapping) -> dict:
+    """`base` with the keys of `change`, mappings in mappings likewise."""
+    return {**base, **{k: merged(base[k], v) if isinstance(v, Mapping) and isinstance(
+        base.get(k), Mapping) else v for k, v in change.items()}}
+
+
 def _dldm(**sizes) -> dict:
     return {'dldm': {'model': sizes}}
 
@@ -128,18 +134,24 @@ def _vdm(**switches) -> dict:
 ABLATION = (
     Row('videoworld2', 'as in Algorithm 1'),
     Row('no-vdm', 'reconstruction alone', RECONSTRUCTION),
+    Row('vdm-alone', 'VDM without stop-gradient and control branch',
+        change=merged(_loss(stop_gradient=False), _vdm(control=False))),
     Row('no-stop-gradient', 'the codes learn from the reconstruction too',
         change=_loss(stop_gradient=False)),
     Row('no-control', 'no control branch', change=_vdm(control=False)),
     Row('queries-1', 'N = 1', change=_dldm(queries=1)),
     Row('queries-2', 'N = 2', change=_dldm(queries=2)),
     Row('queries-8', 'N = 8', change=_dldm(queries=8)),
-    Row('clip-9', 'T = 8', change=_dldm(clip_frames=9), acts=False),
-    Row('clip-33', 'T = 32', change=_dldm(clip_frames=33), acts=False),
+    Row('clip-2', 'clips of 2 frames, 16 apart', change=TWO_FRAMES),
+    Row('clip-9', 'clips of 9 frames', change=_dldm(clip_frames=9), acts=False),
+    Row('clip-33', 'clips of 33 frames', change=_dldm(clip_frames=33), acts=False),
+    Row('clip-49', 'clips of 49 frames', change=_dldm(clip_frames=49), acts=False),
     Row('codebook-8', '8 codes', change=_dldm(levels=[2, 2, 2])),
     Row('codebook-4096', '4096 codes', change=_dldm(levels=[8, 8, 8, 8])),
+    Row('codebook-64k', '64,000 codes', change=_dldm(levels=[8, 8, 8, 5, 5, 5])),
     Row('connector-mlp', 'connector without self-attention', change=_vdm(connector='mlp')),
     Row('mask-full', 'cross-attention not causal', change=_vdm(mask='full')),
+    Row('connector-mlp-mask-full', 'neither', change=_vdm(connector='mlp', mask='full')),
     Row('vdm-random', 'VDM not pretrained', change=_loss(backbone='random')),
     Row('vdm-frozen', 'VDM frozen', change=_loss(backbone='frozen')),
     Row('vdm-lora', 'VDM with LoRA', change=_loss(backbone='lora')),
@@ -170,6 +182,8 @@ class Scale:
     Attributes:
         base: training config that all rows share. train: keys that differ from it.
         minutes: what training one row takes, about, on the machine that the scale is for.
+        stage_minutes: kind -> what one such stage takes there, about, `eval` with `chains` chains;
+            for what is told of the cost beforehand.
         seeds: how often each row is trained. chains: of the evaluation.
         once: kinds of stages that are trained once, with seed 0, for all seeds of a table.
         data: name -> options of `vw2 collect`, or the path of a data set.
@@ -181,6 +195,7 @@ class Scale:
     base: str
     data: Mapping
     minutes: float
+    stage_minutes: Mapping = field(default_factory=dict)
     train: Mapping = field(default_factory=dict)
     seeds: int = 1
     once: tuple[str, ...] = PRETRAINED
@@ -200,6 +215,10 @@ class Scale:
                              f'Got {self.once}')
         if not self.minutes > 0:
             raise ValueError(f'minutes must be > 0. Got {self.minutes!r}')
+        if set(self.stage_minutes) - set(KINDS) or not all(
+                isinstance(m, (int, float)) and m >= 0 for m in self.stage_minutes.values()):
+            raise ValueError(f'stage_minutes must map names of {KINDS} to minutes. '
+                             f'Got {self.stage_minutes}')
         if not isinstance(self.data, Mapping) or LABELLED not in self.data:
             raise ValueError(f'data must name a labelled data set {LABELLED!r}. Got {self.data!r}')
 
@@ -234,12 +253,6 @@ class Scale:
             if section not in base:
                 raise ValueError(close_matches('section', section, base) + f' ({path})')
         return _scaled(merged(base, self.train), (minutes or self.minutes) / self.minutes)
-
-
-def merged(base: Mapping, change: Mapping) -> dict:
-    """`base` with the keys of `change`, mappings in mappings likewise."""
-    return {**base, **{k: merged(base[k], v) if isinstance(v, Mapping) and isinstance(
-        base.get(k), Mapping) else v for k, v in change.items()}}
 
 
 def _scaled(config: Mapping, factor: float) -> dict:
@@ -368,6 +381,25 @@ class Plan:
         command = (*command, *late, *files, '--out', f'stages/{name}')
         self.jobs.setdefault(name, Job(name, kind, command, needs, config, spare))
         return name
+
+    def cost(self, out: pathlib.Path, scale: Scale, minutes: float | None = None) -> str:
+        """What is to be done, and about how long it takes where the scale knows, in words.
+
+        Args:
+            minutes: instead of the scale's, for a row.
+        """
+        left = [job.kind for job in self.jobs.values() if not job.is_complete(out)]
+        parts = ', '.join(f'{left.count(kind)} {kind}' for kind in KINDS if kind in left)
+        text = (f'{len(self.rows)} rows x {self.seeds} seeds: {len(self.jobs)} stages, '
+                f'{len(left)} of them to do ({parts or "none"})')
+        factor = {'collect': 1.0, 'eval': self.chains / max(1, scale.chains)}
+        trained = (minutes or scale.minutes) / scale.minutes
+        total = sum(scale.stage_minutes.get(kind, 0.0) * factor.get(kind, trained)
+                    for kind in left)
+        if total:
+            text += (f'; about {total / 60 / scale.jobs:.1f} hours, {scale.jobs} at a time '
+                     f'({total / 60:.1f} in all)')
+        return text
 
     def needed(self, row: str, seed: int) -> list[Job]:
         """All jobs of a run, that of its data too, in order."""
@@ -700,6 +732,7 @@ def run(table: str, out: pathlib.Path, scale: str = 'cpu', *, seeds: int | None 
         return experiment_table.write(whole(), out, table, scale)
 
     write_plan(plan, out, whole())
+    print(f'{table}, scale {scale}: {plan.cost(out, size, minutes)}', file=sys.stderr, flush=True)
     try:
         perform(plan, out, size.jobs, write)
     finally:

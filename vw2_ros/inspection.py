@@ -30,10 +30,12 @@ WAYS = {'-x': '#1f77b4', '+x': '#d62728', '-y': '#2ca02c', '+y': '#ff9f1c', 'dow
         'up': '#17b8c8', 'still': '#c9ced6'}
 HORIZON_TITLES = {'step': 'over the code’s own 4 frames', 'clip': 'since the clip’s first frame'}
 SHOWN = 5  # frames of a strip
+MARKS = {'test': 'o', 'seen': 'oh', 'test_looks': 's', 'looks': 'sh'}  # see `_dot`
 
 
 def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], out: pathlib.Path,
-        test_scene: str = 'D', seed: int = 0, clips: int = 4000) -> dict:
+        test_scene: str = 'D', seed: int = 0, clips: int = 4000,
+        looks: Sequence[pathlib.Path] = ()) -> dict:
     """Look inside the codes of each dLDM on the same clips, and write what was seen to `out`.
 
     Args:
@@ -42,6 +44,8 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
         data: CALVIN folders with frames of several scenes.
         test_scene: the scene that no probe learns from.
         clips: how many are drawn, spread over scenes and episodes.
+        looks: folders of `vw2 collect` in looks that are not in `data` and that no dLDM learned
+            from: what was learned on `data` is tested on as many clips of these, too.
     Returns:
         what inspection.json holds.
     Raises:
@@ -63,12 +67,19 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
     store = look.open_store(data, max(m.config.image_size for m in models.values()))
     drawn = look.draw_clips(store, frames, clips, seed)
     look.check_scenes(drawn, test_scene)
+    others = fresh = None
+    if looks:
+        others = look.open_store(looks, max(m.config.image_size for m in models.values()))
+        count = look.check_looks(store, others)
+        fresh = look.draw_clips(others, frames, clips, seed)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     seen = {}
     for number, (name, model) in enumerate(models.items(), 1):
         pictures = store.resized(model.config.image_size)
         codes, indices = look.read_codes_of(model, pictures, drawn)
+        unseen = fresh and (look.read_codes_of(
+            model, others.resized(model.config.image_size), fresh)[0], fresh)
         with progress_bar() as bar:
             parts = bar.add_task(name, total=6)
 
@@ -78,9 +89,9 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
 
             found = {
                 'codes': look.usage(indices, model.config.codebook_size),
-                'probe': done(look.probe(codes, drawn, test_scene, seed)),
+                'probe': done(look.probe(codes, drawn, test_scene, seed, unseen)),
                 'scene': done(look.scene_probe(codes, drawn, seed)),
-                'retrieval': done(look.retrieve(codes, drawn, test_scene, seed))}
+                'retrieval': done(look.retrieve(codes, drawn, test_scene, seed, looks=unseen))}
             flat = done(look.embed(codes[:, -1], seed))
             maps, pair = done(look.swap_maps(model, pictures, drawn, seed))
             found['swap_grey_levels'] = [float(m.mean()) for m in maps]
@@ -91,16 +102,16 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
                      f'{number}_swap_maps.png': _maps(maps)}
             done(None)
         seen[name] = {'found': found, 'plots': {k: v for k, v in plots.items() if v}}
-    first, *others = seen
+    first, *rest = seen
     less = {other: look.differences(seen[first]['found'], seen[other]['found'])
-            for other in others}
+            for other in rest}
     result = {
         **provenance(stage='inspect', seed=seed, seconds=round(time.monotonic() - began, 1)),
         'test_scene': test_scene, 'data': [str(d) for d in data], 'data_sha256': store.content_hash,
         'frames': len(store), 'clip_frames': frames, 'clips': len(drawn.starts),
-        'scenes': {s: {'clips': int((drawn.scene == s).sum()),
-                       'episodes': len(set(drawn.episode[drawn.scene == s]))}
-                   for s in map(str, np.unique(drawn.scene))},
+        'scenes': _scenes_of(drawn),
+        'looks': fresh and {'data': [str(d) for d in looks], 'data_sha256': others.content_hash,
+                            'count': count, 'scenes': _scenes_of(fresh)},
         'moving': {h: float((np.linalg.norm(drawn.moved('hand', h), axis=-1)
                              > look.MOVES_M).mean()) for h in look.HORIZONS},
         'dldms': {name: {'folder': str(folder), 'config': _config_of(models[name]),
@@ -108,7 +119,7 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
         'first_less_other': less}
     result = look.figures(result)
     overall = {'probe.png': _probes(result), 'retrieval.png': _retrievals(result)}
-    if others:
+    if rest:
         overall['differences.png'] = _differences(result)
     plots = {name: s['plots'] for name, s in seen.items()}
     for file, png in [*overall.items(), *(p for own in plots.values() for p in own.items())]:
@@ -120,14 +131,23 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
     return result
 
 
+def _scenes_of(clips) -> dict[str, dict[str, int]]:
+    return {s: {'clips': int((clips.scene == s).sum()),
+                'episodes': len(set(clips.episode[clips.scene == s]))}
+            for s in map(str, np.unique(clips.scene))}
+
+
 def summary(name: str, found: Mapping, test_scene: str) -> dict[str, str]:
     """The main figures of one dLDM of the result, as lines to print."""
     test, seen = (found['probe']['hand']['clip'][part] for part in ('test', 'seen'))
     cosine = found['retrieval']['test']['clip']
     near = cosine and f'{_said(cosine["cosine"])}, chance {cosine["chance"]:.2f}'
+    hand = found['probe']['hand']['clip']
+    unseen = {f'R2 of the hand, {text}, unseen looks': _said(hand[part]) for part, text in (
+        ('test_looks', f'scene {test_scene}'), ('looks', 'other scenes')) if part in hand}
     return {'dldm': name,
             f'R2 of the hand, unseen scene {test_scene}': _said(test),
-            'R2 of the hand, seen scenes': _said(seen),
+            'R2 of the hand, seen scenes': _said(seen), **unseen,
             'cosine of the nearest code': near or '–',
             'codes used': f'{100 * found["codes"]["usage"]:.1f} % of {found["codes"]["codebook"]}'}
 
@@ -269,29 +289,30 @@ def _maps(maps: np.ndarray) -> bytes:
     return _png(figure)
 
 
-def _dot(axes, y: float, found: dict | None, colour: str, filled: bool, label: str = '') -> None:
+def _dot(axes, y: float, found: dict | None, colour: str, mark: str, label: str = '') -> None:
+    """mark: matplotlib's marker, with 'h' after it where it is hollow."""
     if found is not None:
         value, low, high = found['value'], found['low'], found['high']
         if low is not None:
             axes.plot([low, high], [y, y], color=colour, lw=2, alpha=0.55, solid_capstyle='butt')
-        axes.plot([value], [y], 'o', ms=7, color=colour, mfc=colour if filled else 'white',
-                  label=label or None)
+        axes.plot([value], [y], mark[0], ms=7, color=colour,
+                  mfc='white' if mark[1:] else colour, label=label or None)
 
 
 def _rows_plot(groups: Sequence[str], titles: Sequence[str], series, limits, height: float = 0.0,
                zero: bool = False) -> bytes:
     """Dots with intervals: a panel per title, a group per row, `series` within a group.
 
-    series: [(label, colour, filled, get)] with get(title index, group) -> {'value', 'low',
-    'high'} or None.
+    series: [(label, colour, mark, get)] with mark as of `_dot` and get(title index, group) ->
+    {'value', 'low', 'high'} or None.
     """
     figure = _figure(11, height or 1.3 + 0.22 * len(groups) * (len(series) + 1))
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for p, (axes, title) in enumerate(zip(panels, titles)):
-        for s, (label, colour, filled, get) in enumerate(series):
+        for s, (label, colour, mark, get) in enumerate(series):
             for g, group in enumerate(groups):
                 y = g + 0.7 * ((s + 0.5) / len(series) - 0.5)
-                _dot(axes, y, get(p, group), colour, filled, '' if g else label)
+                _dot(axes, y, get(p, group), colour, mark, '' if g else label)
         axes.set_title(title, fontsize=11)
         axes.set_xlim(limits)
         axes.axvline(0, color='#98a2b3', lw=1.5 if zero else 0.8)
@@ -309,7 +330,17 @@ def _rows_plot(groups: Sequence[str], titles: Sequence[str], series, limits, hei
 
 
 def _parts(result: Mapping) -> dict[str, str]:
-    return {'test': f'unseen scene {result["test_scene"]}', 'seen': 'held-out episodes of the rest'}
+    test = result['test_scene']
+    return {'test': f'unseen scene {test}', 'seen': 'held-out episodes of the rest'} | (
+        {'test_looks': f'scene {test}, unseen looks', 'looks': 'the rest, unseen looks'}
+        if result['looks'] else {})
+
+
+def _queries(result: Mapping) -> dict[str, str]:
+    test = result['test_scene']
+    return {'test': f'queries of scene {test}', 'all': 'queries of all scenes'} | (
+        {'test_looks': f'of scene {test}, unseen looks', 'looks': 'of the rest, unseen looks'}
+        if result['looks'] else {})
 
 
 def _probes(result: Mapping) -> bytes:
@@ -318,7 +349,7 @@ def _probes(result: Mapping) -> bytes:
     def series(name, part):
         return lambda p, target: result['dldms'][name]['probe'][target][HORIZONS[p]][part]
 
-    rows = [(f'{name}, {text}', colour, part == 'test', series(name, part))
+    rows = [(f'{name}, {text}', colour, MARKS[part], series(name, part))
             for name, colour in zip(result['dldms'], COLOURS)
             for part, text in _parts(result).items()]
     return _rows_plot(TARGETS, [f'R² {HORIZON_TITLES[h]}' for h in HORIZONS], rows, (-0.5, 1.02))
@@ -327,7 +358,7 @@ def _probes(result: Mapping) -> bytes:
 def _retrievals(result: Mapping) -> bytes:
     from .models.inspection import HORIZONS
 
-    groups = {f'queries of scene {result["test_scene"]}': 'test', 'queries of all scenes': 'all'}
+    groups = {text: part for part, text in _queries(result).items()}
 
     def got(name):
         return lambda p, group: (_cell(name, p, group) or {}).get('cosine')
@@ -344,8 +375,8 @@ def _retrievals(result: Mapping) -> bytes:
 
     rows = []
     for name, colour in zip(result['dldms'], COLOURS):
-        rows += [(f'{name}, nearest code', colour, True, got(name)),
-                 (f'{name}, chance', '#98a2b3', False, chance(name))]
+        rows += [(f'{name}, nearest code', colour, 'o', got(name)),
+                 (f'{name}, chance', '#98a2b3', 'oh', chance(name))]
     return _rows_plot(list(groups), [f'cosine {HORIZON_TITLES[h]}' for h in HORIZONS], rows,
                       (-0.2, 1.02))
 
@@ -367,7 +398,7 @@ def _differences(result: Mapping) -> bytes:
             return cell and cell['cosine']
         return of
 
-    rows = [(f'{first} − {other}, {text}', colour, part == 'test', get(other, part))
+    rows = [(f'{first} − {other}, {text}', colour, MARKS[part], get(other, part))
             for other, colour in zip(result['first_less_other'], COLOURS[1:])
             for part, text in _parts(result).items()]
     ends = [abs(cell[k]) for *_, of in rows for p in range(len(HORIZONS)) for group in groups
@@ -397,6 +428,7 @@ def render(result: Mapping, overall: Mapping[str, bytes],
         f'<p>{result["clips"]} clips of {frames} frames from scenes {_text(scenes)}. Every interval '
         'is 95 %, by bootstrap over episodes. No probe learns from scene '
         f'{_text(test)}; whether a dLDM was trained on it is a matter of its own data.</p>',
+        *_looks(result),
         report.tiles(_headline(first, test)),
         '<h2>Can the motion be read from the code?</h2>',
         _plot(overall['probe.png'], 'A linear probe (ridge) from the code of a step to what moved, '
@@ -438,6 +470,16 @@ def render(result: Mapping, overall: Mapping[str, bytes],
         ('data', ', '.join(result['data'])), ('seconds', result['seconds']),
         *((name, f'{d["folder"]}: {d["config"]}') for name, d in result['dldms'].items())])]
     return report.page('Inside the latents', parts)
+
+
+def _looks(result: Mapping) -> list[str]:
+    if not result['looks']:
+        return []
+    scenes = ', '.join(f'{s} ({n["clips"]} clips of {n["episodes"]} episodes)'
+                       for s, n in result['looks']['scenes'].items())
+    return [f'<p>Unseen looks (squares): {_text(scenes)}, in {result["looks"]["count"]} looks that '
+            'are not among those above; whether a dLDM was trained on them is a matter of its own '
+            'data. They only test.</p>']
 
 
 def _text(value: object) -> str:
@@ -483,19 +525,25 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><tr>{top}</tr>{body}</table></div>'
 
 
-def _probe_table(result: Mapping) -> str:
-    from .models.inspection import HORIZONS, TARGETS
+def _columns(result: Mapping) -> list[tuple[str, str, str]]:
+    """(heading, horizon, part) of the tables' columns."""
+    from .models.inspection import HORIZONS
 
-    test = result['test_scene']
-    head = ['R²', *(f'{part}, {h}' for h in HORIZONS for part in (test, 'seen'))]
-    rows = [[f'{name}: {t}', *(_said(d['probe'][t][h][part]) for h in HORIZONS
-                               for part in ('test', 'seen'))]
+    short = {'test': result['test_scene'], 'seen': 'seen',
+             'test_looks': f'{result["test_scene"]} in unseen looks', 'looks': 'unseen looks'}
+    return [(f'{short[part]}, {h}', h, part) for h in HORIZONS for part in _parts(result)]
+
+
+def _probe_table(result: Mapping) -> str:
+    from .models.inspection import TARGETS
+
+    columns = _columns(result)
+    rows = [[f'{name}: {t}', *(_said(d['probe'][t][h][part]) for _, h, part in columns)]
             for name, d in result['dldms'].items() for t in TARGETS]
-    return _table(head, rows)
+    return _table(['R²', *(head for head, *_ in columns)], rows)
 
 
 def _code_table(result: Mapping) -> str:
-    test = result['test_scene']
     names = list(result['dldms'])
     found = [result['dldms'][n] for n in names]
 
@@ -504,8 +552,8 @@ def _code_table(result: Mapping) -> str:
             c = d['retrieval'][part][horizon]
             yield f'{_said(c["cosine"])}, chance {c["chance"]:.2f}, p {c["p"]:.3f}' if c else '–'
 
-    rows = [[f'cosine, {who}, {h}', *cells(part, h)] for part, who in
-            (('test', f'from {test}'), ('all', 'from all')) for h in ('step', 'clip')]
+    rows = [[f'cosine, {who}, {h}', *cells(part, h)] for part, who in _queries(result).items()
+            for h in ('step', 'clip')]
     rows += [[f'scene told from the code (chance {1 / len(result["scenes"]):.2f})',
               *(_said(d['scene']) for d in found)],
              ['share of the codebook used', *(f'{100 * d["codes"]["usage"]:.1f} % of '
@@ -518,15 +566,13 @@ def _code_table(result: Mapping) -> str:
 
 
 def _difference_table(result: Mapping) -> str:
-    from .models.inspection import HORIZONS, TARGETS
+    from .models.inspection import TARGETS
 
-    test = result['test_scene']
+    columns = _columns(result)
     rows = []
     for other, less in result['first_less_other'].items():
-        rows += [[f'{other}: R², {t}', *(_said(less['probe'][t][h][part]) for h in HORIZONS
-                                         for part in ('test', 'seen'))] for t in TARGETS]
-        cells = [less['retrieval']['test'][h] for h in HORIZONS]
-        rows.append([f'{other}: cosine', *(x for c in cells
-                                           for x in (_said(c and c['cosine']), '–'))])
-    return _table(['first less', *(f'{part}, {h}' for h in HORIZONS for part in (test, 'seen'))],
-                  rows)
+        rows += [[f'{other}: R², {t}', *(_said(less['probe'][t][h][part]) for _, h, part in columns)]
+                 for t in TARGETS]
+        cells = [less['retrieval'].get(part, {}).get(h) for _, h, part in columns]
+        rows.append([f'{other}: cosine', *(_said(c and c['cosine']) for c in cells)])
+    return _table(['first less', *(head for head, *_ in columns)], rows)
