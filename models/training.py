@@ -332,8 +332,7 @@ class FrameSource:
         self.store, self.device = store, device
         self._all = None
         if preload:
-            self._all = torch.empty((len(store), store.size, store.size, 3), dtype=torch.uint8,
-                                    device=device)
+            self._all = torch.empty((len(store), *store.size, 3), dtype=torch.uint8, device=device)
             for rows in np.array_split(np.arange(len(store)), -(-len(store) // 4096)):
                 self._all[rows[0]:rows[-1] + 1] = torch.from_numpy(store.rgb(rows)).to(device)
 
@@ -344,7 +343,7 @@ class FrameSource:
         return {'rows': torch.from_numpy(rows)}
 
     def images(self, batch: dict) -> torch.Tensor:
-        """uint8 (*rows.shape, size, size, 3) on the device."""
+        """uint8 (*rows.shape, h, w, 3) on the device."""
         if self._all is not None:
             return self._all[batch['rows']]
         return to_device({'rgb': torch.from_numpy(self.store.rgb(batch['rows']))},
