@@ -60,6 +60,7 @@ from .train_vdm import SAMPLE_STEPS
 from .train_vdm import save_vdm
 from .training import ConfigError
 from .training import fit
+from .training import foretell
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
@@ -205,8 +206,9 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     torch.manual_seed(train.seed)
     dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
     c = dldm.config
-    model = Disentangled(dldm, vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone,
-                                       clips.rate(c.clip_frames)), parts['loss']).to(device)
+    through = vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone, clips.rate(c.clip_frames))
+    foretell('disentangle', lambda: Disentangled(DLDM(c), VDM(through.config), parts['loss']), train)
+    model = Disentangled(dldm, through, parts['loss']).to(device)
     source = ClipSource(data, clips, c.clip_frames, c.size, device, train.preload)
     held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.size)))
     watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))

@@ -42,6 +42,7 @@ from .sizes import sides
 from .sizes import Size
 from .training import ConfigError
 from .training import fit
+from .training import foretell
 from .training import FrameSource
 from .training import jitter_colour
 from .training import provenance
@@ -168,6 +169,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     train = override(parts['train'], seed, max_minutes)
     device = prepare(train)
     out = Path(out)
+    foretell('dldm', partial(DLDM, model_config), train)
     source = ClipSource(data, clips, model_config.clip_frames, model_config.size, device,
                         train.preload)
     store = source.store

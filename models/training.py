@@ -87,6 +87,7 @@ class TrainConfig:
     threads: int = 0  # torch threads; 0: as many as there are cores
     device: str = 'auto'  # auto, cpu, cuda
     bf16: bool = True  # on a GPU
+    recompute: bool = False  # the VDM's blocks again in the backward pass: a third slower, less memory
     preload: bool = False  # hold all frames in the device's memory
     prefetch: int = 4  # batches made ahead
 
@@ -164,7 +165,7 @@ def from_dict(cls: type, values: dict | None, where: str = ''):
 
 
 def config_path(config: Path | str) -> Path:
-    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu.
+    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu, paper.
 
     Names are looked up in `config/train/` of the checkout and of `share/vw2_ros` where installed.
 
@@ -458,6 +459,22 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, n
                 parallel.cut(value, parameter)).detach()
 
 
+def recompute_blocks(model: nn.Module, config: TrainConfig) -> None:
+    """Let the models inside that can keep a block's input alone, where the config says so."""
+    for part in model.modules() if config.recompute else ():
+        if getattr(part, '_supports_gradient_checkpointing', False):
+            part.enable_gradient_checkpointing()
+
+
+def foretell(stage: str, build: Callable[[], nn.Module], config: TrainConfig) -> None:
+    """Say what a run of the model that `build` makes will hold, before any of it is there."""
+    if parallel.leads():
+        with torch.device('meta'):
+            model = build()
+        footprint = Footprint(model, bool(config.ema), pieces=parallel.pieces())
+        print(f'{stage} will have {footprint.text()}', file=sys.stderr, flush=True)
+
+
 def check_size(model: nn.Module) -> None:
     """Refuse a model whose checkpoints could not be saved, before it is trained.
 
@@ -687,6 +704,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         raise ConfigError(f'batch must be a multiple of the number of processes, '
                           f'{parallel.world()}. Got {config.batch}')
     check_size(model)
+    recompute_blocks(model, config)
     out.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     fused = device.type in ('cpu', 'cuda')
