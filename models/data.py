@@ -31,6 +31,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import math
 import os
 import pickle
 import shutil
@@ -45,6 +46,10 @@ import cv2
 import numpy as np
 
 from .parallel import first_of_machine
+from .sizes import centre
+from .sizes import label
+from .sizes import sides
+from .sizes import Size
 
 CACHE_VERSION = 2
 ROW_SHAPES = {'rel_actions': (7,), 'robot_obs': (15,), 'scene_obs': (24,), 'landmarks': (10, 2),
@@ -245,11 +250,18 @@ def with_validation(roots: Iterable[Path | str]) -> list[Path]:
 
 # ---------------------------------------------------------------------------------- frame reading
 
-def resize_area(rgb: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) -> (size, size, 3), every output pixel the mean of the area it covers."""
-    if rgb.shape[:2] == (size, size):
-        return rgb
-    return cv2.resize(rgb, (size, size), interpolation=cv2.INTER_AREA)
+def resize_area(rgb: np.ndarray, size: Size) -> np.ndarray:
+    """Cut a picture to the shape of `size`, around its centre, and resize it.
+
+    Args:
+        rgb: uint8 (H, W, 3). size: side of a square, or (height, width) [px].
+    Returns:
+        uint8 (h, w, 3), contiguous; every pixel is the mean of the area it covers.
+    """
+    h, w = sides(size)
+    rgb = np.ascontiguousarray(rgb[centre(*rgb.shape[:2], size)])
+    return rgb if rgb.shape[:2] == (h, w) else cv2.resize(rgb, (w, h),
+                                                          interpolation=cv2.INTER_AREA)
 
 
 # numpy parses an array's header with `ast`; CPython before 3.11.8 cannot do that in two threads at
@@ -305,8 +317,8 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
     return state
 
 
-def read_frame(path: Path, size: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """One single-frame npz -> (rgb uint8 (size, size, 3), rows of ROW_SHAPES).
+def read_frame(path: Path, size: Size) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """One single-frame npz -> (rgb uint8 (h, w, 3), rows of ROW_SHAPES).
 
     Raises:
         DataError: missing or damaged; the message names the file.
@@ -319,8 +331,8 @@ def read_frame(path: Path, size: int) -> tuple[np.ndarray, dict[str, np.ndarray]
         return resize_area(rgb, size), _state_row(archive, path, None)
 
 
-def read_shard(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """One shard -> (frame_ids int64 (n,), rgb uint8 (n, size, size, 3), state (n, ...) each).
+def read_shard(path: Path, size: Size) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """One shard -> (frame_ids int64 (n,), rgb uint8 (n, h, w, 3), state (n, ...) each).
 
     Raises:
         DataError: missing or damaged; the message names the file.
@@ -333,7 +345,7 @@ def read_shard(path: Path, size: int) -> tuple[np.ndarray, np.ndarray, dict[str,
         if offsets.shape != (n + 1,) or (n and (offsets[-1] != len(pngs)
                                                 or (np.diff(offsets) <= 0).any())):
             raise DataError(f'{path}: offsets do not fit {n} frames and {len(pngs)} bytes')
-        rgb = np.empty((n, size, size, 3), np.uint8)
+        rgb = np.empty((n, *sides(size), 3), np.uint8)
         for i in range(n):
             image = cv2.imdecode(pngs[offsets[i]:offsets[i + 1]], cv2.IMREAD_COLOR)
             if image is None:
@@ -382,30 +394,29 @@ def cache_folder(split: Path, key: str) -> Path:
 class DecodedFolder:
     """Decoded images (`rgb`) and `state` of one split folder, memory-mapped from its cache."""
 
-    def __init__(self, folder: CalvinFolder, size: int, source: DecodedFolder | None = None):
-        self.folder, self.size = folder, size
+    def __init__(self, folder: CalvinFolder, size: Size, source: DecodedFolder | None = None):
+        self.folder, self.size = folder, sides(size)
         key = hashlib.sha256(f'{CACHE_VERSION} {folder.content_hash}'.encode()).hexdigest()[:16]
         self.cache = cache_folder(folder.path, key)
-        self.image_file = self.cache / f'rgb_{size}_{key}.u8'
+        self.image_file = self.cache / f'rgb_{label(size)}_{key}.u8'
         self.state_file = self.cache / f'state_{key}.npz'
-        n = len(folder)
+        shape = (len(folder), *self.size, 3)
         with first_of_machine():
             complete = (self.state_file.is_file() and self.image_file.is_file()
-                        and self.image_file.stat().st_size == n * size * size * 3)
+                        and self.image_file.stat().st_size == math.prod(shape))
             if not complete:
-                self._build(n, source)
-        shape = (n, size, size, 3)
-        self.rgb = (np.memmap(self.image_file, np.uint8, 'r', shape=shape) if n
+                self._build(shape, source)
+        self.rgb = (np.memmap(self.image_file, np.uint8, 'r', shape=shape) if len(folder)
                     else np.zeros(shape, np.uint8))
         with _reading(self.state_file), np.load(self.state_file, allow_pickle=False) as archive:
             self.state = {name: archive[name] for name in ROW_SHAPES}
 
-    def resized(self, size: int) -> DecodedFolder:
-        """The same images at `size` pixels, made from these once."""
+    def resized(self, size: Size) -> DecodedFolder:
+        """The same images at another size, made from these once."""
         return DecodedFolder(self.folder, size, self)
 
-    def _build(self, n: int, source: DecodedFolder | None) -> None:
-        need = n * self.size**2 * 3
+    def _build(self, shape: tuple[int, ...], source: DecodedFolder | None) -> None:
+        need = math.prod(shape)
         free = shutil.disk_usage(self.cache).free
         if need > free:
             raise DataError(f'{self.cache} needs {need / 1e9:.1f} GB for the decoded frames, '
@@ -414,9 +425,9 @@ class DecodedFolder:
         os.close(handle)
         beside = Path(name)
         try:
-            if n:
+            if need:
                 os.truncate(beside, need)
-                rgb = np.memmap(beside, np.uint8, 'r+', shape=(n, self.size, self.size, 3))
+                rgb = np.memmap(beside, np.uint8, 'r+', shape=shape)
                 state = (self._resize(source, rgb) if source else self._decode(rgb))
                 rgb.flush()
                 del rgb
@@ -430,13 +441,13 @@ class DecodedFolder:
             os.replace(beside, self.image_file)
         finally:
             beside.unlink(missing_ok=True)
-        for old in self.cache.glob(f'rgb_{self.size}_*.u8'):
+        for old in self.cache.glob(f'rgb_{label(self.size)}_*.u8'):
             if old != self.image_file:  # the data grew: what was decoded before is of no more use
                 old.unlink(missing_ok=True)
 
     def _resize(self, source: DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
         with progress_bar() as bar:
-            task = bar.add_task(f'{self.size} px copies', total=len(rgb))
+            task = bar.add_task(f'{label(self.size)} px copies', total=len(rgb))
             for i in range(len(rgb)):
                 rgb[i] = resize_area(source.rgb[i], self.size)
                 if i % 1000 == 999:
@@ -496,15 +507,15 @@ class ClipStore:
     Args:
         folders: each has frame_ids (n,) ascending, ranges (k, 2) of first and last id, len, path
             and content_hash, see CalvinFolder.
-        decoded: of each folder, `rgb[rows]` is uint8 (*rows.shape, size, size, 3), and
+        decoded: of each folder, `rgb[rows]` is uint8 (*rows.shape, h, w, 3), and
             `resized(size)` the same at another size.
-        size: side of the stored images in pixels.
+        size: side of the stored images, or (height, width) [px]; as an attribute always both.
     Raises:
         DataError: no folder, or no frames.
     """
 
-    def __init__(self, folders: Sequence, decoded: Sequence, size: int):
-        self.size, self.folders, self.decoded = size, list(folders), list(decoded)
+    def __init__(self, folders: Sequence, decoded: Sequence, size: Size):
+        self.size, self.folders, self.decoded = sides(size), list(folders), list(decoded)
         if not self.folders:
             raise DataError('no data folder was given')
         self._bounds = np.cumsum([0, *(len(folder) for folder in self.folders)])
@@ -530,29 +541,35 @@ class ClipStore:
         """sha256 hex that names exactly this data (order of folders included)."""
         return hashlib.sha256(' '.join(f.content_hash for f in self.folders).encode()).hexdigest()
 
-    def resized(self, size: int) -> ClipStore:
-        """The same frames at `size` pixels, area-resized from these once and cached."""
-        if size == self.size:
+    def resized(self, size: Size) -> ClipStore:
+        """The same frames at another size, made from these once (`resize_area`) and cached.
+
+        Raises:
+            DataError: it is larger.
+        """
+        wanted = sides(size)
+        if wanted == self.size:
             return self
-        if size > self.size:
-            raise DataError(f'frames are stored at {self.size} px; cannot enlarge to {size}')
+        if any(new > old for new, old in zip(wanted, self.size)):
+            raise DataError(f'frames are stored at {label(self.size)} px; cannot enlarge to '
+                            f'{label(size)}')
         other = copy.copy(self)
-        other.size = size
+        other.size = wanted
         other.decoded = [decoded.resized(size) for decoded in self.decoded]
         return other
 
     def rgb(self, rows: np.ndarray) -> np.ndarray:
-        """uint8 (*rows.shape, size, size, 3)."""
+        """uint8 (*rows.shape, h, w, 3)."""
         rows = np.asarray(rows)
         if len(self.decoded) == 1:
             return self.decoded[0].rgb[rows]
         flat = rows.reshape(-1)  # (n,)
-        out = np.empty((len(flat), self.size, self.size, 3), np.uint8)
+        out = np.empty((len(flat), *self.size, 3), np.uint8)
         which = self.folder_of(flat)
         for i in np.unique(which):
             here = which == i
             out[here] = self.decoded[i].rgb[flat[here] - self._bounds[i]]
-        return out.reshape(*rows.shape, self.size, self.size, 3)
+        return out.reshape(*rows.shape, *self.size, 3)
 
     def clip_starts(self, frames: int, stride: int = 1) -> np.ndarray:
         """int64 rows r with r .. r + frames - 1 in one contiguous range, every `stride`-th."""
@@ -586,12 +603,12 @@ class FrameStore(ClipStore):
     Args:
         roots: data folders, each with `<split>/` inside (or a split folder itself).
         split: 'training' or 'validation'.
-        size: side of the stored images in pixels.
+        size: side of the stored images, or (height, width) [px].
     Raises:
         DataError: a folder, index or frame is missing or damaged; the message names the file.
     """
 
-    def __init__(self, roots: Iterable[Path | str], split: str = 'training', size: int = 96):
+    def __init__(self, roots: Iterable[Path | str], split: str = 'training', size: Size = 96):
         folders = [CalvinFolder(split_folder(root, split)) for root in roots]
         super().__init__(folders, [DecodedFolder(folder, size) for folder in folders], size)
         for key in ROW_SHAPES:

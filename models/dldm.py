@@ -15,6 +15,7 @@ the first frame), `motion_weight` (changed pixels weigh more in the MSE), `detac
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,15 +28,16 @@ from .fsq import FSQ
 from .parallel import gather
 from .parallel import rank
 from .parallel import world
+from .sizes import sides
 
 
 @dataclass(frozen=True)
 class DLDMConfig:
     """Sizes of the dLDM.
 
-    image_size: side of the square frames [px], a multiple of 8. clip_frames: 1 + T, T a multiple
-    of 4 (the paper: 93). channels: encoder at 1/4, 1/8 (time /2), 1/8 (time /4) of the size.
-    decoder_channels: decoder at 1/8 (time /4), 1/4 (time /2), 1/4. query_width, query_heads: of
+    image_size: side of square frames [px], or (height, width); multiples of 8. clip_frames: 1 + T,
+    T a multiple of 4 (the paper: 93). channels: encoder at 1/4, 1/8 (time /2), 1/8 (time /4) of the
+    size. decoder_channels: decoder at 1/8 (time /4), 1/4 (time /2), 1/4. query_width, query_heads: of
     the queries. levels: FSQ. queries: N, codes per latent step. relative: what the queries
     read from f_0..f_k less what they read from f_0, so that codes cannot name the scene. residual:
     decode the change from the first frame instead of the picture. motion_weight: extra weight of
@@ -44,7 +46,7 @@ class DLDMConfig:
     (0: all of them).
     """
 
-    image_size: int = 64
+    image_size: int | tuple[int, int] = 64
     clip_frames: int = 17
     channels: tuple[int, ...] = (32, 48, 64)
     decoder_channels: tuple[int, ...] = (64, 32, 24)
@@ -62,8 +64,10 @@ class DLDMConfig:
         object.__setattr__(self, 'channels', tuple(self.channels))
         object.__setattr__(self, 'decoder_channels', tuple(self.decoder_channels))
         object.__setattr__(self, 'levels', tuple(self.levels))
-        if self.image_size < 16 or self.image_size % 8:
-            raise ValueError('image_size must be a multiple of 8, at least 16. '
+        height, width = sides(self.image_size)
+        object.__setattr__(self, 'image_size', height if height == width else (height, width))
+        if min(self.size) < 16 or any(side % 8 for side in self.size):
+            raise ValueError('image_size must be a multiple of 8, at least 16, or two of them. '
                              f'Got {self.image_size}.')
         if self.clip_frames < 5 or self.clip_frames % 4 != 1:
             raise ValueError('clip_frames must be 1 + a multiple of 4, at least 5. '
@@ -80,6 +84,16 @@ class DLDMConfig:
             raise ValueError(f'sees must be at least 0. Got {self.sees}.')
         if self.motion_weight < 0:
             raise ValueError(f'motion_weight must be at least 0. Got {self.motion_weight}.')
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames [px]."""
+        return sides(self.image_size)
+
+    @property
+    def places(self) -> tuple[int, int]:
+        """Height and width of a latent frame."""
+        return self.size[0] // 8, self.size[1] // 8
 
     @property
     def latent_frames(self) -> int:
@@ -176,7 +190,7 @@ class Queries(nn.Module):
     def __init__(self, config: DLDMConfig) -> None:
         super().__init__()
         c = config
-        W, places = c.query_width, (c.image_size // 8) ** 2
+        W, places = c.query_width, math.prod(c.places)
         self.heads, self.relative = c.query_heads, c.relative
         self.sees = c.sees or c.latent_frames
         self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
@@ -285,7 +299,7 @@ class DLDM(nn.Module):
                                             nn.Linear(code, code))
         self.code_query = nn.Parameter(torch.randn(c.queries, code) * 0.5)
         self.from_first = nn.Conv2d(e, p, 1)
-        self.place = nn.Parameter(torch.randn(p, c.image_size // 8, c.image_size // 8) * 0.1)
+        self.place = nn.Parameter(torch.randn(p, *c.places) * 0.1)
         self.decoder = nn.ModuleList([
             nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
             nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
@@ -310,10 +324,10 @@ class DLDM(nn.Module):
         """
         c = self.config
         if (not video.is_floating_point() or video.dim() != 5
-                or video.shape[2:] != (3, c.image_size, c.image_size)
+                or video.shape[2:] != (3, *c.size)
                 or video.shape[1] % 4 != 1 or video.shape[1] > c.clip_frames):
             raise ValueError(f'video must be float (B, 1 + 4n <= {c.clip_frames}, 3, '
-                             f'{c.image_size}, {c.image_size}). '
+                             f'{c.size[0]}, {c.size[1]}). '
                              f'Got {video.dtype} {tuple(video.shape)}.')
         # (B, F, 3, H, W) -> (B, 3, F, H, W)
         x = video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d) * 2 - 1
@@ -359,7 +373,7 @@ class DLDM(nn.Module):
             return x + 0.5
         if first_frame is None:
             raise ValueError('this dLDM decodes the change from the first frame: give first_frame '
-                             f'float (B, 3, {c.image_size}, {c.image_size}).')
+                             f'float (B, 3, {c.size[0]}, {c.size[1]}).')
         return first_frame.unsqueeze(1) + x
 
     def change(self, codes: Tensor, f0: Tensor) -> Tensor:

@@ -32,20 +32,21 @@ class Footprint:
     Args:
         model: on its device. average: whether an average of its weights is kept.
         bf16: whether it computes in bf16, as the peak of a GPU is meant.
+        pieces: how many a model that is whole yet will be cut into.
     Attributes:
         activations: bytes kept for the backward pass; on a GPU all that the forward pass took.
         flop: operations of a step. Both are 0 before `forward` and `step` ran.
         peak: operations per second of this GPU in bf16; None: not known, or not computed so.
     """
 
-    def __init__(self, model: nn.Module, average: bool, bf16: bool = True):
+    def __init__(self, model: nn.Module, average: bool, bf16: bool = True, pieces: int = 1):
         self.activations = self.flop = 0
         self.device = next(model.parameters()).device
         parameters = list(model.parameters())
         self.count = sum(p.numel() for p in parameters)
         self.trained = sum(p.numel() for p in parameters if p.requires_grad)
-        self.weights = _bytes([*parameters, *model.buffers()])
-        self.gradients = _bytes(p for p in parameters if p.requires_grad)
+        self.weights = _bytes([*parameters, *model.buffers()]) // pieces
+        self.gradients = _bytes(p for p in parameters if p.requires_grad) // pieces
         self.average = self.weights if average else 0
         self._own = {piece(p).untyped_storage().data_ptr() for p in parameters}
         self.peak = None
@@ -92,8 +93,8 @@ class Footprint:
         """Share of the GPU's peak at so many seconds a step; None without a GPU that is known."""
         return self.flop / (step_s * self.peak) if self.flop else None
 
-    def text(self, samples: int) -> str:
-        """One line for people; samples: of one process in a step."""
+    def text(self, samples: int = 0) -> str:
+        """One line for people; samples: of one process in a step, where one was done."""
         fixed = {'weights': self.weights, 'gradients': self.gradients,
                  'optimiser': 2 * self.gradients, 'average': self.average}
         parts = [f'{name} {size / MIB:.1f}' for name, size in fixed.items() if size]
@@ -101,7 +102,7 @@ class Footprint:
         each = f' on each of {world()} processes' if world() > 1 else ''
         return (f'{self.count / 1e6:.2f} M parameters, {self.trained / 1e6:.2f} M trained; memory '
                 f'{total / MIB:.1f} MiB{each}: {", ".join(parts)}, activations '
-                f'{self.activations / MIB:.1f} of {samples} samples'
+                + (f'{self.activations / MIB:.1f} of {samples} samples' if samples else 'not counted')
                 + (f'; {self.flop / 1e9:.2f} GFLOP a step' if self.flop else ''))
 
 

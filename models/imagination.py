@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 from .checkpoint import CheckpointError, file_sha256
 from .dldm import DLDM, DLDMConfig
-from .policy import Policy, frames, picture
+from .policy import Policy, centre_of, frames, picture
 from .train_planner import load_part
 
 if typing.TYPE_CHECKING:  # seconds of import: only where it is used
@@ -82,7 +82,7 @@ class Imagination:
             rgb: uint8 (H, W, 3), any size. codes: int (steps, N); None is for a VDM that knows
                 none.
         Returns:
-            uint8 (T, H, W, 3), the frames after `rgb`.
+            uint8 (T, H, W, 3), the frames after `rgb`; what the model does not see stands still.
         Raises:
             ValueError: on another dtype or shape, or a code outside the codebook.
         """
@@ -91,15 +91,18 @@ class Imagination:
     @torch.inference_mode()
     def _diffuse(self, rgb: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         c = self.vdm.config
-        image, size = picture(rgb), (c.height, c.width)
-        first = F.interpolate(image, size, mode='bilinear', antialias=True).clamp(0, 1)
+        first = F.interpolate(centre_of(picture(rgb), c.size), c.size, mode='bilinear',
+                              antialias=True).clamp(0, 1)
         z = control = None
         if self.knows_codes:
             _, z, low = self.policy.low_fidelity(rgb, codes)
             if c.control:
-                control = F.interpolate(low[0], size, mode='bilinear', antialias=True)[None]
+                control = F.interpolate(low[0], c.size, mode='bilinear', antialias=True)[None]
         video = self.vdm.sample(first, z, control, self.steps, self._generator)[0, 1:]
-        return frames(F.interpolate(video, image.shape[-2:], mode='bilinear', antialias=True))
+        image = picture(rgb).repeat(len(video), 1, 1, 1)                # (T, 3, H, W)
+        part = centre_of(image, c.size)
+        part.copy_(F.interpolate(video, part.shape[-2:], mode='bilinear', antialias=True))
+        return frames(image)
 
     def chain(self, rgb: np.ndarray, plan: Callable[[int, np.ndarray], np.ndarray] | None,
               segments: int) -> Iterator[np.ndarray]:

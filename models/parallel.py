@@ -66,6 +66,15 @@ def join(kind: str) -> torch.device:
     return own if kind == 'cuda' else torch.device('cpu')
 
 
+def pieces() -> int:
+    """How many pieces a model is cut into: under FSDP one for each process."""
+    return world() if _cuts() else 1
+
+
+def _cuts() -> bool:
+    return os.environ.get('ACCELERATE_USE_FSDP', '').lower() == 'true'
+
+
 @functools.cache
 def _accelerator(cpu: bool) -> Accelerator:
     from accelerate import Accelerator
@@ -74,7 +83,7 @@ def _accelerator(cpu: bool) -> Accelerator:
     from accelerate import InitProcessGroupKwargs
     from accelerate import PartialState
 
-    shards = _fsdp() if os.environ.get('ACCELERATE_USE_FSDP', '').lower() == 'true' else None
+    shards = _fsdp() if _cuts() else None
     accelerator = Accelerator(
         cpu=cpu, mixed_precision='no', fsdp_plugin=shards, kwargs_handlers=[
             InitProcessGroupKwargs(timeout=PATIENCE),

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 
 from .checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
 from .dldm import DLDM
+from .sizes import Size, centre
 
 
 @dataclass(frozen=True)
@@ -270,31 +271,33 @@ class Policy:
         Args:
             rgb: uint8 (H, W, 3), any size. codes: int (steps, N).
         Returns:
-            uint8 (T, H, W, 3), the frames after `rgb`, T = 4 * steps.
+            uint8 (T, H, W, 3), the frames after `rgb`, T = 4 * steps. What the dLDM does not see,
+            `centre_of`, stands still.
         Raises:
             ValueError: on another dtype or shape, or a code outside the codebook.
             RuntimeError: if the folder has no dLDM.
         """
         small, _, video = self.low_fidelity(rgb, codes)
-        image = picture(rgb)                                            # (1, 3, H, W)
-        H, W = image.shape[-2:]
-        video = video[0, 1:]                                            # (T, 3, s, s)
+        video = video[0, 1:]                                            # (T, 3, h, w)
+        image = picture(rgb).repeat(len(video), 1, 1, 1)                # (T, 3, H, W)
+        part = centre_of(image, self._dldm.config.size)
         if self._dldm.config.residual:
             # The change is coarse, the first frame need not be.
-            change = F.interpolate(video - small, (H, W), mode='bilinear')
-            return frames(image + change)
-        return frames(F.interpolate(video, (H, W), mode='bilinear'))
+            part += F.interpolate(video - small, part.shape[-2:], mode='bilinear')
+        else:
+            part.copy_(F.interpolate(video, part.shape[-2:], mode='bilinear'))
+        return frames(image)
 
     @torch.inference_mode()
     def low_fidelity(self, rgb: np.ndarray, codes: np.ndarray
                      ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What `imagine` shows, as the dLDM has it; s is the side of its pictures.
+        """What `imagine` shows, as the dLDM has it, in pictures of its size, h by w.
 
         Args:
             rgb, codes: as of `imagine`.
         Returns:
-            first frame (1, 3, s, s) in [0, 1], codes float (1, steps, N, E), and the clip
-            (1, 1 + T, 3, s, s), about [0, 1].
+            first frame (1, 3, h, w) in [0, 1], codes float (1, steps, N, E), and the clip
+            (1, 1 + T, 3, h, w), about [0, 1].
         Raises:
             ValueError, RuntimeError: as `imagine`.
         """
@@ -303,7 +306,7 @@ class Policy:
         if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
             raise ValueError(f'codes must be integers ({c.steps}, {c.queries}). '
                              f'Got {codes.dtype} {codes.shape}.')
-        small = _small(picture(rgb), c.image_size)
+        small = _small(picture(rgb), c.size)
         f0 = self._dldm.encode(small[:, None])[:, 0]
         z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
         return small, z, self._dldm.decode(z, f0, small)
@@ -322,7 +325,7 @@ class Policy:
         c = self._need_dldm().config
         if len(video) != c.clip_frames:
             raise ValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
-        small = torch.cat([_small(picture(rgb), c.image_size) for rgb in video])
+        small = torch.cat([_small(picture(rgb), c.size) for rgb in video])
         return self._dldm.tokenize(small[None])[0].numpy()
 
     def _need_dldm(self) -> DLDM:
@@ -332,8 +335,13 @@ class Policy:
         return self._dldm
 
 
-def _small(image: torch.Tensor, size: int) -> torch.Tensor:
-    return F.interpolate(image, (size, size), mode='bilinear', antialias=True)
+def centre_of(image: torch.Tensor, size: Size) -> torch.Tensor:
+    """The part of pictures (..., H, W) that a model of frames of `size` sees; a view of them."""
+    return image[(..., *centre(*image.shape[-2:], size))]
+
+
+def _small(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(centre_of(image, size), size, mode='bilinear', antialias=True)
 
 
 def picture(rgb: np.ndarray) -> torch.Tensor:

@@ -41,6 +41,7 @@ from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
 from .parallel import leads
+from .sizes import label
 from .train_dldm import ClipConfig
 from .train_dldm import ClipSource
 from .train_dldm import CODES_FILE
@@ -59,6 +60,7 @@ from .train_vdm import SAMPLE_STEPS
 from .train_vdm import save_vdm
 from .training import ConfigError
 from .training import fit
+from .training import foretell
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
@@ -204,10 +206,11 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path, vdm: P
     torch.manual_seed(train.seed)
     dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
     c = dldm.config
-    model = Disentangled(dldm, vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone,
-                                       clips.rate(c.clip_frames)), parts['loss']).to(device)
-    source = ClipSource(data, clips, c.clip_frames, c.image_size, device, train.preload)
-    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.image_size)))
+    through = vdm_for(c, Path(vdm), parts['vdm'], parts['loss'].backbone, clips.rate(c.clip_frames))
+    foretell('disentangle', lambda: Disentangled(DLDM(c), VDM(through.config), parts['loss']), train)
+    model = Disentangled(dldm, through, parts['loss']).to(device)
+    source = ClipSource(data, clips, c.clip_frames, c.size, device, train.preload)
+    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.size)))
     watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))
     usage = CodeUsage(c.codebook_size, c.queries)
 
@@ -271,16 +274,15 @@ def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: f
                           'unknown, or given by the dLDM and its clips')
     try:
         if (prior / 'transformer').is_dir():
-            size = {'height': dldm.image_size, 'width': dldm.image_size}
+            size = dict(zip(('height', 'width'), dldm.size))
             model = VDM.load_pipeline(prior, VDMConfig(**fitting, **size, **switches))
         else:
             model = VDM.on(VDM.load(prior), **fitting, **switches)
     except ValueError as error:
         raise ConfigError(f'disentangle.vdm: {error}') from error
-    side = (model.config.height, model.config.width)
-    if side != (dldm.image_size, dldm.image_size):
-        raise ConfigError(f'{prior} makes frames of {side} px, the dLDM reads '
-                          f'{dldm.image_size} px: train both at one size')
+    if model.config.size != dldm.size:
+        raise ConfigError(f'{prior} makes frames of {label(model.config.size)} px, the dLDM reads '
+                          f'{label(dldm.size)} px: train both at one size')
     if backbone == 'random':
         fresh = VDM(model.config, vae=model.vae, scheduler=model.scheduler)
         fresh.statistics.copy_(model.statistics)

@@ -37,8 +37,12 @@ from .dldm import CodeUsage
 from .dldm import DLDM
 from .dldm import DLDMConfig
 from .parallel import leads
+from .sizes import of_shape
+from .sizes import sides
+from .sizes import Size
 from .training import ConfigError
 from .training import fit
+from .training import foretell
 from .training import FrameSource
 from .training import jitter_colour
 from .training import provenance
@@ -62,7 +66,7 @@ class ClipConfig:
     """
 
     jitter: float = 0.0
-    stored_size: int = 96  # pixels of the decoded frames that clips are made from
+    stored_size: int = 96  # shorter side of the decoded frames that clips are made from [px]
     fps: float = CALVIN_FPS  # video of any rate is brought to this one; CALVIN's data have 30
     cameras: tuple = ()  # LeRobot keys, ROS topics: the first that a source has; (): its first
     offsets: tuple[int, ...] = ()
@@ -80,9 +84,17 @@ class ClipConfig:
         if not isinstance(self.cameras, tuple):
             raise ConfigError(f'cameras must be a list of names. Got {self.cameras!r}')
 
-    def store(self, data: Sequence[Path], split: str) -> ClipStore | None:
-        """The frames of data folders of any kind, see `clip_store`."""
-        return clip_store(data, split, self.stored_size, self.fps, self.cameras)
+    def store(self, data: Sequence[Path], split: str, size: Size) -> ClipStore | None:
+        """The frames of data folders of any kind (`clip_store`), resized once they are decoded.
+
+        Args:
+            size: of the frames: side of a square, or (height, width) [px]. What is decoded has its
+                shape, and `stored_size`.
+        Raises:
+            DataError: see there; or `size` is larger than what is decoded.
+        """
+        store = clip_store(data, split, of_shape(size, self.stored_size), self.fps, self.cameras)
+        return store and store.resized(size)
 
     def within(self, frames: int) -> np.ndarray:
         """int64 (frames,): the frames of a clip, counted from its first.
@@ -157,7 +169,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
     train = override(parts['train'], seed, max_minutes)
     device = prepare(train)
     out = Path(out)
-    source = ClipSource(data, clips, model_config.clip_frames, model_config.image_size, device,
+    foretell('dldm', partial(DLDM, model_config), train)
+    source = ClipSource(data, clips, model_config.clip_frames, model_config.size, device,
                         train.preload)
     store = source.store
     torch.manual_seed(train.seed)
@@ -170,7 +183,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
             usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
 
-    held_out = held_out_clips(data, clips, model_config.clip_frames, model_config.image_size)
+    held_out = held_out_clips(data, clips, model_config.clip_frames, model_config.size)
 
     def validate() -> dict:
         video = to_video(torch.from_numpy(held_out)).to(device)
@@ -244,16 +257,16 @@ class ClipSource:
     """Batches of clips that begin at any frame of the training split.
 
     Args:
-        data, config: see `main`. frames, size: of a clip, size in pixels. device, preload: see
-            `FrameSource`.
+        data, config: see `main`. frames: of a clip. size: see `ClipConfig.store`. device, preload:
+            see `FrameSource`.
     Raises:
         DataError: see `clip_store`. TrainingError: no clip in the data.
     """
 
-    def __init__(self, data: Sequence[Path], config: ClipConfig, frames: int, size: int,
+    def __init__(self, data: Sequence[Path], config: ClipConfig, frames: int, size: Size,
                  device: torch.device, preload: bool = False):
         self.jitter = config.jitter
-        self.store = config.store(data, 'training').resized(size)
+        self.store = config.store(data, 'training', size)
         self.within = config.within(frames)
         self.starts = self.store.clip_starts(self.within[-1] + 1)
         if not len(self.starts):
@@ -272,14 +285,14 @@ class ClipSource:
         return {**batch, 'noise': rng.integers(2**63, size=train.batch)}
 
     def finish(self, batch: dict) -> dict:
-        """On the device: video float (B, F, 3, S, S) in [0, 1], a generator of noise for each clip."""
+        """On the device: video float (B, F, 3, H, W) in [0, 1], a generator of noise for each clip."""
         rgb = self.frames.images(batch)
         rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
         return {'video': to_video(rgb), 'step': batch['step'],
                 'noise': sample_noise(batch, rgb.device)}
 
     def spread(self, count: int) -> np.ndarray:
-        """uint8 (<= count, F, S, S, 3): clips spread over the data."""
+        """uint8 (<= count, F, H, W, 3): clips spread over the data."""
         return _spread(self.store, self.starts, self.within, count)
 
 
@@ -288,17 +301,16 @@ def _spread(store: ClipStore, starts: np.ndarray, within: np.ndarray, count: int
     return np.ascontiguousarray(store.rgb(chosen[:, None] + within))
 
 
-def held_out_clips(data: Sequence[Path], config: ClipConfig, frames: int, size: int,
+def held_out_clips(data: Sequence[Path], config: ClipConfig, frames: int, size: Size,
                    count: int = 64) -> np.ndarray:
-    """uint8 (<= count, F, S, S, 3): clips spread over the validation split, if there is one."""
-    store = config.store(data, 'validation')
+    """uint8 (<= count, F, H, W, 3): clips spread over the validation split, if there is one."""
+    store = config.store(data, 'validation', size)
     if store:
-        store = store.resized(size)
         within = config.within(frames)
         starts = store.clip_starts(within[-1] + 1)
         if len(starts):
             return _spread(store, starts, within, count)
-    return np.zeros((0, frames, size, size, 3), np.uint8)
+    return np.zeros((0, frames, *sides(size), 3), np.uint8)
 
 
 def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:

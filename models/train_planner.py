@@ -294,8 +294,9 @@ def codes_for(dldm: DLDM, init: Path, store: FrameStore, out: Path,
                 return codes
             known = codes
         out.mkdir(parents=True, exist_ok=True)
-        write_codes(dldm, store.resized(dldm.config.image_size), out / name,
-                    DumpConfig(stride=stride), clips_of(init), known)
+        clips = clips_of(init)
+        pictures = clips.store([f.path for f in store.folders], 'training', dldm.config.size)
+        write_codes(dldm, pictures, out / name, DumpConfig(stride=stride), clips, known)
         return read_codes(out / name, store)
 
 

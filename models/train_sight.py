@@ -147,7 +147,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         rng = np.random.default_rng([train.seed, step])
         rows = rng.integers(len(store), size=train.batch)
         batch = {**source.part(rows), **augment.draw(rng, train.batch), **taught(store, rows)}
-        return {**batch, 'points': batch['points'] + moved(batch, store.size)}
+        return {**batch, 'points': batch['points'] + moved(batch, store.size[0])}
 
     def finish(batch: dict) -> dict:
         return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
@@ -201,7 +201,7 @@ def _validation(model: Probe, data: Sequence[Path], taught: Callable, count: int
             errors = model.errors(*(x.to(device) for x in (rgb, here['points'], here['state'])))
             for key, error in zip(total, errors):
                 total[key] += float(error) * len(part) / len(rows)
-        return {**total, 'points_px': total['points'] * store.size / 2}
+        return {**total, 'points_px': total['points'] * store.size[0] / 2}
 
     return validate
 
@@ -238,7 +238,7 @@ class Shown:
     """
 
     def __init__(self, vision: KeypointEncoder, source: FrameSource, augment: AugmentConfig):
-        self.source, self.augment, self.side = source, augment, source.store.size
+        self.source, self.augment, self.side = source, augment, source.store.size[0]
         self.keypoints = find_all(vision.locate, source.store) if vision.config.frozen else None
 
     def part(self, rng: np.random.Generator, rows: np.ndarray) -> dict:

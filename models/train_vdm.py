@@ -40,8 +40,8 @@ from .train_dldm import prepare
 from .train_dldm import strips
 from .train_dldm import to_video
 from .training import checkpoints
-from .training import ConfigError
 from .training import fit
+from .training import foretell
 from .training import provenance
 from .training import stage_configs
 from .training import TrainConfig
@@ -78,17 +78,15 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
                           clips=ClipConfig)
     clips = parts['clips']
     c = dataclasses.replace(parts['model'], fps=clips.rate(parts['model'].clip_frames))
-    if c.height != c.width:
-        raise ConfigError('vdm.model: height and width must be equal, as the stored frames are '
-                          f'square. Got {c.height} and {c.width}')
     first, train = (override(part, seed, minutes) for part, minutes in zip(
         (parts['vae'], parts['train']), share(parts['vae'], parts['train'], max_minutes)))
     first = dataclasses.replace(first, **{k: getattr(train, k) for k in (
         'seed', 'device', 'threads', 'preload')})  # one machine, and one store, for both
     device = prepare(train)
     out = Path(out)
-    source = ClipSource(data, clips, c.clip_frames, c.height, device, train.preload)
-    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.height)))
+    foretell('vdm', lambda: settle(VDM(c)), train)
+    source = ClipSource(data, clips, c.clip_frames, c.size, device, train.preload)
+    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.size)))
     watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))
     torch.manual_seed(train.seed)
     model = VDM(c).to(device)
@@ -102,8 +100,7 @@ def main(config: Path | str, data: Sequence[Path], out: Path, resume: bool = Fal
         model.measure_latents(to_video(torch.from_numpy(source.spread(MEASURED))).to(device))
 
     # Lesson 2.
-    for part in filter(None, (model.vae, model.controlnet)):
-        part.requires_grad_(False)
+    settle(model)
 
     def loss(batch: dict, progress: float) -> dict:
         return {'loss': model.loss(batch['video'], generator=batch['noise'])}
@@ -259,6 +256,13 @@ def rebuilt_error(model: VDM, video: torch.Tensor, batch: int) -> dict[str, floa
 
 
 # --------------------------------------------------------------------------------------- lesson 2
+
+def settle(model: VDM) -> VDM:
+    """Leave autoencoder and control branch as they are from now on."""
+    for part in filter(None, (model.vae, model.controlnet)):
+        part.requires_grad_(False)
+    return model
+
 
 @torch.no_grad()
 def flow_error(model: VDM, video: torch.Tensor, batch: int) -> float:

@@ -87,6 +87,7 @@ class TrainConfig:
     threads: int = 0  # torch threads; 0: as many as there are cores
     device: str = 'auto'  # auto, cpu, cuda
     bf16: bool = True  # on a GPU
+    recompute: bool = False  # the VDM's blocks again in the backward pass: a third slower, less memory
     preload: bool = False  # hold all frames in the device's memory
     prefetch: int = 4  # batches made ahead
 
@@ -164,7 +165,7 @@ def from_dict(cls: type, values: dict | None, where: str = ''):
 
 
 def config_path(config: Path | str) -> Path:
-    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu.
+    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu, paper.
 
     Names are looked up in `config/train/` of the checkout and of `share/vw2_ros` where installed.
 
@@ -332,8 +333,7 @@ class FrameSource:
         self.store, self.device = store, device
         self._all = None
         if preload:
-            self._all = torch.empty((len(store), store.size, store.size, 3), dtype=torch.uint8,
-                                    device=device)
+            self._all = torch.empty((len(store), *store.size, 3), dtype=torch.uint8, device=device)
             for rows in np.array_split(np.arange(len(store)), -(-len(store) // 4096)):
                 self._all[rows[0]:rows[-1] + 1] = torch.from_numpy(store.rgb(rows)).to(device)
 
@@ -344,7 +344,7 @@ class FrameSource:
         return {'rows': torch.from_numpy(rows)}
 
     def images(self, batch: dict) -> torch.Tensor:
-        """uint8 (*rows.shape, size, size, 3) on the device."""
+        """uint8 (*rows.shape, h, w, 3) on the device."""
         if self._all is not None:
             return self._all[batch['rows']]
         return to_device({'rgb': torch.from_numpy(self.store.rgb(batch['rows']))},
@@ -457,6 +457,22 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, parameters: dict[str, n
         else:  # in the parameter's own memory order, which the fused kernel relies on
             optimizer.state[parameter][key] = torch.empty_like(parameter).copy_(
                 parallel.cut(value, parameter)).detach()
+
+
+def recompute_blocks(model: nn.Module, config: TrainConfig) -> None:
+    """Let the models inside that can keep a block's input alone, where the config says so."""
+    for part in model.modules() if config.recompute else ():
+        if getattr(part, '_supports_gradient_checkpointing', False):
+            part.enable_gradient_checkpointing()
+
+
+def foretell(stage: str, build: Callable[[], nn.Module], config: TrainConfig) -> None:
+    """Say what a run of the model that `build` makes will hold, before any of it is there."""
+    if parallel.leads():
+        with torch.device('meta'):
+            model = build()
+        footprint = Footprint(model, bool(config.ema), pieces=parallel.pieces())
+        print(f'{stage} will have {footprint.text()}', file=sys.stderr, flush=True)
 
 
 def check_size(model: nn.Module) -> None:
@@ -688,6 +704,7 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
         raise ConfigError(f'batch must be a multiple of the number of processes, '
                           f'{parallel.world()}. Got {config.batch}')
     check_size(model)
+    recompute_blocks(model, config)
     out.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     fused = device.type in ('cpu', 'cuda')

@@ -16,9 +16,9 @@ What may lie in a data folder, found by looking, sub-folders included:
 | video files                | .mp4, .webm, .mkv, .avi, .mov         | the file's                   |
 
 A *recording* is what is decoded in one go (a file, a bag); its *takes* are the videos in it (one,
-or the episodes and samples). Frames are brought to one rate, cut to the centre square, resized,
-and kept in `cache/` beside the data, one file per recording. What is finished is never decoded
-again, so a run that was killed goes on where it was, and several processes share the work.
+or the episodes and samples). Frames are brought to one rate, cut to one shape around the centre,
+resized, and kept in `cache/` beside the data, one file per recording. What is finished is never
+decoded again, so a run that was killed goes on where it was, and several processes share the work.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import importlib
 import io
 import itertools
 import json
+import math
 import os
 import re
 import threading
@@ -55,6 +56,9 @@ from .data import progress_bar
 from .data import resize_area
 from .data import split_folder
 from .data import with_validation
+from .sizes import label
+from .sizes import sides
+from .sizes import Size
 
 VERSION = 1           # of the cache: another one decodes anew
 CALVIN_FPS = 30.0     # CALVIN's data and the play table's
@@ -516,14 +520,6 @@ def resample(frames: Frames, fps: float) -> Iterator[tuple[int, np.ndarray]]:
         ticks += 1
 
 
-def square(rgb: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (H, W, 3) -> (size, size, 3): its centre square, area-resized."""
-    h, w, _ = rgb.shape
-    side = min(h, w)
-    y, x = (h - side) // 2, (w - side) // 2
-    return np.ascontiguousarray(resize_area(rgb[y:y + side, x:x + side], size))
-
-
 class _Stopped(BaseException):
     """The run was interrupted while this thread decoded."""
 
@@ -561,18 +557,19 @@ def _fingerprint(recording: Recording, root: Path, fps: float) -> str:
     return digest.hexdigest()
 
 
-def _finished(path: Path, name: str, fingerprint: str, size: int) -> _Decoded | None:
+def _finished(path: Path, name: str, fingerprint: str, size: Size) -> _Decoded | None:
     """What the cache holds of a recording, if that is all of it."""
     try:
         index = json.loads(path.with_suffix('.json').read_text())
         decoded = _Decoded(path, name, fingerprint, [(t, int(n)) for t, n in index['ranges']],
                            dict(index['skipped']))
-        return decoded if path.stat().st_size == len(decoded) * size * size * 3 else None
+        whole = path.stat().st_size == 3 * len(decoded) * math.prod(sides(size))
+        return decoded if whole else None
     except (OSError, KeyError, TypeError, ValueError):
         return None
 
 
-def _fill(file, recording: Recording, size: int, fps: float, stop: threading.Event
+def _fill(file, recording: Recording, size: Size, fps: float, stop: threading.Event
           ) -> tuple[list, dict]:
     """Decode a recording into a file; returns (take, frames) of each range, and what failed."""
     ranges: list[tuple[str, int]] = []
@@ -590,7 +587,7 @@ def _fill(file, recording: Recording, size: int, fps: float, stop: threading.Eve
             if stop.is_set():
                 raise _Stopped
             if rgb is not last:
-                last, small = rgb, square(rgb, size)
+                last, small = rgb, resize_area(rgb, size)
             try:
                 file.write(small)
             except OSError as error:
@@ -686,7 +683,7 @@ class VideoFolder:
 
     Args:
         root: the folder. split: 'training' or 'validation'.
-        size: side of the stored images [px]. fps: their rate.
+        size: side of the stored images, or (height, width) [px]. fps: their rate.
         cameras: see `find_recordings`.
     Attributes:
         path, frame_ids, ranges: of the split, as of data.CalvinFolder.
@@ -695,14 +692,14 @@ class VideoFolder:
         DataError: nothing can be read, a library is missing, or the cache cannot be written.
     """
 
-    def __init__(self, root: Path | str, split: str = 'training', size: int = 96,
+    def __init__(self, root: Path | str, split: str = 'training', size: Size = 96,
                  fps: float = CALVIN_FPS, cameras: Sequence[str] = ()):
         root = Path(root)
         if not root.is_dir():
             raise DataError(f'there is no data folder {root}')
         given = all((root / name).is_dir() for name in ('training', 'validation'))
         self.path = root / split if given else root
-        self.size, self.fps = size, fps
+        self.size, self.fps = sides(size), fps
         recordings = find_recordings(self.path, fps, cameras)
         if not recordings and not (given and split == 'validation'):
             raise DataError(
@@ -753,8 +750,8 @@ class VideoFolder:
             _forget_replaced(folder, [finished[r.name].path for r in recordings])
         return [finished[r.name] for r in recordings]
 
-    def _folder(self, size: int) -> Path:
-        folder = self._cache / f'video_{size}px_{self.fps:g}fps'
+    def _folder(self, size: Size) -> Path:
+        folder = self._cache / f'video_{label(size)}px_{self.fps:g}fps'
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
@@ -787,7 +784,7 @@ class VideoFolder:
 
     @property
     def rgb(self) -> VideoFolder:
-        """The images: rgb[rows] is uint8 (*rows.shape, size, size, 3)."""
+        """The images: rgb[rows] is uint8 (*rows.shape, h, w, 3)."""
         return self
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
@@ -796,15 +793,15 @@ class VideoFolder:
         piece = np.searchsorted(self._bounds, flat, side='right') - 1
         place = self._offset[piece] + flat - self._bounds[piece]
         which = self._recording[piece]
-        out = np.empty((len(flat), self.size, self.size, 3), np.uint8)
+        out = np.empty((len(flat), *self.size, 3), np.uint8)
         for number in np.unique(which):
             here = which == number
             decoded = self._recordings[number]
             out[here] = _mapped(decoded.path, len(decoded), self.size)[place[here]]
-        return out.reshape(*rows.shape, self.size, self.size, 3)
+        return out.reshape(*rows.shape, *self.size, 3)
 
-    def resized(self, size: int) -> VideoFolder:
-        """The same images at `size` pixels, area-resized from these once and cached."""
+    def resized(self, size: Size) -> VideoFolder:
+        """The same images at another size, made from these once (`resize_area`) and cached."""
         folder, stop = self._folder(size), threading.Event()
 
         def copy_of(decoded: _Decoded) -> _Decoded:
@@ -824,18 +821,18 @@ class VideoFolder:
         missing = [d for d in self._recordings if copies[d.name] is None]
         if missing:
             with open(folder / 'lock', 'ab') as lock:
-                made = _in_threads(f'{size} px copies', copy_of, missing, stop)
+                made = _in_threads(f'{label(size)} px copies', copy_of, missing, stop)
             copies.update({d.name: d for d in made})
             _forget_replaced(folder, [d.path for d in copies.values()])
         other = copy.copy(self)
-        other.size = size
+        other.size = sides(size)
         other._recordings = [copies[d.name] for d in self._recordings]
         return other
 
 
 @functools.lru_cache(4096)  # a process may hold some ten thousand maps, not millions
-def _mapped(path: Path, frames: int, size: int) -> np.ndarray:
-    return np.memmap(path, np.uint8, 'r', shape=(frames, size, size, 3))
+def _mapped(path: Path, frames: int, size: tuple[int, int]) -> np.ndarray:
+    return np.memmap(path, np.uint8, 'r', shape=(frames, *size, 3))
 
 
 def _place(folder: Path, name: str, fingerprint: str) -> tuple[Path, str, str]:
@@ -881,13 +878,13 @@ def is_calvin(root: Path | str) -> bool:
                for split in ('', 'training', 'validation'))
 
 
-def clip_store(roots: Iterable[Path | str], split: str = 'training', size: int = 96,
+def clip_store(roots: Iterable[Path | str], split: str = 'training', size: Size = 96,
                fps: float = CALVIN_FPS, cameras: Sequence[str] = ()) -> ClipStore | None:
     """Frames of data folders of any kind, one after another; of CALVIN's alone, a `FrameStore`.
 
     Args:
         roots: data folders. split: 'training' or 'validation'.
-        size: side of the stored images [px]. fps: rate of the frames.
+        size: side of the stored images, or (height, width) [px]. fps: rate of the frames.
         cameras: see `find_recordings`.
     Returns:
         the store; None where nothing is held out for validation.

@@ -140,6 +140,11 @@ class VDMConfig:
                 raise ValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames [px]."""
+        return self.height, self.width
+
+    @property
     def latent_frames(self) -> int:
         """K."""
         return 1 + (self.clip_frames - 1) // 4
@@ -312,7 +317,7 @@ class VDM(nn.Module):
     # ----------------------------------------------------------------------------------- latents
 
     def _check(self, name: str, video: Tensor, frames: int) -> None:
-        wanted = (frames, 3, self.config.height, self.config.width)
+        wanted = (frames, 3, *self.config.size)
         if not video.is_floating_point() or video.shape[1:] != wanted:
             raise ValueError(f'{name} must be float (B, {", ".join(map(str, wanted))}). '
                              f'Got {video.dtype} {tuple(video.shape)}.')

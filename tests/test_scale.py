@@ -2,10 +2,12 @@
 # Copyright 2026 vw2_ros maintainers
 """Training on several processes gives what one gives: DDP and FSDP over two CPU processes."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 import json
 import os
 from pathlib import Path
+import re
 import shutil
 import signal
 import socket
@@ -24,10 +26,14 @@ from vw2_ros.models import train_dldm
 from vw2_ros.models import train_planner
 from vw2_ros.models import training
 from vw2_ros.models.checkpoint import load_tensors
+from vw2_ros.models.dldm import DLDM
+from vw2_ros.models.dldm import DLDMConfig
 from vw2_ros.models.footprint import Footprint
 from vw2_ros.models.footprint import peak_flops
 from vw2_ros.models.training import checkpoints
 from vw2_ros.models.training import config_path
+from vw2_ros.models.training import stage_configs
+from vw2_ros.models.training import TrainConfig
 
 pytest.importorskip('accelerate')
 
@@ -77,6 +83,7 @@ def folder(tmp_path_factory):
     for train in (content['vdm']['vae'], *(content[stage]['train'] for stage in (
             'dldm', 'sight', 'planner', 'head', 'vdm', 'disentangle'))):
         train.update(steps=STEPS, log_every=1, device='cpu', lr=3e-3)
+    content['disentangle']['train']['recompute'] = True  # as many GPUs are used with
     # Of this seed's steps some see half of the clips, and some a single one: less than processes.
     content['vdm']['train']['seed'] = 1
     content['dldm']['train']['validate_every'] = STEPS // 2  # and so before the last checkpoint
@@ -111,7 +118,7 @@ def two(folder):
     half_done(folder, out / 'half')
     process = launch(folder, out, 'dldm', 'norm', 'sight', 'planner', 'head', *VIDEO_JOBS, 'half',
                      'stopped')
-    assert process.wait(400) == 0, Path(f'{out}.txt').read_text()
+    assert process.wait(900) == 0, Path(f'{out}.txt').read_text()
     return out
 
 
@@ -120,7 +127,7 @@ def pieces(folder):
     """Runs of two processes under FSDP, the last of them ended by a SIGTERM to the launcher."""
     out = folder / 'pieces'
     half_done(folder, out / 'half')
-    process = launch(folder, out, 'half', 'endless', options=(
+    process = launch(folder, out, 'half', *VIDEO_JOBS, 'endless', options=(
         '--use_fsdp', '--fsdp_version', '2', '--fsdp_auto_wrap_policy', 'TRANSFORMER_BASED_WRAP'))
     log = out / 'endless' / 'log.jsonl'
     while process.poll() is None and not (log.exists() and log.read_text().count('\n') > 3):
@@ -156,7 +163,10 @@ def test_one_process_writes_for_all(two):
         assert list(curve(two / stage)) == list(range(1, STEPS + 1))  # each step once
         assert not list(two.rglob('.*'))
     said = Path(f'{two}.txt').read_text().replace('\n', ' ')
-    assert said.count('M parameters') == 2 + len(RUNS) and 'on each of 2 processes' in said
+    foretold = said.count('will have')
+    assert foretold == 2 + len(VIDEO_JOBS)  # dldm, and half of it
+    assert said.count('M parameters') == foretold + 2 + len(RUNS)
+    assert 'on each of 2 processes' in said
 
 
 def test_two_processes_go_on_where_one_was(folder, two):
@@ -189,6 +199,21 @@ def test_pieces_go_on_where_one_process_was(folder, pieces):
     assert {k: v.shape for k, v in out.items()} == {k: v.shape for k, v in wanted.items()}
     name = 'decoder.0.0.space.conv.weight'
     torch.testing.assert_close(out[name], wanted[name], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize('stage', [stage for stage in RUNS if stage.split('/')[0] in VIDEO_JOBS])
+def test_pieces_of_the_vdm_give_the_loss_of_one_process(folder, pieces, stage):
+    same_curve(pieces / stage, folder / 'one' / stage)
+    same_curve(pieces / stage, folder / 'one' / stage, kind='validation', key=RUNS[stage], rel=0.01)
+
+
+@pytest.mark.parametrize('stage', VIDEO_JOBS)
+def test_pieces_of_the_vdm_are_put_together(folder, pieces, stage):
+    out, wanted = (load_tensors(run / stage / 'vdm.safetensors')[0]
+                   for run in (pieces, folder / 'one'))
+    assert {k: v.shape for k, v in out.items()} == {k: v.shape for k, v in wanted.items()}
+    name = 'transformer.transformer_blocks.0.attn1.to_q.weight'
+    torch.testing.assert_close(out[name], wanted[name], rtol=0, atol=2e-3)
 
 
 def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
@@ -255,6 +280,48 @@ def test_footprint_is_what_a_small_net_takes():
     assert seen.flop == 2 * 8 * (2 * 4 * 16 + 3 * 16)
     assert seen.mfu(0.5) == pytest.approx(seen.flop / 0.5e6)
     assert 'activations 0.0 of 8 samples' in seen.text(8)
+
+
+def tiny_model():
+    """The tiny config's dLDM and the VDM around it."""
+    from vw2_ros.models.train_disentangle import DisentangleConfig, Disentangled
+    from vw2_ros.models.video_diffusion import CONFIGS, VDM
+    config = stage_configs('tiny', 'dldm', model=DLDMConfig, train=dict, dump=dict)['model']
+    vdm = VDM(replace(CONFIGS['tiny'], clip_frames=config.clip_frames))
+    return Disentangled(DLDM(config), vdm, DisentangleConfig()).eval()
+
+
+@pytest.mark.skipif(not VIDEO_JOBS, reason='needs diffusers')
+def test_what_a_run_will_hold_is_told_before(capsys, monkeypatch):
+    holds = Footprint(tiny_model(), average=True)
+    training.foretell('it', tiny_model, TrainConfig(batch=2))
+    said = capsys.readouterr().err
+    assert said == f'it will have {holds.text()}\n' and 'activations not counted' in said
+    assert holds.weights == pytest.approx(4 * holds.count, rel=0.05) and holds.trained < holds.count
+    monkeypatch.setattr(training.parallel, 'pieces', lambda: 2)  # under FSDP
+    training.foretell('it', tiny_model, TrainConfig(batch=2))
+    half = re.search(r'weights ([\d.]+)', capsys.readouterr().err)[1]
+    assert float(half) == pytest.approx(holds.weights / 2**21, abs=0.1)
+
+
+@pytest.mark.skipif(not VIDEO_JOBS, reason='needs diffusers')
+def test_blocks_that_are_computed_again_take_less_and_give_the_same():
+    taken, gradients = [], []
+    for config in (TrainConfig(), TrainConfig(recompute=True)):
+        torch.manual_seed(0)
+        model = tiny_model()
+        training.recompute_blocks(model, config)
+        seen = Footprint(model, average=False)
+        with seen.forward():
+            loss = model.loss(torch.rand(2, 17, 3, 32, 32))['loss']
+        loss.backward()
+        taken.append(seen.activations)
+        gradients.append({name: p.grad for name, p in model.named_parameters()
+                          if p.grad is not None})
+    assert taken[1] < 0.9 * taken[0]
+    assert gradients[0].keys() == gradients[1].keys() and len(gradients[0]) > 100
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value)
 
 
 def test_peaks_of_known_gpus():

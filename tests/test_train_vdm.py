@@ -164,7 +164,6 @@ def test_data_without_held_out_frames(data, tmp_path):
 def test_wrong_sizes_are_refused(data, tmp_path):
     for change, message in (
             ({'height': 36}, r'height must be a multiple of 8 \* patch = 16. Got 36'),
-            ({'width': 64}, 'height and width must be equal.* Got 32 and 64'),
             ({'clip_frames': 16}, r'clip_frames must be 1 \+ a multiple of 4.* Got 16')):
         with pytest.raises(ConfigError, match=message):
             train_vdm.main(tiny(tmp_path / 'c.yaml', model=change), [data], tmp_path / 'vdm')

@@ -22,10 +22,11 @@ from video_files import number, pictures, write_video  # noqa: E402
 
 from vw2_ros import cli  # noqa: E402
 from vw2_ros.models import train_dldm, train_vdm, video_data  # noqa: E402
-from vw2_ros.models.data import DataError, FrameStore  # noqa: E402
+from vw2_ros.models.data import DataError, FrameStore, resize_area  # noqa: E402
+from vw2_ros.models.sizes import sides  # noqa: E402
 from vw2_ros.models.training import checkpoints, TrainConfig  # noqa: E402
 from vw2_ros.models.training import ConfigError  # noqa: E402
-from vw2_ros.models.video_data import clip_store, resample, square, VideoFolder  # noqa: E402
+from vw2_ros.models.video_data import clip_store, resample, VideoFolder  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -73,11 +74,17 @@ def test_frames_at_one_rate():
     assert come([], 10) == []
 
 
-def test_centre_square_is_what_stays():
+@pytest.mark.parametrize('size, inside', [
+    (20, (40, 40)), ((20, 20), (40, 40)), ((10, 20), (40, 80)), ((10, 40), (20, 80)),
+    ((40, 10), (40, 10)), ((60, 60), (40, 40))])
+def test_the_centre_of_the_wanted_shape_is_what_stays(size, inside):
     rgb = np.zeros((40, 80, 3), np.uint8)
-    rgb[:, 20:60] = 200
-    assert (square(rgb, 20) == 200).all()
-    assert (square(rgb.transpose(1, 0, 2), 20) == 200).all()
+    y, x = (40 - inside[0]) // 2, (80 - inside[1]) // 2
+    rgb[y:y + inside[0], x:x + inside[1]] = 200
+    h, w = sides(size)
+    for got, shape in ((resize_area(rgb, size), (h, w, 3)),
+                       (resize_area(rgb.transpose(1, 0, 2), (w, h)), (w, h, 3))):
+        assert got.shape == shape and (got == 200).all()
 
 
 # ------------------------------------------------------------------------------------ each kind
@@ -172,7 +179,7 @@ def test_bags(tmp_path, storage, encoding):
     video_files.write_bag(tmp_path / 'bags' / 'one', topics, storage=storage)
     assert everything(tmp_path, 20.0)[0][:19] == count(19)
     got = VideoFolder(tmp_path, 'training', 32, 20.0).rgb[np.array(0)]
-    want = square(pictures(1)[0], 32)
+    want = resize_area(pictures(1)[0], 32)
     assert np.abs(got.astype(int) - want).mean() < 4  # red is red
     assert sum(everything(tmp_path, 20.0, cameras=['/other']), []) == count(10, 25)
     with pytest.raises(DataError, match='no image topic /x; image topics there: /a_depth, /camera'):
@@ -484,7 +491,8 @@ def test_mixed_store(mixed):
     np.testing.assert_array_equal(store.rows_of(2, store.frame_ids[starts[folder == 2]]),
                                   starts[folder == 2])
     small = store.resized(16)
-    np.testing.assert_array_equal(small.rgb(np.array([0]))[0], square(store.rgb(np.array(0)), 16))
+    np.testing.assert_array_equal(small.rgb(np.array([0]))[0],
+                                  resize_area(store.rgb(np.array(0)), 16))
     assert small.content_hash == store.content_hash
     assert set(clip_store(mixed, 'validation', 32).folder_of(
         clip_store(mixed, 'validation', 32).clip_starts(17))) == {0, 1, 2}

@@ -218,7 +218,7 @@ def build() -> 'typer.Typer':
                                      for k, counts in result.items() if k != 'success'},
               'tasks': f'{solved} of {tried} solved'})
 
-    config_type = Annotated[str, option(help='tiny, cpu, gpu or a YAML file.')]
+    config_type = Annotated[str, option(help='tiny, cpu, gpu, paper or a YAML file.')]
     videos_type = Annotated[list[path_type], option(
         '--data', help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
         'data; may be given several times.')]

@@ -64,7 +64,7 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
     began = time.monotonic()
     models = {name: look.load_dldm(folder) for name, folder in dldms.items()}
     frames = min(m.config.clip_frames for m in models.values())
-    store = look.open_store(data, max(m.config.image_size for m in models.values()))
+    store = look.open_store(data, max(side for m in models.values() for side in m.config.size))
     drawn = look.draw_clips(store, frames, clips, seed)
     look.check_scenes(drawn, test_scene)
     others = fresh = None
@@ -76,7 +76,7 @@ def run(dldms: Mapping[str, str | os.PathLike], data: Sequence[pathlib.Path], ou
     out.mkdir(parents=True, exist_ok=True)
     seen = {}
     for number, (name, model) in enumerate(models.items(), 1):
-        pictures = store.resized(model.config.image_size)
+        pictures = store.resized(model.config.size)
         codes, indices = look.read_codes_of(model, pictures, drawn)
         unseen = fresh and (look.read_codes_of(
             model, others.resized(model.config.image_size), fresh)[0], fresh)

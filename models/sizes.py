@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Sizes of pictures: the side of a square, or height and width, in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Size = int | Sequence[int]
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """Height and width of a size.
+
+    Raises:
+        ValueError: it is neither one whole number above 0 nor two.
+    """
+    pair = (size, size) if isinstance(size, int) else tuple(size)
+    if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
+        raise ValueError('a size must be the side of a square or [height, width], in whole '
+                         f'pixels. Got {size!r}')
+    return pair
+
+
+def label(size: Size) -> str:
+    """How names and messages call a size: '96' of a square, '480x832' of 480 px by 832."""
+    height, width = sides(size)
+    return str(height) if height == width else f'{height}x{width}'
+
+
+def of_shape(size: Size, shorter: int) -> tuple[int, int]:
+    """A size of the same shape whose shorter side has `shorter` pixels."""
+    return tuple(round(side * shorter / min(sides(size))) for side in sides(size))
+
+
+def centre(height: int, width: int, size: Size) -> tuple[slice, slice]:
+    """Rows and columns of the largest centred part of a picture that has the shape of `size`."""
+    h, w = sides(size)
+    rows = min(height, round(width * h / w))
+    columns = min(width, round(height * w / h))
+    y, x = (height - rows) // 2, (width - columns) // 2
+    return slice(y, y + rows), slice(x, x + columns)
