@@ -218,6 +218,18 @@ def build() -> 'typer.Typer':
                                      for k, counts in result.items() if k != 'success'},
               'tasks': f'{solved} of {tried} solved'})
 
+    @app.command(epilog=_example('vw2 record --out bags/drawer'))
+    def record(
+        out: Annotated[path_type, option(help='The bag, a new folder.')],
+        image: Annotated[str, option(help='Topic of what the policy shall see.')] = 'image_raw',
+        namespace: Annotated[str, option(help='Of all topics.')] = '',
+        seconds: Annotated[float, option(min=0, help='End after so long; 0: at Ctrl-C.')] = 0,
+    ) -> None:
+        """Record images, joints, commands and instructions of a running robot into a bag."""
+        from vw2_ros import recorder
+
+        raise typer.Exit(recorder.run(out, image, namespace, seconds))
+
     @app.command(epilog=_example('vw2 convert --bag bags --out data/mine'))
     def convert(
         bag: Annotated[list[path_type], option(help='A bag, or a folder that holds some; may be '

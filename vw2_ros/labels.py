@@ -40,8 +40,8 @@ def tick_times(image_ns: np.ndarray, start_ns: int, end_ns: int) -> np.ndarray:
         image_ns: int64 (m,), stamps of the images; at least one.
     """
     phase_ns = _phase(image_ns - image_ns[0]) * PERIOD_NS
-    first = np.ceil((start_ns - image_ns[0] - phase_ns) / PERIOD_NS)
-    last = np.floor((end_ns - image_ns[0] - phase_ns) / PERIOD_NS)
+    first = np.ceil((start_ns - image_ns[0] - phase_ns) / PERIOD_NS - 0.1)  # stamps jitter
+    last = np.floor((end_ns - image_ns[0] - phase_ns) / PERIOD_NS + 0.1)
     return image_ns[0] + phase_ns + np.arange(first, last + 1) * PERIOD_NS
 
 
