@@ -37,7 +37,7 @@ import numpy as np
 from vw2_ros.sim.dataset_writer import SessionWriter, read_markers, write_atomically, write_index
 
 from . import labels
-from .bags import Bag, BagError, find_bags, fingerprint
+from .bags import Bag, BagError, find_bags, fingerprint, rosbags
 from .kinematics import BASE_POSITION
 from .safety import Limits
 
@@ -257,9 +257,7 @@ class Recording:
 
 
 def _reader():
-    from vw2_ros.models.video_data import library
-
-    typesys = library('rosbags.typesys')
+    typesys = rosbags('typesys')
     # these messages are the same in all releases of ROS 2
     return typesys.get_typestore(typesys.Stores.ROS2_JAZZY).deserialize_cdr
 

@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+from .bags import rosbags
+
 FLUSH_S = 0.25  # what is older lies in the file, also when this process is killed
 QUEUE_BYTES = 256 << 20  # a slow disk may lag so much behind; what comes beyond is dropped
 FREE_BYTES = 1 << 30  # the disk is never filled further
@@ -24,14 +26,12 @@ class BagWriter:
         failed: why it does not write any more, '' while it does.
     Raises:
         ValueError: the folder exists, or the disk is full.
-        DataError: `rosbags` is not installed.
+        BagError: `rosbags` is not installed.
     """
 
     def __init__(self, folder: Path, latched: tuple[str, ...] = ()):
-        from vw2_ros.models.video_data import library
-
-        folder, rosbag2 = Path(folder), library('rosbags.rosbag2')
-        typesys, self._qos = library('rosbags.typesys'), library('rosbags.interfaces')
+        folder, rosbag2 = Path(folder), rosbags('rosbag2')
+        typesys, self._qos = rosbags('typesys'), rosbags('interfaces')
         if folder.exists():
             raise ValueError(f'{folder} exists: give --out another name')
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ metadata.yaml: its records are read one after another, as far as they are whole.
 """
 
 import hashlib
+import importlib
 import io
 import os
 import struct
@@ -23,6 +24,19 @@ Message = tuple[str, str, int, bytes]  # topic, type, time of arrival [ns], CDR
 
 class BagError(ValueError):
     """A bag cannot be used; the message says what was wanted, what came, and what to do."""
+
+
+def rosbags(part: str):
+    """A part of `rosbags`, e.g. 'rosbag2'.
+
+    Raises:
+        BagError: it is not installed; the message says how to get it.
+    """
+    try:
+        return importlib.import_module(f'rosbags.{part}')
+    except ImportError as error:
+        raise BagError('bags need rosbags, which is not installed: pip install rosbags '
+                       '(or: pip install "vw2_ros[video]")') from error
 
 
 def find_bags(roots: Sequence[Path | str]) -> list[Path]:
@@ -82,14 +96,12 @@ class Bag:
         topics: name -> type.
         cut_short: '' where the bag was closed properly, else why it was not.
     Raises:
-        BagError: nothing in it can be read.
+        BagError: nothing in it can be read, or rosbags is not installed.
     """
 
     def __init__(self, path: Path):
-        from vw2_ros.models.video_data import library
-
         self.path = Path(path)
-        self._reader = library('rosbags.rosbag2').Reader
+        self._reader = rosbags('rosbag2').Reader
         self.cut_short = ''
         try:
             with self._reader(self.path) as bag:

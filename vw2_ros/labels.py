@@ -80,13 +80,15 @@ def between(times_ns: np.ndarray, values: np.ndarray, at_ns: np.ndarray) -> np.n
 def commanded(times_ns: np.ndarray, joints: np.ndarray, ticks_ns: np.ndarray) -> np.ndarray:
     """Joints (n, 7) that the arm was told to hold at each tick.
 
-    A command holds until the next one. Commands of 30 Hz are as many as ticks, and each counts for
-    the tick after it; at other rates what lies between two is interpolated.
+    A command holds until the next one. Commands of 30 Hz are as many as ticks, and each counts from
+    the tick after it on, so that it is the action of the frame before it, or at the same time; at
+    other rates what lies between two is interpolated.
     """
     period_ns = np.median(np.diff(times_ns)) if len(times_ns) > 1 else PERIOD_NS
     shift_ns = 0.0
     if abs(period_ns / PERIOD_NS - 1) < 0.1:
-        shift_ns = (_phase(times_ns - ticks_ns[0]) % 1.0 - 1.0) * PERIOD_NS
+        phase = _phase(times_ns - ticks_ns[0])
+        shift_ns = ((phase + 0.1) % 1.0 - 1.1) * PERIOD_NS  # stamps jitter about the frame's, too
     return between(times_ns, joints, ticks_ns + shift_ns)
 
 
