@@ -36,10 +36,11 @@ def test_commands_of_30_hz_count_once_each_whenever_they_come(phase):
     ticks = np.arange(len(joints)) * PERIOD
     # action t is commanded within the period after tick t
     times = np.sort(ticks + (phase - 1 + 0.02 * rng.standard_normal(len(ticks))) * PERIOD)
-    target = labels.commanded(times, joints, ticks)
+    target, known = labels.commanded(times, joints, ticks, 2e8)
+    assert known[1:].all()
     found, _ = labels.relative_actions(labels.tcp_poses(target), actions[:, 6])
     if phase > 0.9:  # just before a frame: nobody can tell from just after
-        found, actions = found[:-1], actions[1:]
+        found, actions = found[1:], actions[:-1]
     assert np.abs(found[1:, :6] - actions[1:, :6]).mean() < 0.01
 
 
@@ -47,8 +48,8 @@ def test_commands_of_another_rate_are_interpolated():
     times = np.arange(0, 40) * 1e9 / 100
     joints = REST_JOINTS + np.arange(40)[:, None] * 0.001
     ticks = np.arange(10) * PERIOD
-    target = labels.commanded(times, joints, ticks)
-    assert np.allclose(np.diff(target, axis=0), 0.1 * PERIOD * 1e-9, atol=1e-9)
+    target, known = labels.commanded(times, joints, ticks, 2e8)
+    assert known.all() and np.allclose(np.diff(target, axis=0), 0.1 * PERIOD * 1e-9, atol=1e-9)
 
 
 def test_what_a_clip_cuts_off_is_made_up_for():
@@ -88,7 +89,8 @@ def test_ticks_are_in_step_with_the_camera():
 
 
 def test_nothing_is_known_across_a_gap():
-    times = np.array([0, 10, 20, 100, 110])
-    at = np.array([-1, 0, 5, 20, 21, 99, 100, 105, 111])
-    assert labels.covered(times, at, 15).tolist() == [
+    times = np.array([0, 1, 2, 10, 11]) * PERIOD
+    at = np.array([-1, 0, 0.5, 2, 2.5, 9.5, 10, 10.5, 12]) * PERIOD
+    assert labels.covered(times, at, 1.5 * PERIOD).tolist() == [
         False, True, True, True, False, False, True, True, False]
+    assert labels.covered(times[:1], at, 1.5 * PERIOD).tolist() == [False, True] + [False] * 7

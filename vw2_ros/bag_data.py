@@ -418,9 +418,9 @@ def _targets(recording: Recording, ticks: np.ndarray, joints: np.ndarray, known:
         why = f'no {COMMANDS} in the bag'
     else:
         inside = track.time_ns[slice(*np.searchsorted(track.time_ns, [ticks[0], ticks[-1]]))]
-        told = labels.covered(track.time_ns, ticks, GAP_NS)
         hz = 1e9 / np.median(np.diff(inside)) if len(inside) > 1 else 0.0
-        target = labels.commanded(track.time_ns, np.array(track.values, float), ticks)
+        target, told = labels.commanded(track.time_ns, np.array(track.values, float), ticks,
+                                        GAP_NS)
         astray = float(np.median(np.abs(target - joints).max(1)))
         if hz < FEWEST_COMMANDS_HZ:
             why = f'commands came at {hz:.0f} Hz, wanted {FEWEST_COMMANDS_HZ:.0f} or more'

@@ -62,14 +62,14 @@ def nearest(times_ns: np.ndarray, at_ns: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def covered(times_ns: np.ndarray, at_ns: np.ndarray, gap_ns: float) -> np.ndarray:
-    """bool (n,): whether each of `at_ns` lies between two times at most `gap_ns` apart."""
+    """bool (n,): whether each of `at_ns` lies at a time, or between two at most `gap_ns` apart."""
+    at_one = nearest(times_ns, at_ns)[1] <= 0.1 * PERIOD_NS
+    if len(times_ns) < 2:
+        return at_one
     after = np.searchsorted(times_ns, at_ns)
     inside = (after > 0) & (after < len(times_ns))
-    after = after.clip(1, max(1, len(times_ns) - 1))
-    exact = np.isin(at_ns, times_ns)
-    if len(times_ns) < 2:
-        return exact
-    return exact | (inside & (times_ns[after] - times_ns[after - 1] <= gap_ns))
+    after = after.clip(1, len(times_ns) - 1)
+    return at_one | (inside & (times_ns[after] - times_ns[after - 1] <= gap_ns))
 
 
 def between(times_ns: np.ndarray, values: np.ndarray, at_ns: np.ndarray) -> np.ndarray:
@@ -77,8 +77,9 @@ def between(times_ns: np.ndarray, values: np.ndarray, at_ns: np.ndarray) -> np.n
     return np.stack([np.interp(at_ns, times_ns, column) for column in values.T], axis=1)
 
 
-def commanded(times_ns: np.ndarray, joints: np.ndarray, ticks_ns: np.ndarray) -> np.ndarray:
-    """Joints (n, 7) that the arm was told to hold at each tick.
+def commanded(times_ns: np.ndarray, joints: np.ndarray, ticks_ns: np.ndarray, gap_ns: float
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (n, 7) that the arm was told to hold at each tick, and where they are known (n,).
 
     A command holds until the next one. Commands of 30 Hz are as many as ticks, and each counts from
     the tick after it on, so that it is the action of the frame before it, or at the same time; at
@@ -89,7 +90,8 @@ def commanded(times_ns: np.ndarray, joints: np.ndarray, ticks_ns: np.ndarray) ->
     if abs(period_ns / PERIOD_NS - 1) < 0.1:
         phase = _phase(times_ns - ticks_ns[0])
         shift_ns = ((phase + 0.1) % 1.0 - 1.1) * PERIOD_NS  # stamps jitter about the frame's, too
-    return between(times_ns, joints, ticks_ns + shift_ns)
+    at_ns = ticks_ns + shift_ns
+    return between(times_ns, joints, at_ns), covered(times_ns, at_ns, gap_ns)
 
 
 def tcp_poses(joints: np.ndarray) -> np.ndarray:
