@@ -3,6 +3,8 @@
 """Recordings become data: right labels, every fault named, nothing lost, nothing done twice."""
 
 import json
+import os
+import time
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 pytest.importorskip('rosbags')
 from bag_files import (  # noqa: E402
-    ARM, floats, joint_state, Motion, play, START_S, STORE, T, text, trajectory, write)
+    ARM, floats, image, joint_state, Motion, play, START_S, STORE, T, text, trajectory, write)
 
 from vw2_ros import bag_data, bags, cli  # noqa: E402
 from vw2_ros.labels import SCALE, tcp_poses  # noqa: E402
@@ -149,7 +151,6 @@ def test_a_large_picture_is_cut_square(tmp_path):
     messages = [m for m in Motion().messages() if m[1] != '/image_raw']
     wide = np.zeros((240, 320, 3), np.uint8)
     wide[:, :40], wide[:, 40:280] = 255, 9
-    from bag_files import image
     messages += [(START_S + i / 30, '/image_raw', image(START_S + i / 30, wide))
                  for i in range(61)]
     made(tmp_path, messages)
@@ -329,19 +330,25 @@ def test_a_damaged_picture_is_skipped(tmp_path):
 
 # ---------------------------------------------------------------------- bags that end too early
 
+def cut(path, data):
+    """Write a file as if that was long ago."""
+    path.write_bytes(data)
+    os.utime(path, (1e9, 1e9))
+
+
 def test_a_bag_that_was_cut(tmp_path):
     bag = write(tmp_path / 'bag', TWO.messages())
     (file,) = bags.files_of(bag)
     whole = file.read_bytes()
     (bag / 'metadata.yaml').unlink()
     # after the last whole chunk of some: its index at the end is gone
-    file.write_bytes(whole[:-len(whole) // 3])
+    cut(file, whole[:-len(whole) // 3])
     report = bag_data.convert([bag], tmp_path / 'a', progress=False)['bags'][str(bag)]
     assert 'cut_short' in report or 'error' in report
-    file.write_bytes(whole[:200])
+    cut(file, whole[:200])
     report = bag_data.convert([bag], tmp_path / 'b', progress=False)['bags'][str(bag)]
     assert 'no whole message' in report['error']
-    file.write_bytes(b'')
+    cut(file, b'')
     report = bag_data.convert([bag], tmp_path / 'b', progress=False)['bags'][str(bag)]
     assert 'cannot be read' in report['error']
     file.unlink()
@@ -355,13 +362,14 @@ def test_what_a_killed_writer_leaves(tmp_path):
     writer = BagWriter(tmp_path / 'bag')
     for at, topic, (kind, message) in sorted(TWO.messages(), key=lambda m: m[0]):
         writer.put(topic, kind, round(at * 1e9), bytes(STORE.serialize_cdr(message, kind)))
-    import time
     time.sleep(1.0)  # it writes what is older than FLUSH_S
     assert not (tmp_path / 'bag/metadata.yaml').exists()
     (left,) = (tmp_path / 'bag').iterdir()
     copy = tmp_path / 'killed' / left.name
     copy.parent.mkdir()
-    copy.write_bytes(left.read_bytes())
+    cut(copy, left.read_bytes())
+    with pytest.raises(ValueError, match='still being written'):
+        bags.Bag(left)
     writer.close()
     closed = bag_data.convert([tmp_path / 'bag'], tmp_path / 'a', progress=False)
     killed = bag_data.convert([tmp_path / 'killed'], tmp_path / 'b', progress=False)

@@ -72,8 +72,10 @@ def test_the_gripper_follows_the_way_the_fingers_go():
     closes = [0.04, 0.04 - 1e-6, 0.04, 0.03, 0.02, 0.0199, 0.02, 0.0201, 0.02]  # around a block
     opens = [0.02, 0.021, 0.024, 0.03, 0.04, 0.04]
     gripper = labels.gripper_of_motion(np.array(closes + opens))
-    assert gripper.tolist() == [1, 1] + [-1] * 7 + [1] * 6 or \
-        gripper.tolist() == [1, 1] + [-1] * 8 + [1] * 5
+    assert gripper.tolist() == [1, 1] + [-1] * 7 + [1] * 6
+    pushed_apart = np.array([0.04, 0.04, 0.03, 0.027, *np.linspace(0.027, 0.032, 40)])
+    assert labels.gripper_of_motion(pushed_apart).tolist() == [1] + [-1] * 43
+    assert labels.gripper_of_motion(np.full(3, 0.02)).tolist() == [-1, -1, -1]  # holds something
     assert labels.gripper_of_motion(np.zeros(3)).tolist() == [-1, -1, -1]
     assert labels.gripper_of_commands(np.array([0.0, 0.019, 0.04])).tolist() == [-1, -1, 1]
 

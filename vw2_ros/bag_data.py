@@ -53,6 +53,7 @@ IDLE_FRAMES = 5  # of standing still, that belong to the words before and after 
 IMAGE_OFF_NS = 50e6  # a tick has no image if none is as near
 GAP_NS = 200e6  # joints and commands are not interpolated over a longer silence
 LOST = 0.1  # an episode that lacks a larger share of its frames is refused
+EDGE_FRAMES = 4  # but for so many, as where commands begin after the first image
 FEWEST_COMMANDS_HZ = 15.0
 SKEW_NS = 100e6  # by which the clocks of two topics may differ
 BEYOND_RAD = 0.2  # measured joints may be so far outside the limits
@@ -352,11 +353,12 @@ def label(recording: Recording, start_ns: int, end_ns: int, instruction: str, li
     gripper, gripper_from = _gripper(recording, ticks, fingers, source)
     usable = seen & (known & told)[:-1] & (known & told)[1:] & fingers_known[:-1]
     lost = 1 - usable.mean()
-    if lost > LOST:
+    if lost > max(LOST, EDGE_FRAMES / n):
         raise Unusable(f'{lost:.0%} of its frames lack something, at most {LOST:.0%} may: without '
                        f'image {1 - seen.mean():.0%}, without {JOINTS} {1 - known.mean():.0%}, '
-                       f'without fingers {1 - fingers_known.mean():.0%}. Look at rates and gaps of '
-                       'the topics, and record again')
+                       f'without commands {1 - told.mean():.0%}, without fingers '
+                       f'{1 - fingers_known.mean():.0%}. Look at rates and gaps of the topics, '
+                       'and record again')
     relative, clipped = np.zeros((n, 7)), 0.0
     for a, b in _runs(usable):
         relative[a:b], share = labels.relative_actions(poses[a:b + 1], gripper[a:b])

@@ -11,11 +11,13 @@ import importlib
 import io
 import os
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FILES = ('.mcap', '.db3')
 MAGIC = b'\x89MCAP0\r\n'
+STILL_S = 2.0  # an unfinished bag that is younger has its recorder still
 _EDGE_BYTES = 1 << 16  # of a file's beginning and end: enough to tell recordings apart
 _HEADER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 3, 4, 5, 6  # mcap's records
 
@@ -110,6 +112,8 @@ class Bag:
         except Exception as error:  # damaged files make the library raise nearly anything
             self.cut_short = ' '.join(str(error).split()) or type(error).__name__
         files = files_of(self.path)
+        if any(time.time() - f.stat().st_mtime < STILL_S for f in files):
+            raise BagError(f'{self.path} is still being written: end the recording first')
         if not files or any(f.suffix != '.mcap' for f in files):
             raise BagError(f'{self.path} cannot be read: {self.cut_short}')
         self.topics = {topic: kind for topic, kind, _, _ in self.messages()}

@@ -27,8 +27,11 @@ from .kinematics import forward, matrix_to_euler
 
 PERIOD_NS = ACTION_PERIOD_S * 1e9
 FINGER_MIDDLE_M = 0.02  # a commanded finger beyond is to open, as for the play table
+FINGER_OPEN_M = 0.036  # fingers that begin closer together hold something
 FINGER_NOISE_M = 0.0003
-FINGER_TURN_M = 0.002  # fingers that went so far the other way have turned round
+# Fingers that go so far the other way in a fifth of a second have turned round; what they hold may
+# push them apart more slowly.
+FINGER_TURN_M, FINGER_TURN_FRAMES = 0.003, 6
 TOO_FAST = 1.25  # times the largest action: more than stamps that jitter
 SCALE = np.repeat([REL_POSITION_SCALE, REL_ROTATION_SCALE], 3)  # (6,)
 
@@ -130,18 +133,15 @@ def gripper_of_motion(fingers: np.ndarray) -> np.ndarray:
     Fingers around something stand anywhere: where they are says little, where they went all.
     """
     gripper = np.empty(len(fingers))
-    way = 1.0 if fingers[0] > FINGER_MIDDLE_M else -1.0
-    turned, furthest = 0, fingers[0]
-    for i, at in enumerate(fingers):
-        back = way * (furthest - at)
-        if back < FINGER_NOISE_M:
-            turned = i
-        if back < 0:
-            furthest = at
-        elif back > FINGER_TURN_M:
+    way = 1.0 if fingers[0] > FINGER_OPEN_M else -1.0
+    turned = 0
+    for i in range(len(fingers)):
+        begin = max(turned, i - FINGER_TURN_FRAMES)
+        went = way * fingers[begin:i + 1]
+        if went.max() - went[-1] > FINGER_TURN_M:
             way = -way
-            gripper[turned:i] = way  # from where they turned
-            turned, furthest = i, at
+            turned = begin + int(np.flatnonzero(went > went.max() - FINGER_NOISE_M)[-1])
+            gripper[turned:i] = way
         gripper[i] = way
     return gripper
 
