@@ -176,6 +176,12 @@ def test_bag_without_words(tmp_path):
     assert result['training'] == {'sessions': 1, 'frames': 60, 'ranges': 1, 'annotations': 0}
 
 
+def test_what_was_said_after_the_last_picture(tmp_path):
+    motion = Motion(seconds=2.0, words=((0.0, 'wave'), (5.0, '')))
+    (episode,) = made(tmp_path, motion.messages())['episodes']
+    assert episode['to_s'] == pytest.approx(2.0) and episode['lost'] < 0.05
+
+
 def test_standing_still_is_not_in_the_words(tmp_path):
     class Late(Motion):
         def joints(self, s):
@@ -203,15 +209,18 @@ def test_clocks_that_disagree(tmp_path):
     assert np.abs(joints[0] - TWO.joints(0)).max() < 0.02
 
 
-def test_stamps_of_a_simulation(tmp_path):
+@pytest.mark.parametrize('slower', [1, 8])
+def test_stamps_of_a_simulation(tmp_path, slower):
     """Stamps from zero on, arrival by the wall clock: the words, which have no stamp, still fit."""
     messages = []
     for at, topic, (kind, message) in TWO.messages():
         if hasattr(message, 'header'):
             message.header.stamp.sec -= int(START_S) - 5
-        messages.append((at, topic, (kind, message)))
+        late = 0.2 * (topic == '/joint_commands') * (slower > 1)
+        messages.append((START_S + (at - START_S) * slower + late, topic, (kind, message)))
     report = made(tmp_path, messages)
     assert report['topics']['/image_raw']['clock'] == 'stamps'
+    assert report['topics']['/image_raw']['latency_ms'] is None
     assert [e['instruction'] for e in report['episodes']] == ['open the drawer', 'close it']
     assert report['episodes'][1]['from_s'] == pytest.approx(2.2, abs=0.02)
 

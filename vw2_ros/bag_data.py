@@ -114,7 +114,9 @@ class Track:
         return {'messages': len(self), 'hz': round(1 / period, 1) if period else 0.0,
                 'longest_gap_ms': round(1e3 * float(gaps.max()), 1) if len(gaps) else None,
                 'gaps': int((gaps > max(2.5 * period, 0.05)).sum()), 'clock': self.clock,
-                'latency_ms': round(self.latency_ns * 1e-6, 1) if self.stamped else None,
+                # of simulated time it says nothing
+                'latency_ms': round(self.latency_ns * 1e-6, 1)
+                if self.stamped and abs(self.latency_ns) < 3600e9 else None,
                 **({'refused': dict(self.refused)} if self.refused else {})}
 
 
@@ -236,6 +238,8 @@ class Recording:
         skewed = len(latency) > 1 and max(latency) - min(latency) > SKEW_NS
         image = self.tracks[IMAGE]
         received = np.array(image.received_ns, np.int64)
+        if image.stamped and abs(np.ptp(image.stamp_ns) / max(np.ptp(received), 1) - 1) > 0.05:
+            skewed = False  # simulated time, slower or faster than ours: one clock for all
         by_stamp = image.stamped and not skewed
         offset = (np.array(image.stamp_ns, np.int64) if by_stamp else received) - received
         for track in tracks:
@@ -321,8 +325,9 @@ def spans(recording: Recording, instruction: str = '') -> list[tuple[int, int, s
     """
     times = recording.track(IMAGE).time_ns
     spoken = recording.instructions or [(int(times[0]), ' '.join(instruction.split()))]
-    marks = [(int(times[0]), ''), *((max(int(times[0]), at), text) for at, text in spoken)]
-    ends = [*(at for at, _ in marks[1:]), int(times[-1])]
+    first, last = int(times[0]), int(times[-1])
+    marks = [(first, ''), *((min(max(first, at), last), text) for at, text in spoken)]
+    ends = [*(at for at, _ in marks[1:]), last]
     return [(at, end, text) for (at, text), end in zip(marks, ends) if end > at]
 
 
