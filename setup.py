@@ -72,7 +72,7 @@ setup(
             'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
             'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
         ],
-        'video': VIDEO,  # readers of video files, LeRobot data sets, rosbags, WebDataset shards
+        'video': VIDEO,  # LeRobot data sets, rosbags (also vw2 record, convert), WebDataset shards
         'inspect': INSPECT,  # vw2 inspect
         'metrics': METRICS,  # vw2 bench imagination
         'lpips': ['lpips>=0.1.4'],

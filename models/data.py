@@ -13,6 +13,8 @@
 | rel_actions     | float32 (n, 7)         | [-1, 1]: x 0.02 m, x 0.05 rad, world; gripper -1 / +1|
 | frame_ids       | int64 (n,)             | number in the file name, per folder                  |
 | range_end       | int64 (n,)             | last row of the contiguous range that the row is in  |
+| robot_obs       | float32 (n, 15)        | CALVIN's state of the arm                            |
+| scene_obs       | float32 (n, 24)        | and of the table; NaN in a real robot's data         |
 | landmarks       | float32 (n, 10, 2)     | what a simulator teaches sight; NaN in other data    |
 | scene_state     | float32 (n, 25)        | likewise                                             |
 
@@ -54,7 +56,7 @@ from .sizes import Size
 CACHE_VERSION = 2
 ROW_SHAPES = {'rel_actions': (7,), 'robot_obs': (15,), 'scene_obs': (24,), 'landmarks': (10, 2),
               'scene_state': (25,)}
-TAUGHT = ('landmarks', 'scene_state')  # of our own simulator's data only
+SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a real robot
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
@@ -305,7 +307,7 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
     lead = () if rows is None else (rows,)
     state = {}
     for key, shape in ROW_SHAPES.items():
-        if key in TAUGHT and key not in archive.files:
+        if key in SIMULATED and key not in archive.files:
             state[key] = np.full((*lead, *shape), np.nan, np.float32)
             continue
         value = np.asarray(_member(archive, key, path))

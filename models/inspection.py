@@ -250,6 +250,9 @@ def motion_of(store: FrameStore, starts: np.ndarray, frames: int) -> dict[str, n
     later = starts[:, None] + np.arange(4, frames, 4)  # (m, steps)
     robot = store.robot_obs[later] - store.robot_obs[starts][:, None]
     scene = store.scene_obs[later] - store.scene_obs[starts][:, None]
+    if np.isnan(scene).any():
+        raise InspectionError('the data do not say where things are (scene_obs): recordings of a '
+                              "robot cannot be inspected so, only a simulator's data")
     blocks = scene[..., 6:].reshape(*later.shape, 3, 6)[..., :3].sum(axis=2)
     return {'hand': robot[..., :3], 'gripper': robot[..., 6:7], 'blocks': blocks,
             'drawer': scene[..., 1:2], 'slider': scene[..., 0:1]}

@@ -340,8 +340,12 @@ _ENCODINGS = {'rgb8': (3, None), 'bgr8': (3, cv2.COLOR_BGR2RGB), 'rgba8': (4, cv
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 
-def _message_picture(message) -> np.ndarray:
-    """A sensor_msgs Image or CompressedImage -> uint8 (H, W, 3) rgb."""
+def message_picture(message) -> np.ndarray:
+    """A sensor_msgs Image or CompressedImage, as rosbags reads it -> uint8 (H, W, 3) rgb.
+
+    Raises:
+        ValueError: damaged, or an encoding that is no picture.
+    """
     if message.__msgtype__ == _COMPRESSED:
         return read_picture(message.data)
     if message.encoding not in _ENCODINGS:
@@ -382,7 +386,7 @@ class Bag:
             for connection, received_ns, data in bag.messages(chosen):
                 message = read(data, connection.msgtype)
                 taken = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-                yield taken or received_ns * 1e-9, _message_picture(message)
+                yield taken or received_ns * 1e-9, message_picture(message)
 
     def _topic(self, bag, read: Callable) -> str:
         """The first topic, of those asked for or by name, whose pictures can be read."""
@@ -391,7 +395,7 @@ class Bag:
         for topic in [t for t in self.cameras if t in images] if self.cameras else sorted(images):
             for connection, _, data in itertools.islice(bag.messages([images[topic]]), 1):
                 try:
-                    _message_picture(read(data, connection.msgtype))
+                    message_picture(read(data, connection.msgtype))
                     return topic
                 except ValueError as error:  # depth, for one
                     reason = f'{topic}: {error}'

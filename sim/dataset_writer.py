@@ -19,7 +19,7 @@ what. Every file is written beside its name and renamed.
 | actions        | float64 (7,)              | TCP pose at the next frame [m, rad], gripper -1 / +1 |
 | rel_actions    | float64 (7,)              | commanded, in [-1, 1] (x .02 m, .05 rad), gripper    |
 | robot_obs      | float64 (15,)             | see PlayTable.robot_obs                              |
-| scene_obs      | float64 (24,)             | see PlayTable.scene_obs                              |
+| scene_obs      | float64 (24,)             | see PlayTable.scene_obs; a real robot's data lack it |
 | rgb_static     | uint8 (H, W, 3)           | static camera                                        |
 | rgb_gripper    | uint8 (84, 84, 3)         | gripper camera (full format only)                    |
 | depth_static   | float32 (H, W)            | metres (full format, on request)                     |
@@ -109,7 +109,7 @@ class SessionWriter:
         split: folder `<out>/training` or `<out>/validation`.
         session: number of the session, >= 0, unique in the split.
         shard: write one shard with the static image only, instead of one npz per frame.
-        scene: letter of the scene.
+        scene: letter of the scene; of a real robot's data, a name.
         appearance: seed of the randomised look, -1 where it is the plain one.
     """
 
@@ -143,6 +143,7 @@ class SessionWriter:
         """Add one frame: what was seen, and the action commanded then. Returns the frame's id.
 
         Args:
+            scene_obs: None where nobody knows it, in all frames of a session or in none.
             more: further arrays of the frame; every frame of a session has the same ones.
         Raises:
             ValueError: the session is full, or a value has the wrong size.
@@ -150,7 +151,8 @@ class SessionWriter:
         if self.room <= 0:
             raise ValueError(f'a session holds at most {FRAME_STRIDE} frames; start a new one')
         row = {'rel_actions': rel_action, 'robot_obs': robot_obs, 'scene_obs': scene_obs}
-        row = {key: np.array(value, dtype=np.float64) for key, value in row.items()}
+        row = {key: np.array(value, dtype=np.float64) for key, value in row.items()
+               if value is not None}
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
                 raise ValueError(f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}')
@@ -185,11 +187,12 @@ class SessionWriter:
         """Say that the frames with ids start..end (both included) show `task`."""
         self._annotations.append(Annotation(start, end, task, draw))
 
-    def close(self, attempts: dict | None = None) -> dict:
+    def close(self, attempts: dict | None = None, source: dict | None = None) -> dict:
         """Write the frames, then the marker. Returns the marker's content.
 
         Args:
             attempts: {task: [solved, tried]}, kept in the marker.
+            source: what the session was made from, likewise.
         """
         self.cut()
         bounds = [*self._range_starts, len(self._rows)]
@@ -219,6 +222,8 @@ class SessionWriter:
             'attempts': attempts or {},
             'sums': self._sums(),
         }
+        if source:
+            marker['source'] = source
         write_atomically(marker_path(self.split, self.session),
                          (json.dumps(marker) + '\n').encode())
         return marker
@@ -244,7 +249,7 @@ class SessionWriter:
         if not self._rows:
             return {}
         sums = {}
-        for key in ('robot_obs', 'scene_obs', 'rel_actions'):
+        for key in (k for k in ROW_KEYS if k != 'actions' and k in self._rows[0]):
             values = np.stack([row[key] for row in self._rows])
             sums[key] = {'sum': values.sum(0).tolist(), 'square': (values**2).sum(0).tolist(),
                          'min': values.min(0).tolist(), 'max': values.max(0).tolist()}
@@ -323,6 +328,8 @@ def _statistics(markers: Iterable[dict]) -> dict:
         return {}
     statistics = {}
     for key in ('robot_obs', 'scene_obs'):
+        if not all(key in m['sums'] for m in markers):
+            continue
         mean = np.sum([m['sums'][key]['sum'] for m in markers], axis=0) / n
         square = np.sum([m['sums'][key]['square'] for m in markers], axis=0) / n
         std = np.sqrt(np.maximum(square - mean**2, 0.0))

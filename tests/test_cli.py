@@ -15,11 +15,11 @@ import pytest
 from vw2_ros import cli, paths
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-COMMANDS = [['demo'], ['collect'], ['train', 'sight'], ['train', 'dldm'], ['train', 'planner'],
-            ['train', 'head'], ['train', 'vdm'], ['train', 'keysteps'], ['imagine'], ['inspect'],
-            ['eval'], ['bench', 'sim'], ['bench', 'policy'], ['bench', 'loop'],
-            ['bench', 'imagination'], ['experiment', 'calvin-table'], ['experiment', 'ablation'],
-            ['doctor']]
+COMMANDS = [['demo'], ['collect'], ['record'], ['convert'], ['train', 'sight'],
+            ['train', 'dldm'], ['train', 'planner'], ['train', 'head'], ['train', 'vdm'],
+            ['train', 'keysteps'], ['imagine'], ['inspect'], ['eval'], ['bench', 'sim'],
+            ['bench', 'policy'], ['bench', 'loop'], ['bench', 'imagination'],
+            ['experiment', 'calvin-table'], ['experiment', 'ablation'], ['doctor']]
 
 
 def refused(capsys, *arguments, status=2):

@@ -15,7 +15,8 @@ ROS = {'rclpy', 'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'traject
        'diagnostic_msgs', 'lifecycle_msgs', 'rosgraph_msgs', 'builtin_interfaces', 'launch',
        'launch_ros'}
 # maths without ROS, tested without ROS
-PURE_CORES = ('convert', 'safety', 'control_loop', 'plan_message', 'kinematics', 'paths', 'doctor')
+PURE_CORES = ('convert', 'safety', 'control_loop', 'plan_message', 'kinematics', 'paths', 'doctor',
+              'labels', 'bags', 'bag_writer')
 SOURCES = sorted(p for d in ('vw2_ros', 'models', 'sim', 'launch', 'tests')
                  for p in (ROOT / d).rglob('*.py'))
 NODES = {p.stem for p in (ROOT / 'vw2_ros').glob('*_node.py')}

@@ -218,6 +218,51 @@ def build() -> 'typer.Typer':
                                      for k, counts in result.items() if k != 'success'},
               'tasks': f'{solved} of {tried} solved'})
 
+    @app.command(epilog=_example('vw2 record --out bags/drawer'))
+    def record(
+        out: Annotated[path_type, option(help='The bag, a new folder.')],
+        image: Annotated[str, option(help='Topic of what the policy shall see.')] = 'image_raw',
+        namespace: Annotated[str, option(help='Of all topics.')] = '',
+        seconds: Annotated[float, option(min=0, help='End after so long; 0: at Ctrl-C.')] = 0,
+    ) -> None:
+        """Record images, joints, commands and instructions of a running robot into a bag."""
+        from vw2_ros import recorder
+
+        raise typer.Exit(recorder.run(out, image, namespace, seconds))
+
+    @app.command(epilog=_example('vw2 convert --bag bags --out data/mine'))
+    def convert(
+        bag: Annotated[list[path_type], option(help='A bag, or a folder that holds some; may be '
+                                               'given several times.')],
+        out: Annotated[path_type, option(help='Folder of the data set, made or added to.')],
+        image: Annotated[str, option(help='Topic of what the policy shall see (default: image_raw, '
+                                     'or the only one).')] = '',
+        instruction: Annotated[str, option(help='What bags show in which nobody says so.')] = '',
+        limits: Annotated[path_type | None, option(help='Your copy of config/limits.yaml, for the '
+                                                   'names of the joints.')] = None,
+        actions: Annotated[str, option(help='commands, joints (as measured) or auto: commands '
+                                       'where they were recorded.')] = 'auto',
+        json_file: Annotated[path_type | None, option('--json', help='Write the report here.')]
+        = None,
+    ) -> None:
+        """Make recordings of a robot into data to train the action head with."""
+        check_file(limits, '--limits')
+        from vw2_ros import bag_data
+
+        if actions not in bag_data.ACTIONS:
+            raise UsageError(close_matches('--actions', actions, bag_data.ACTIONS))
+        result = bag_data.convert(bag, out, image=image, instruction=instruction, limits=limits,
+                                  actions=actions)
+        write_json(json_file, result)
+        for line in bag_data.tell(result):
+            print(line)
+        show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in result[k].items())
+                                     for k in ('training', 'validation')}})
+        if not result['training']['annotations']:
+            print('vw2: no episode with words in it: nothing to train the head with',
+                  file=sys.stderr)
+            raise typer.Exit(1)
+
     config_type = Annotated[str, option(help='tiny, cpu, gpu, paper or a YAML file.')]
     videos_type = Annotated[list[path_type], option(
         '--data', help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '

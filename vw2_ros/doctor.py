@@ -50,6 +50,9 @@ PYTHON_PACKAGES = {
     'av': ('av', 'videos'),
     'matplotlib': ('matplotlib', 'plots of experiments and of latents'),
 }
+# what only some commands need, in the extra [video]
+OPTIONAL_PACKAGES = {'rosbags': 'bags: vw2 record, vw2 convert', 'pyarrow': 'LeRobot data sets',
+                     'webdataset': 'WebDataset shards'}
 SHM_WANTED_MB = 64  # the profile's 16 MB segment, one per process
 
 _TORCH_PROBE = """
@@ -144,6 +147,12 @@ def _python_packages() -> Iterator[Check]:
         except importlib.metadata.PackageNotFoundError:
             version = 'present'  # e.g. opencv from apt
         yield Check('Python packages', distribution, OK, version)
+    for module, purpose in OPTIONAL_PACKAGES.items():
+        if importlib.util.find_spec(module) is None:
+            yield Check('Python packages', module, NOTE, f'not found; for {purpose}',
+                        f"pip install '{module}'")
+        else:
+            yield Check('Python packages', module, OK, importlib.metadata.version(module))
 
 
 def _gpu() -> Iterator[Check]:
