@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 import dataclasses
 import multiprocessing
+import multiprocessing.connection
 import os
 from pathlib import Path
 import signal
@@ -304,6 +305,13 @@ def _work(job: tuple[Path, str, int, Plan, Astray | None]) -> dict:
 def _quiet_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     os.environ['OMP_NUM_THREADS'] = '1'
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent does not end its workers: they would go on for nobody."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)  # a session is written whole or not at all
 
 
 def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: int = 2,

@@ -173,6 +173,32 @@ def test_without_a_terminal_a_line_says_how_far_it_is(tmp_path, capsys, monkeypa
     assert 'collecting' not in capsys.readouterr().err
 
 
+def _children(pid):
+    return [int(p) for t in Path(f'/proc/{pid}/task').iterdir()
+            for p in (t / 'children').read_text().split()]
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, '-c', 'from vw2_ros.sim.collect import collect\n'
+         f'if __name__ == "__main__": collect({str(tmp_path)!r}, workers=2, '
+         f'**{dict(TINY, tasks_per_episode=200)!r})'],
+        cwd=Path(collect.__file__).parents[1], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120.0
+    while not (shards := list((tmp_path / 'training' / 'shards').glob('*'))) \
+            and len(_children(parent.pid)) < 3:  # two, and multiprocessing's tracker
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.05)
+    assert not shards, 'they are at work'
+    workers = _children(parent.pid)
+    parent.kill()
+    parent.wait()
+    while any(Path(f'/proc/{pid}').exists() for pid in workers):
+        assert time.monotonic() < deadline, 'they go on for nobody'
+        time.sleep(0.05)
+
+
 def test_other_settings_want_another_folder(whole):
     with pytest.raises(ValueError, match='Choose another folder'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
