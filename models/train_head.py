@@ -149,7 +149,8 @@ class LabelledFrames:
 
 def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None = None,
          resume: bool = False, seed: int | None = None, max_minutes: float | None = None,
-         labels: float = 1.0, sight: Path | None = None, start: Path | str | None = None) -> dict:
+         labels: float = 1.0, sight: Path | None = None, start: Path | str | None = None,
+         learn_sight: bool = False) -> dict:
     """Fine-tune with actions and export the policy.
 
     Args:
@@ -161,6 +162,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         labels: fraction of the labelled windows to use, in (0, 1].
         sight: run folder of the keypoint encoder, where there is no planner's run.
         start: policy whose head to begin with, with its statistics of the actions.
+        learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
+            camera than the one that they know.
     Returns:
         provenance, with the scores; {} of all processes but the first.
     Raises:
@@ -174,6 +177,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     out = Path(out)
     planner, tokenizer, dldm, frames = (_from_planner_run(Path(init)) if init
                                         else _from_scratch(config, data, train.seed, sight))
+    if learn_sight:
+        planner = _seeing_anew(planner)
     store = FrameStore(data, 'training', planner.config.vision.image_size)
     c = planner.config
     demos = Demonstrations(store, c.steps * frames, labels, train.seed)
@@ -240,6 +245,15 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
         raise CheckpointError(f'{folder / "tokenizer.json"} is not a vocabulary: {error}'
                               ) from error
     return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
+
+
+def _seeing_anew(planner: Planner) -> Planner:
+    """The same planner, whose keypoints learn."""
+    config = dataclasses.replace(planner.config, vision=dataclasses.replace(
+        planner.config.vision, frozen=False))
+    anew = Planner(config)
+    anew.load_state_dict(planner.state_dict())
+    return anew
 
 
 def _from_scratch(config: Path | str, data: Sequence[Path], seed: int, sight: Path | None

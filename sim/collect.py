@@ -30,6 +30,7 @@ import multiprocessing.connection
 import os
 from pathlib import Path
 import signal
+import threading
 import sys
 import time
 

@@ -22,7 +22,9 @@ from vw2_ros.models import train_dldm
 from vw2_ros.models import train_head
 from vw2_ros.models import train_planner
 from vw2_ros.models import training
+from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.checkpoint import load_tensors
+from vw2_ros.models.checkpoint import resolve
 from vw2_ros.models.data import FrameStore
 from vw2_ros.models.data import progress_bar
 from vw2_ros.models.policy import Policy
@@ -321,6 +323,24 @@ def test_a_policy_learns_on(runs, data, tmp_path):
         old, new = (load_tensors(p / f'{name}.safetensors')[0] for p in (begun, ended))
         assert all(torch.allclose(old[k], new[k], atol=1e-5) for k in old)
     assert Policy.load(ended)
+
+
+@pytest.mark.parametrize('learn', [False, True])
+def test_sight_of_shipped_weights_learns_only_when_told(learn, data, tmp_path):
+    content = yaml.safe_load(config_path('cpu').read_text())
+    content['head']['train'].update(steps=2, batch=4, warmup=0, max_minutes=0)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    assert cli.main(['train', 'head', '--config', str(tmp_path / 'c.yaml'), '--data', str(data),
+                     '--start', 'play_table', '--out', str(tmp_path / 'head'),
+                     *(['--learn-sight'] if learn else [])]) == 0
+    old, new = (load_tensors(p / 'planner.safetensors')[0]
+                for p in (resolve('play_table'), tmp_path / 'head' / 'policy'))
+    moved = {k: not torch.equal(old[k], new[k]) for k in old}
+    sight = [k for k in old if k.startswith('vision.locate') and old[k].dim() > 1]
+    assert sight and all(moved[k] == learn for k in sight)
+    assert any(moved[k] for k in old if not k.startswith('vision.locate'))
+    planner = load_checkpoint(tmp_path / 'head' / 'policy').planner
+    assert planner.config.vision.frozen is not learn
 
 
 def test_codes_belong_to_their_frames(runs, data):

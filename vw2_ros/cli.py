@@ -367,6 +367,8 @@ def build() -> 'typer.Typer':
         start: Annotated[str, option(help='Shipped weights or the folder of a policy to go on '
                                      'with: its head, and its planner too unless --init names '
                                      'another.')] = '',
+        learn_sight: Annotated[bool, option('--learn-sight', help='Let the keypoints learn too, for '
+                                            'another camera than they know.')] = False,
         resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
     ) -> None:
         """Train the action head on the hidden states of the planner."""
@@ -383,8 +385,8 @@ def build() -> 'typer.Typer':
 
             init = init or resolve(start)
         learn('head', config, data, out, None if scratch else {'init': (init, 'planner')},
-              labels=labels, sight=sight, start=start or None, resume=resume, seed=seed,
-              max_minutes=max_minutes)
+              labels=labels, sight=sight, start=start or None, learn_sight=learn_sight,
+              resume=resume, seed=seed, max_minutes=max_minutes)
 
     @stage_command('vdm')
     def train_vdm(config: config_type, data: videos_type, out: run_type,
