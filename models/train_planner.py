@@ -206,7 +206,8 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
                         train=dataclasses.asdict(train), augment=dataclasses.asdict(augment),
                         dldm=previous(init), sight=previous(sight) if sight else {},
                         start=begun.provenance if begun else {})
-    save_tensors(out / 'planner.safetensors', model.state_dict())
+    # a run's, not a policy's: 64,000 codes do not fit into a file that is shipped
+    save_tensors(out / 'planner.safetensors', model.state_dict(), limit=MAX_STATE_BYTES)
     save_json(out / 'config.json', {'planner': config_to_dict(model_config),
                                     'dldm': config_to_dict(dldm.config),
                                     'clips': config_to_dict(clips)})

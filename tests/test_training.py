@@ -24,9 +24,12 @@ from vw2_ros.models import train_planner
 from vw2_ros.models import training
 from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.checkpoint import load_tensors
+from vw2_ros.models.checkpoint import MAX_FILE_BYTES
 from vw2_ros.models.checkpoint import resolve
 from vw2_ros.models.data import FrameStore
 from vw2_ros.models.data import progress_bar
+from vw2_ros.models.planner import Planner
+from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.training import checkpoints
 from vw2_ros.models.training import config_path
@@ -60,6 +63,19 @@ def runs(data, tmp_path_factory):
     train_planner.main('tiny', [data], out / 'planner', init=out / 'dldm')
     train_head.main('tiny', [data], out / 'head', init=out / 'planner')
     return out
+
+
+def test_a_planner_of_64_thousand_codes_is_larger_than_a_policy_may_be(data, tmp_path):
+    config = yaml.safe_load(config_path('tiny').read_text())
+    config['dldm']['model']['levels'] = [8, 8, 8, 5, 5, 5]
+    for stage in ('dldm', 'planner'):
+        config[stage]['train']['steps'] = 1
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(config))
+    train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
+    train_planner.main(tmp_path / 'c.yaml', [data], tmp_path / 'planner', init=tmp_path / 'dldm')
+    assert (tmp_path / 'planner' / 'planner.safetensors').stat().st_size > MAX_FILE_BYTES
+    model = train_planner.load_part(Planner, PlannerConfig, tmp_path / 'planner', 'planner')
+    assert model.config.codebook_size == 64000
 
 
 def small_problem(out, steps, **options):

@@ -80,7 +80,8 @@ class Row:
             the planner learns from, whose codes need no labels.
         change: keys that differ from the config of all rows.
         paper: mean chain length in the paper, where it has such a row.
-        acts: False where a plan is not the 16 actions that the control loop executes.
+        acts: False where no policy comes of it: a plan is not the 16 actions that the control loop
+            executes, or the planner is larger than a policy's file may be.
     """
 
     name: str
@@ -148,7 +149,7 @@ ABLATION = (
     Row('clip-49', 'clips of 49 frames', change=_dldm(clip_frames=49), acts=False),
     Row('codebook-8', '8 codes', change=_dldm(levels=[2, 2, 2])),
     Row('codebook-4096', '4096 codes', change=_dldm(levels=[8, 8, 8, 8])),
-    Row('codebook-64k', '64,000 codes', change=_dldm(levels=[8, 8, 8, 5, 5, 5])),
+    Row('codebook-64k', '64,000 codes', change=_dldm(levels=[8, 8, 8, 5, 5, 5]), acts=False),
     Row('connector-mlp', 'connector without self-attention', change=_vdm(connector='mlp')),
     Row('mask-full', 'cross-attention not causal', change=_vdm(mask='full')),
     Row('connector-mlp-mask-full', 'neither', change=_vdm(connector='mlp', mask='full')),
