@@ -319,7 +319,7 @@ class PolicyTurn:
     """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
 
     policy: str
-    steps: tuple[int, int] = (8, 241)  # least, and below which: also until it is quite lost
+    steps: tuple[int, int] = (8, 97)  # least, and below which
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
 
     def __call__(self, table: PlayTable, task: str, rng: np.random.Generator,
