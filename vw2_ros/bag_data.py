@@ -670,7 +670,8 @@ def _images(part: Part) -> np.ndarray:
 
 def _pictures(recording: Recording, wanted: set):
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
-    from vw2_ros.models.video_data import message_picture, square
+    from vw2_ros.models.data import resize_area
+    from vw2_ros.models.video_data import message_picture
 
     read, number = _reader(), -1
     for _, kind, _, data in recording.bag.messages([recording.image_topic]):
@@ -683,7 +684,7 @@ def _pictures(recording: Recording, wanted: set):
         if number in wanted:
             try:
                 rgb = message_picture(message)
-                yield number, square(rgb, min(IMAGE_PX, *rgb.shape[:2]))
+                yield number, resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
             except Exception:  # damaged data make the libraries raise nearly anything
                 yield number, None
 

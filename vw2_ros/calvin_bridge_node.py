@@ -33,7 +33,6 @@ from .safety import TickClock
 from .task_run import RUNNING, TaskRun, parse_reset
 
 PERIOD_S = 1.0 / CONTROL_HZ
-RESUME_RAD = 0.1  # so near to the arm the first command after a reset must be
 
 
 @dataclass(frozen=True)
@@ -191,19 +190,11 @@ class CalvinBridgeNode(NodeBase):
     def _on_command(self, msg) -> None:
         action, stamp_ns = table_messages.joint_action(msg)
         if not self.config.lockstep:
-            self._refuse_jump(action[1][:7])
-            self.command, self.rel = action, None
+            if not self.followed:
+                table_messages.check_first_command(action[1], self.table)
+            self.command, self.rel, self.followed = action, None, True
         elif stamp_ns == self.stamp_ns:
             self._lockstep(action)
-
-    def _refuse_jump(self, joints) -> None:
-        """Whoever did not hear of a reset would draw the arm back to where it was."""
-        away = float(np.abs(joints - self.table.joint_positions()).max())
-        if not self.followed and away > RESUME_RAD:
-            raise ValueError(f'the first command after a reset must be within {RESUME_RAD} rad of '
-                             f'the arm, this one is {away:.2f} rad away: call `restart` of the '
-                             'action node')
-        self.followed = True
 
     def _on_rel(self, msg) -> None:
         action = table_messages.rel_action(msg)

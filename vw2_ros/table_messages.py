@@ -15,6 +15,7 @@ from vw2_ros.sim.play_table import PlayTable
 from . import convert
 from .topics import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS
 
+RESUME_RAD = 0.1  # so near to the arm the first command after a reset must be
 _FINGER_MIDDLE_M = 0.02
 
 
@@ -42,6 +43,18 @@ def joint_action(msg) -> tuple[tuple[str, np.ndarray], int]:
     joints = convert.trajectory_from_message(msg, (*ARM_JOINTS, FINGER_JOINTS[0]))
     gripper = 1.0 if joints.position[7] > _FINGER_MIDDLE_M else -1.0
     return ('joint_abs', np.append(joints.position[:7], gripper)), joints.stamp_ns
+
+
+def check_first_command(action, table) -> None:
+    """Refuse a command (8,) of somebody who has not heard that the table was reset.
+
+    Raises:
+        ValueError: it would draw the arm back to where it was.
+    """
+    away = float(np.abs(action[:7] - table.joint_positions()).max())
+    if away > RESUME_RAD:
+        raise ValueError(f'the first command after a reset must be within {RESUME_RAD} rad of the '
+                         f'arm, this one is {away:.2f} rad away: call `restart` of the action node')
 
 
 def rel_action(msg) -> np.ndarray:
