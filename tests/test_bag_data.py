@@ -492,3 +492,14 @@ def test_command(tmp_path, capsys):
     assert cli.main(['convert', '--bag', str(tmp_path / 'quiet'), '--out',
                      str(tmp_path / 'q')]) == 1
     assert 'no episode with words' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('stamps, relied_on', [
+    (range(1, 30), True), ([1, 1, 2, 3, 3, 4, 5, 5, 6], True), ([7] * 9, False),
+    ([0, *range(1, 30)], False), ([5, 6, 7, 1, 2, 3, 1, 2, 3], False)],
+    ids=['grow', 'sent again', 'stand still', 'zero', 'jump'])
+def test_stamps_are_relied_on_where_they_grow(stamps, relied_on):
+    track = bag_data.Track('joint_states')
+    for i, stamp in enumerate(stamps):
+        track.add(i, stamp * 10**9, None)
+    assert track.stamped is relied_on

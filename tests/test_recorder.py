@@ -249,7 +249,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
                               progress=False)
     (report,) = result['bags'].values()
     (episode,) = report['episodes']
-    assert episode['actions'] == episode['gripper'] == 'commands'
+    assert episode['actions'] == episode['gripper'] == 'commands', report
     store = FrameStore([tmp_path / 'data'], size=32)
     # the last step ended the task: no frame came after; nor is known what held before the first
     assert len(given) - 3 <= len(store) <= len(given) - 1
