@@ -668,9 +668,12 @@ def _in_threads(what: str, work: Callable, items: Sequence, stop: threading.Even
         task = bar.add_task(what, total=len(items))
         try:
             futures = [pool.submit(work, item) for item in items]
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                bar.advance(task)
+            left = set(futures)
+            while left:  # a Ctrl-C that comes just before a wait without end would not end it
+                done, left = concurrent.futures.wait(left, 0.5, 'FIRST_COMPLETED')
+                for future in done:
+                    future.result()
+                    bar.advance(task)
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)

@@ -38,7 +38,7 @@ import numpy as np
 
 from .appearance import Appearance
 from .cameras import RENDERER, STATIC, STATIC_VIEW
-from .dataset_writer import SessionWriter, is_finished, read_markers, write_index
+from .dataset_writer import SessionWriter, check_same_plan, is_finished, read_markers, write_index
 from .expert import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
 from .landmarks import landmarks, scene_state
 from .long_horizon import initial_states, scene_obs_for
@@ -350,7 +350,7 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
         validation_episodes = max(1, round(episodes / 20))
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
     config = config_of(plan)
-    _check_same_plan(out, config)
+    check_same_plan(out, 'expert', config['expert'])
     jobs = [(out, split, k, plan, astray) for split in SPLITS for k in range(number[split])
             if not is_finished(out / split, k)]
     total = sum(number.values())
@@ -383,18 +383,6 @@ def config_of(plan: Plan) -> dict:
             'fov': STATIC.fov_deg, 'look_from': list(STATIC_VIEW.eye),
             'look_at': list(STATIC_VIEW.target), 'up_vector': list(STATIC_VIEW.up)}}
     return config
-
-
-def _check_same_plan(out: Path, config: dict) -> None:
-    import yaml
-
-    for split in SPLITS:
-        path = out / split / '.hydra' / 'merged_config.yaml'
-        if path.is_file():
-            found = yaml.safe_load(path.read_text())
-            if found.get('expert') != config['expert']:
-                raise ValueError(f'{out} holds data collected with {found.get("expert", found)}; '
-                                 f'wanted {config["expert"]}. Choose another folder')
 
 
 def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:

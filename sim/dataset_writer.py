@@ -272,6 +272,21 @@ def is_finished(split: Path, session: int) -> bool:
     return marker_path(split, session).is_file()
 
 
+def check_same_plan(out: Path, key: str, wanted) -> None:
+    """Refuse a folder whose data were made in another way.
+
+    Args:
+        key: of `.hydra/merged_config.yaml`, which says how. wanted: its value now.
+    Raises:
+        ValueError: another value, or none, is there.
+    """
+    for split in ('training', 'validation'):
+        path = out / split / '.hydra' / 'merged_config.yaml'
+        if path.is_file() and (found := yaml.safe_load(path.read_text())).get(key) != wanted:
+            raise ValueError(f'{out} holds data made with {found.get(key, found)}; wanted {wanted}. '
+                             'Choose another folder')
+
+
 def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[str]]) -> dict:
     """Write the index files of a split from the markers of its finished sessions.
 

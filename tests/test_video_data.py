@@ -352,7 +352,7 @@ def test_interruption_ends_decoding_at_once(tmp_path):
     for i in range(3):
         write_video(tmp_path / f'{i}.mp4', pictures(5))
     done = subprocess.run([sys.executable, '-c', INTERRUPTED, str(tmp_path)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=300)
+                          capture_output=True, text=True, timeout=120)
     assert done.stderr.rstrip().endswith('KeyboardInterrupt')
     assert not list((tmp_path / 'cache').rglob('*.part'))
 

@@ -34,7 +34,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.sim.dataset_writer import SessionWriter, read_markers, write_atomically, write_index
+from vw2_ros.sim.dataset_writer import (SessionWriter, check_same_plan, read_markers,
+                                        write_atomically, write_index)
 
 from . import labels
 from .bags import Bag, BagError, find_bags, fingerprint, rosbags
@@ -540,15 +541,7 @@ def _bar(shown: bool):
 
 
 def _check_same(out: Path, config: dict) -> None:
-    import yaml
-
-    for split in SPLITS:
-        path = out / split / '.hydra' / 'merged_config.yaml'
-        if path.is_file():
-            there = yaml.safe_load(path.read_text())
-            if there.get('recorded') != config['recorded']:
-                raise ValueError(f'{out} holds data made with {there.get("recorded", "vw2 collect")}'
-                                 f'; wanted {config["recorded"]}. Choose another folder')
+    check_same_plan(out, 'recorded', config['recorded'])
     if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
         raise ValueError(f'{out} holds other data. Choose another folder')
 
