@@ -30,8 +30,8 @@ import multiprocessing.connection
 import os
 from pathlib import Path
 import signal
-import threading
 import sys
+import threading
 import time
 
 import numpy as np
