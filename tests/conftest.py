@@ -12,14 +12,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # A run started in the background ignores Ctrl-C, and so would the programs that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Workers that run beside each other, and other people's robots, must not hear one another.
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-if os.environ.get('ROS_DISTRO') == 'humble':
-    os.environ['ROS_LOCALHOST_ONLY'] = '1'
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # no hub, no telemetry: nothing in the tests needs the network
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
     sys.path.insert(0, str(ROOT))
+
+from vw2_ros.system import private_environment  # noqa: E402
+
+# Workers that run beside each other, and other people's robots, must not hear one another.
+os.environ.update(private_environment())

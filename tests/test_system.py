@@ -88,8 +88,26 @@ def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
 
 
 def test_domains_are_free_and_differ():
-    drawn = {system.free_domain() for _ in range(20)}
-    assert len(drawn) > 3 and all(1 <= d < 100 for d in drawn)
+    code = 'from vw2_ros import system; print(*[system.free_domain() for _ in range(20)])'
+    drawn = [int(d) for d in subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True,
+        cwd=config_file('robot.yaml').parents[1]).stdout.split()]
+    assert len(set(drawn)) == 20 and all(1 <= d < 100 for d in drawn)
+
+
+def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
+    monkeypatch.setenv('ROS_DOMAIN_ID', '77')
+    code = ('from vw2_ros import system; print(*[system.free_domain() for _ in range(60)], '
+            'flush=True); input()')
+    with subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.PIPE, cwd=config_file('robot.yaml').parents[1]) as other:
+        held = {int(d) for d in other.stdout.readline().split()}
+        here = {int(d) for d in subprocess.run(
+            [sys.executable, '-c', code.replace('60', '10')], capture_output=True, text=True,
+            input='\n', check=True, cwd=config_file('robot.yaml').parents[1]).stdout.split()}
+        other.communicate('\n')
+    assert len(held) == 60 and len(here) == 10
+    assert not held & here and 77 not in held | here
 
 
 def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):

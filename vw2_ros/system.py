@@ -224,7 +224,7 @@ def environment() -> dict[str, str]:
 
 
 def private_environment() -> dict[str, str]:
-    """Variables with which nodes hear nobody outside this machine and, likely, nobody on it."""
+    """Variables with which nodes hear nobody outside this machine and nobody on it."""
     return {'ROS_DOMAIN_ID': str(free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             **({'ROS_LOCALHOST_ONLY': '1'} if os.environ.get('ROS_DISTRO') == 'humble' else {})}
 
@@ -243,20 +243,35 @@ def private_domain():
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+        lock = _DOMAINS.pop(int(env['ROS_DOMAIN_ID']), None)
+        if lock:
+            lock.close()
 
 
 def free_domain() -> int:
-    """A DDS domain, drawn at random from 1..99, in which no process of this machine is yet."""
-    domains = random.SystemRandom().sample(range(1, 100), 99)
+    """A DDS domain, drawn at random from 1..99, that nobody on this machine is in or was given.
+
+    It stays this process's until that ends, or `private_domain` does, and is never the one that
+    ROS_DOMAIN_ID names.
+    """
+    domains = [d for d in range(1, 100) if str(d) != os.environ.get('ROS_DOMAIN_ID')]
+    random.SystemRandom().shuffle(domains)
     for domain in domains:
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         # port of the domain's first participant (DDSI-RTPS 9.6.1.1)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
+                lock.bind(f'\0vw2_ros_domain_{domain}')  # abstract: gone with the process
                 probe.bind(('', 7400 + 250 * domain + 10))
-                return domain
             except OSError:
+                lock.close()
                 continue
+        _DOMAINS[domain] = lock
+        return domain
     return domains[0]
+
+
+_DOMAINS: dict[int, socket.socket] = {}  # this process's domains, and what holds each
 
 
 # ------------------------------------------------------------------- processes
