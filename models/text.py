@@ -59,6 +59,12 @@ class Tokenizer:
         counts = Counter(word for phrase in phrases for word in split_words(phrase))
         return cls(sorted(w for w, n in counts.items() if n >= min_count), **options)
 
+    def extended(self, phrases: Iterable[str]) -> Tokenizer:
+        """The same words under the same ids, and behind them those of `phrases` that are new."""
+        new = {word for phrase in phrases for word in split_words(phrase)} - self._ids.keys()
+        return type(self)(self.words + tuple(sorted(new)), max_length=self.max_length,
+                          buckets=self.buckets, max_ngrams=self.max_ngrams)
+
     @property
     def vocab_size(self) -> int:
         """Word ids, with padding and unknown."""

@@ -6,7 +6,8 @@
 
 VideoWorld 2, appendix A, "Latent pre-training on CALVIN": fine-tuning with ground-truth actions
 through an MLP on the hidden states that predict the codes. The cross-entropy of the codes stays
-on, weighted, where a frame's codes are known. Keypoints that the planner's run froze stay so.
+on, weighted, where a frame's codes are known. Keypoints that the planner's run froze stay so. Words
+of the data that it does not know are added to those it does.
 
 Differs: the planner sees its own greedy codes while it is fine-tuned, as it does when it plans;
 with the data's codes it would meet other hidden states when it acts. `own_codes` is the switch.
@@ -43,6 +44,7 @@ from .parallel import leads
 from .planner import Planner
 from .planner import PlannerConfig
 from .text import Tokenizer
+from .text import UNK
 from .train_dldm import ClipConfig
 from .train_dldm import override
 from .train_dldm import prepare
@@ -177,9 +179,10 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
     out = Path(out)
     planner, tokenizer, dldm, frames = (_from_planner_run(Path(init)) if init
                                         else _from_scratch(config, data, train.seed, sight))
-    if learn_sight:
-        planner = _seeing_anew(planner)
     store = FrameStore(data, 'training', planner.config.vision.image_size)
+    words = len(tokenizer.words)
+    tokenizer = tokenizer.extended(p for many in phrases_of(store).values() for p in many)
+    planner = _prepared(planner, tokenizer.vocab_size, learn_sight)
     c = planner.config
     demos = Demonstrations(store, c.steps * frames, labels, train.seed)
     coded = None
@@ -223,8 +226,9 @@ def main(config: Path | str, data: Sequence[Path], out: Path, init: Path | None 
         stage='head', data=store.content_hash, labels=labels, seed=train.seed, steps=ended.steps,
         seconds=round(ended.seconds, 1), wait_share=round(ended.wait_share, 4),
         scores=ended.last, renderer=renderer_of(store), frames=len(store),
-        labelled_frames=len(demos), tasks=demos.tasks, train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(parts['loss']), augment=dataclasses.asdict(augment),
+        labelled_frames=len(demos), tasks=demos.tasks, new_words=list(tokenizer.words[words:]),
+        train=dataclasses.asdict(train), loss=dataclasses.asdict(parts['loss']),
+        augment=dataclasses.asdict(augment),
         planner=previous(Path(init)) if init else {}, sight=previous(sight) if sight else {},
         start=str(start or ''))
     size = sum(p.numel() for p in planner.parameters())
@@ -247,12 +251,18 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
     return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
 
 
-def _seeing_anew(planner: Planner) -> Planner:
-    """The same planner, whose keypoints learn."""
-    config = dataclasses.replace(planner.config, vision=dataclasses.replace(
-        planner.config.vision, frozen=False))
+def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
+    """The same planner for more words, new ones as unknown ones are; `learn_sight`: see `main`."""
+    old = planner.config
+    vision = dataclasses.replace(old.vision, frozen=old.vision.frozen and not learn_sight)
+    config = dataclasses.replace(old, vocab_size=vocab_size, vision=vision)
+    if config == old:
+        return planner
+    state = planner.state_dict()
+    words = state['text.word.weight']
+    state['text.word.weight'] = torch.cat([words, words[UNK].expand(vocab_size - len(words), -1)])
     anew = Planner(config)
-    anew.load_state_dict(planner.state_dict())
+    anew.load_state_dict(state)
     return anew
 
 
@@ -263,8 +273,8 @@ def _from_scratch(config: Path | str, data: Sequence[Path], seed: int, sight: Pa
                           augment=AugmentConfig, tokenizer=dict)
     shape = stage_configs(config, 'dldm', model=DLDMConfig, train=dict, clips=ClipConfig, dump=dict)
     store = FrameStore(data, 'training', parts['vision'].image_size)
-    words = (p for many in phrases_of(store).values() for p in many)
-    tokenizer = Tokenizer.build(words, **parts['tokenizer'])
+    phrases = (p for many in phrases_of(store).values() for p in many)
+    tokenizer = Tokenizer.build(phrases, **parts['tokenizer'])
     torch.manual_seed(seed)
     vision = dataclasses.replace(parts['vision'], frozen=sight is not None)
     planner = Planner(planner_config(parts['model'], vision, tokenizer, shape['model']))

@@ -32,7 +32,7 @@ def _episode(rng, task, frames, size):
 
 
 def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0, first_id=0,
-                words=True, landmarks=False):
+                words=True, landmarks=False, wordings=PHRASES):
     """Write one split folder; returns the images (n, size, size, 3) and actions (n, 7).
 
     With `landmarks`, all of them are where the square is.
@@ -52,7 +52,7 @@ def write_split(folder, *, episodes=3, frames=40, size=96, shards=False, seed=0,
         ranges.append((first, last))
         spans.append((first, last - 5))  # the last frames belong to no task
         tasks.append(task)
-        phrases.append(PHRASES[task][(k // len(names)) % 2])
+        phrases.append(wordings[task][(k // len(names)) % 2])
     images, actions = np.array(images), np.array(actions)
     n = len(images)
     ids = np.arange(first_id, first_id + n)

@@ -70,6 +70,15 @@ def test_tokenizer_survives_a_file(tmp_path):
     assert np.array_equal(again.encode(text), WORDS.encode(text))
 
 
+def test_new_words_come_behind_the_old_ones():
+    more = WORDS.extended(['Open the hatch', 'spin the red dial'])
+    assert more.words == (*WORDS.words, 'dial', 'hatch', 'spin')
+    known = 'push the red block to the left'
+    assert np.array_equal(more.encode(known), WORDS.encode(known))
+    assert more.known('spin the hatch') == 1 > WORDS.known('spin the hatch')
+    assert more.extended(['close it']).words == more.words
+
+
 def test_augment_hides_words_but_keeps_padding():
     tokens = WORDS.encode_batch(['push the red block to the left'] * 200)
     noisy = WORDS.augment(tokens, np.random.default_rng(0), forget=0.3, drop_ngrams=0.2)

@@ -194,6 +194,23 @@ def test_nothing_came(tmp_path):
     assert cli.main(['record', '--out', str(tmp_path / 'bag')]) == 1  # it exists
 
 
+def test_what_waits_when_the_recording_ends_is_kept(bench, tmp_path):
+    joints = bench.peer.create_publisher(JointState, topics.JOINT_STATES, topics.reliable(100))
+    recorder = Recorder(tmp_path / 'bag')
+    try:
+        assert bench.until(lambda: joints.get_subscription_count(), 60,
+                           each=lambda: recorder.spin(0.01))
+        bench.spin(0.5, each=lambda: recorder.spin(0.01))  # both ends know of each other
+        before = recorder.heard['/joint_states'].count
+        for i in range(60):
+            joints.publish(convert.joints_to_message(('a',), np.array([i]), stamp_ns=i + 1))
+        bench.spin(0.5)
+        assert recorder.heard['/joint_states'].count == before  # nobody has looked yet
+    finally:
+        recorder.close()
+    assert read(tmp_path / 'bag')['/joint_states'] == before + 60
+
+
 def test_from_the_play_table_to_a_policy(bench, tmp_path):
     """The whole way: table node -> bag -> data with the labels of what was done -> weights that load.
 
@@ -249,7 +266,8 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
                               progress=False)
     (report,) = result['bags'].values()
     (episode,) = report['episodes']
-    assert episode['actions'] == episode['gripper'] == 'commands', report
+    heard = {t: h.count for t, h in recorder.heard.items()}
+    assert episode['actions'] == episode['gripper'] == 'commands', repr((episode, heard))
     store = FrameStore([tmp_path / 'data'], size=32)
     # the last step ended the task: no frame came after; nor is known what held before the first
     assert len(given) - 3 <= len(store) <= len(given) - 1

@@ -341,6 +341,40 @@ def test_a_policy_learns_on(runs, data, tmp_path):
     assert Policy.load(ended)
 
 
+def test_words_of_new_recordings_are_learned(runs, tmp_path):
+    data = calvin_files.write_data(tmp_path / 'data', episodes=3, wordings={
+        'move_slider_left': ['shove portcullis west'], 'move_slider_right': ['shove it east'],
+        'open_drawer': ['open the tray']})
+    content = yaml.safe_load(config_path('tiny').read_text())
+    begun = runs / 'head' / 'policy'
+    picture = np.random.default_rng(0).integers(0, 255, (96, 96, 3), np.uint8)
+    old = Policy.load(begun)
+    assert old.known_words('shove portcullis west') == 0
+
+    def learn_on(lr, steps, out):
+        content['head']['train'].update(steps=steps, lr=lr, warmup=0, weight_decay=0)
+        (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+        assert cli.main(['train', 'head', '--config', str(tmp_path / 'c.yaml'), '--data', str(data),
+                         '--start', str(begun), '--out', str(tmp_path / out)]) == 0
+        record = json.loads((tmp_path / out / 'policy/provenance.json').read_text())
+        new = 'east it portcullis shove tray west'.split()
+        assert record['new_words'] == new
+        words = Policy.load(tmp_path / out / 'policy')
+        assert words.known_words('Shove portcullis west!') == words.known_words('open drawer') == 1
+        table = load_tensors(tmp_path / out / 'policy/planner.safetensors')[0]['text.word.weight']
+        return words, table.float(), len(new)
+
+    # as good as unlearned: known words mean what they did, new ones what an unknown one does
+    same, table, new = learn_on(1e-12, 1, 'same')
+    for text in ('slide the door left', 'open the tray', 'shove portcullis west'):
+        np.testing.assert_allclose(same.plan(picture, text).hidden, old.plan(picture, text).hidden,
+                                   atol=1e-4)
+    learned, moved, _ = learn_on(1e-2, 5, 'learned')
+    assert bool(((moved - table)[-new:].abs().amax(dim=1) > 1e-4).all())
+    assert not np.allclose(learned.plan(picture, 'open the tray').hidden,
+                           learned.plan(picture, 'open the sieve').hidden, atol=1e-3)
+
+
 @pytest.mark.parametrize('learn', [False, True])
 def test_sight_of_shipped_weights_learns_only_when_told(learn, data, tmp_path):
     content = yaml.safe_load(config_path('cpu').read_text())

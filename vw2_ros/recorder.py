@@ -31,6 +31,7 @@ KINDS = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': Comp
 COMMANDS = (topics.JOINT_COMMANDS, topics.POSITION_COMMANDS, topics.GRIPPER_COMMAND)
 DEPTH = 100  # messages that may wait in the middleware
 GAP_S = 0.1  # of silence, as long as the nodes bear with
+LAST_S = 0.5  # for what waits when the recording ends; where more and more comes, that ends it
 LOOK_S = 0.5  # how often new topics and publishers are looked for
 
 
@@ -80,7 +81,12 @@ class Recorder:
             self._executor.spin_once(timeout_sec=min(left, 0.2))
 
     def close(self) -> None:
-        """Leave the graph and close the bag; as `BagWriter.close`."""
+        """Take what has come and waits, leave the graph and close the bag; as `BagWriter.close`."""
+        end, quiet = time.monotonic() + LAST_S, 0
+        while quiet < 3 and time.monotonic() < end and not self.writer.failed:
+            before = sum(h.count for h in self.heard.values())
+            self._executor.spin_once(timeout_sec=0.02)  # one message, or the timer
+            quiet = 0 if sum(h.count for h in self.heard.values()) > before else quiet + 1
         self._leave()
         self.writer.close()
 
