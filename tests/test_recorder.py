@@ -149,6 +149,7 @@ def feed(bench, robot, child, seconds, folder):
             begun = time.monotonic()
         if begun and time.monotonic() - begun > seconds:
             return
+    child.kill()
     raise AssertionError(child.communicate())
 
 
