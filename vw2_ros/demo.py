@@ -32,7 +32,7 @@ import numpy as np
 
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 
-from .system import SETTLE_S, Children, calvin, evaluation, private_domain
+from .system import SETTLE_S, Children, evaluation, private_domain
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 NODES = ('calvin_bridge', 'planner', 'action')
@@ -113,7 +113,7 @@ def run(out: pathlib.Path = pathlib.Path('out/demo'), scene: str = 'D', seed: in
 
 def _drive(scene: str, seed: int, weights: str, log_dir) -> tuple[list[Subtask], dict]:
     """Bring the nodes up and work through chains; what was judged, and notes on the run."""
-    done, notes = _session(calvin(scene=scene, weights=weights), scene, seed, log_dir, True)
+    done, notes = _session(evaluation(weights, scene, real_time=True), scene, seed, log_dir, True)
     if not any(s.succeeded for s in done):
         print('nothing succeeded in real time'
               + (': this machine is too busy for it' if notes['too_slow'] else '')
