@@ -17,7 +17,6 @@ from std_srvs.srv import Trigger
 
 from . import convert, plan_message, topics
 from .arm import Arm, ArmConfig
-from .health import OK
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .outputs import KINDS, Output
 from .paths import config_file
@@ -203,11 +202,7 @@ class ActionNode(NodeBase):
         for name, value in self.arm.report().items():
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
-        level, text = self.arm.verdict()
-        if level == OK:
-            return super().assess(now_s)
-        refused = self.health.complaint(now_s)  # why it waits or holds, where that is known
-        return level, f'{text} ({refused})' if refused else text
+        return self.arm.verdict()
 
 
 def main(args=None):

@@ -15,7 +15,7 @@ from std_msgs.msg import String
 from . import convert, plan_message, topics
 from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
-from .safety import FrozenCamera
+from .safety import FrozenCamera, age_of_stamp
 from .worker import Worker
 
 
@@ -37,6 +37,11 @@ class Config(BaseConfig):
     min_known_words: float = parameter(0.5, 'share of the words of an instruction that must be '
                                        'known from training', low=0.0, high=1.0)
     instruction: str = parameter('', 'what to do, in plain words; also a topic', dynamic=True)
+
+    @property
+    def max_future_s(self) -> float:
+        """How far a stamp may be ahead: as far as behind."""
+        return self.max_image_age_s
 
 
 class PlannerNode(NodeBase):
@@ -108,8 +113,8 @@ class PlannerNode(NodeBase):
         if c.lockstep:
             return self.worker.submit((msg, self.instruction, now_s))
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
-        age_s = (self.now_ns() - stamp_ns) * 1e-9
-        if not -c.max_image_age_s <= age_s <= c.max_image_age_s:
+        age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
+        if age_s > c.max_image_age_s:
             raise ValueError(f'image is {age_s * 1e3:.0f} ms old, limit '
                              f'{c.max_image_age_s * 1e3:.0f} ms')
         if self.frozen is not None and self.frozen.see(msg.data):
@@ -156,9 +161,8 @@ class PlannerNode(NodeBase):
             return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
         if self.frozen is not None and self.frozen.frozen:
             return ERROR, f'camera frozen: {self.frozen.identical} identical images'
-        complaint = self.health.complaint(now_s)
         if not self.instruction:
-            return WARN, complaint or 'no instruction'
+            return WARN, 'no instruction'
         return super().assess(now_s)
 
 

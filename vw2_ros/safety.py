@@ -311,7 +311,8 @@ def _hold(state: GateState, status: str, reasons, limits: Limits) -> Verdict:
 def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:
     """Age [s] of a stamp on the clock that stamped it; one slightly ahead counts as new.
 
-    Use it once, when the message arrives, and let the age grow on the monotonic clock.
+    Use it once, when the message arrives, and let the age grow on the monotonic clock. Of `limits`
+    only `max_future_s` counts.
 
     Raises:
         ValueError: no stamp (zero), or one more than `max_future_s` ahead.
