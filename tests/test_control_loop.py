@@ -246,6 +246,14 @@ def test_late_and_out_of_order_plans_are_dropped_and_counted():
         == {'plans': 1, 'late': 3, 'out_of_order': 2}
 
 
+def test_plans_go_on_after_the_clock_of_the_stamps_was_set_back():
+    loop = real_time()
+    assert loop.accept_plan(3600 * NS, ramp(), 1.0) == ''
+    assert 'older' in loop.accept_plan(NS, ramp(), 1.05), 'it may have been overtaken'
+    assert loop.accept_plan(NS, ramp(), 2.0) == ''
+    assert loop.step(2.0, REST_JOINTS).plan_ns == NS
+
+
 def test_new_instruction_voids_the_old_plan():
     loop = real_time()
     loop.set_instruction('aaaa')

@@ -394,6 +394,17 @@ def test_gripper_goes_out_by_itself(bench, weights):
     assert list(heard[0].data) in ([0.0], [0.04])
 
 
+def test_an_arm_that_another_node_commands_too_is_held(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: node.arm.command and node.arm.command.status == 'moving', each=robot)
+    other = bench.peer.create_publisher(JointTrajectory, topics.JOINT_COMMANDS, topics.reliable(1))
+    assert bench.until(lambda: newest()[0] == 2 and '1 other publisher(s) on /joint_commands'
+                       in newest()[1], each=robot)
+    assert node.arm.command.status == 'holding' and not node.arm.loop.has_plan
+    bench.peer.destroy_publisher(other)
+    assert bench.until(lambda: node.arm.command.status == 'moving', each=robot)
+
+
 def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
     limits = yaml.safe_load(config_file('limits.yaml').read_text())
     limits['period_s'] = 0.01

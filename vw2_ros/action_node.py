@@ -91,6 +91,9 @@ class ActionNode(NodeBase):
         self.guard = self.create_guard_condition(self._take_plans)
         self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
         self.arm = self._new_arm()
+        self.others = ''
+        self._look_for_others()
+        self.every(0.5, self._look_for_others)
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.arm.instruct(m.data),
                        topics.latched())
         self.subscribe(Image, topics.PLAN_HIDDEN, self._on_plan, topics.reliable(1))
@@ -124,6 +127,14 @@ class ActionNode(NodeBase):
         policy = Policy.load(self.config.weights, threads=self.config.threads)
         policy.warm_up()
         return policy
+
+    def _look_for_others(self) -> None:
+        topic = self.commands.topic_name
+        others = self.count_publishers(topic) - 1
+        self.others = f'{others} other publisher(s) on {topic}: the arm holds until they are gone' \
+            if others > 0 else ''
+        if self.others:
+            self.arm.loop.drop_plan()
 
     # -- services
 
@@ -174,7 +185,8 @@ class ActionNode(NodeBase):
 
     def _take_plans(self) -> None:
         while self.plans:
-            dropped = self.arm.accept(*self.plans.popleft(), self.now_s())
+            plan = self.plans.popleft()
+            dropped = self.others or self.arm.accept(*plan, self.now_s())
             if dropped:
                 self.refuse('plan', dropped)
         if self.config.lockstep:
