@@ -12,6 +12,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
 from ros_helpers import Bench, state, tiny_weights  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
@@ -147,3 +149,19 @@ def test_arguments_of_which_no_node_can_be_made(arguments, words):
                           cwd=config_file('robot.yaml').parents[1])
     assert done.returncode == 1 and 'Traceback' not in done.stderr
     assert words in done.stderr.strip().splitlines()[-1]
+
+
+def test_a_transition_that_there_is_not_is_refused_and_the_node_stays(bench):
+    told = Told(bench, 'camera')
+    node = bench.add(CameraNode)
+
+    def ask(number):
+        return bench.call(ChangeState, 'camera/change_state', ChangeState.Request(
+            transition=Transition(id=number))).success
+    assert not ask(Transition.TRANSITION_ACTIVATE), 'it is active'
+    assert state(node) == 'active'
+    assert bench.until(lambda: told.lines('transition 3 refused: there is none from the state active'))
+    assert ask(Transition.TRANSITION_DEACTIVATE) and ask(Transition.TRANSITION_CLEANUP)
+    assert bench.until(lambda: told.lines('deactivate: done') and told.lines('cleanup: done'))
+    assert ask(Transition.TRANSITION_CONFIGURE) and ask(Transition.TRANSITION_ACTIVATE)
+    assert state(node) == 'active'

@@ -142,6 +142,8 @@ class NodeBase(LifecycleNode):
         self.stage = ''
         self.in_transition = False
         self._made: dict[str, list] = {'on_configure': [], 'on_activate': []}
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._asked_to_change
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._reported: tuple[float, int, str] = (-1e9, -1, '')
         self._logged: tuple[float, int, str] = (-1e9, OK, '')
@@ -279,17 +281,26 @@ class NodeBase(LifecycleNode):
         gc.collect()
         gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
 
+    def _asked_to_change(self, request, response):
+        try:
+            return self._change_state(request, response)
+        except RuntimeError:  # it would end the node
+            self.get_logger().error(f'transition {request.transition.id} refused: there is none from '
+                                    f'the state {self._state_machine.current_state[1]}')
+            response.success = False
+            return response
+
     def halt(self) -> None:
         """End what `on_activate` began beside subscriptions and timers, also after it failed."""
 
-    def on_deactivate(self, state):
+    @transition
+    def on_deactivate(self):
         self.undo('on_activate')
         self.halt()
-        return TransitionCallbackReturn.SUCCESS
 
-    def on_cleanup(self, state):
+    @transition
+    def on_cleanup(self):
         self.undo('on_configure')
-        return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state):
         self.close()

@@ -95,7 +95,7 @@ class PlannerNode(NodeBase):
                                  'were seen in training; say it in other words')
         if text != self.instruction:
             self.instruction, self.planned_s = text, -1e9
-            self.health.set('instruction', text)
+            self.health.set('instruction', f'{text:.80}')
 
     def _load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
