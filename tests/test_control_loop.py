@@ -359,6 +359,26 @@ def test_a_blocked_arm_is_stopped_and_goes_on_from_where_it_is():
     assert again.status == 'moving' and np.abs(again.joints - REST_JOINTS).max() < 0.02
 
 
+def test_joints_that_jump_are_refused_and_pull_at_nothing():
+    loop = real_time()
+    for tick in range(6):
+        loop.accept_plan(tick + 1, drift(0.0), tick * PERIOD_S)
+        before = loop.step(tick * PERIOD_S, REST_JOINTS)
+    nonsense = REST_JOINTS + np.eye(7)[3]
+    with pytest.raises(ValueError, match='panda_joint4 jumped by 1.00 rad within 33 ms'):
+        loop.see_joints(nonsense, 6 * PERIOD_S)
+    command = loop.step(6 * PERIOD_S)
+    assert command.status == 'moving' and np.abs(command.joints - before.joints).max() < 0.01
+    command = loop.step(7 * PERIOD_S, REST_JOINTS)
+    assert command.status == 'moving', 'one bad message is forgotten'
+    for tick in range(8, 30):  # an arm that stays there was moved by somebody
+        try:
+            loop.see_joints(nonsense, tick * PERIOD_S)
+        except ValueError:
+            assert loop.step(tick * PERIOD_S).status in ('moving', 'holding')
+    assert loop.step(30 * PERIOD_S, nonsense).status == 'stopped'
+
+
 def test_the_arm_starts_where_it_is_when_the_first_plan_comes():
     loop = ControlLoop(LIMITS)
     jogged = REST_JOINTS - 0.5 * np.eye(7)[0]

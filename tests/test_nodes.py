@@ -382,6 +382,7 @@ def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
     robot = Robot(bench)
     robot.follows = False
     assert bench.until(lambda: newest()[0] == 2 and 'is the arm blocked' in newest()[1], each=robot)
+    assert 'call /rearm' in newest()[1]
     assert np.abs(robot.positions()[:, :7] - REST_JOINTS).max() < 0.1
 
 

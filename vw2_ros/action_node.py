@@ -214,7 +214,10 @@ class ActionNode(NodeBase):
         for name, value in self.arm.report().items():
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
-        return self.arm.verdict()
+        level, text = self.arm.verdict()
+        if self.arm.loop.stop_reason:
+            text += f'; call {self.resolve_service_name(topics.REARM)} when it may move again'
+        return level, text
 
 
 def main(args=None):

@@ -188,11 +188,23 @@ class ControlLoop:
         """Take the measured joints [rad] (7,), finite; the arm starts where it is.
 
         Raises:
-            ValueError: if the arm cannot start there.
+            ValueError: if the arm cannot start there, or cannot have got there since the last ones.
         """
+        self._refuse_jump(joints, now_s)
         if not self.counts['commands']:  # until then it may have been moved by others
             self._arm(joints, self.gripper)
         self._joints, self._joints_s = np.array(joints, np.float64), now_s
+
+    def _refuse_jump(self, joints, now_s: float) -> None:
+        if self._joints is None:
+            return
+        since_s = max(0.0, now_s - self._joints_s)
+        way = np.abs(joints - self._joints)
+        far = way - self.limits.following_rad - self.limits.velocity_rad_s * since_s
+        if far.max() > 0:
+            i = int(np.argmax(far))
+            raise ValueError(f'{self.limits.joints[i]} jumped by {way[i]:.2f} rad within '
+                             f'{since_s * 1e3:.0f} ms: no arm moves like that')
 
     def see_image(self, now_s: float, age_s: float = 0.0) -> None:
         """Take note of a camera image that was `age_s` old when it came (for `watch_camera`)."""
