@@ -231,6 +231,24 @@ def test_planner_refuses_empty_and_unknown_instructions(bench, weights):
     assert bench.until(lambda: hidden, each=send)
 
 
+@pytest.mark.parametrize('node_class', [PlannerNode, ActionNode])
+def test_what_was_said_last_outlasts_a_deactivation(bench, weights, node_class):
+    node = bench.add(node_class, weights=weights, instruction='open the drawer')
+
+    def told():
+        return node.instruction if node_class is PlannerNode else node.arm.instruction
+    assert told() == 'open the drawer'
+    say = bench.peer.create_publisher(String, topics.INSTRUCTION, topics.latched())
+    say.publish(String(data=''))
+    assert bench.until(lambda: told() == '')
+    bench.peer.destroy_publisher(say)  # as `ros2 topic pub --once` does
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert state(node) == 'active' and told() == ''
+    assert node.set_parameters([Parameter('instruction', value='open the drawer')])[0].successful
+    assert told() == 'open the drawer'
+
+
 def test_missing_weights_are_told(bench):
     newest = diagnosed(bench, 'planner')
     node = bench.add(PlannerNode, wait=False, weights='no_such_weights')

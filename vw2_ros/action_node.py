@@ -111,14 +111,17 @@ class ActionNode(NodeBase):
         self.worker = None
 
     def _new_arm(self) -> Arm:
-        """An arm that has seen nothing yet; stopped if the one before was."""
+        """An arm that has seen nothing yet; stopped if the one before was, and told the same."""
         c = self.config
         arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
                                          c.watch_camera, c.output == 'twist', c.command_delay_s))
-        if self.arm is not None and self.arm.loop.stop_reason:
-            arm.loop.stop(self.arm.loop.stop_reason)
-        if self.get_parameter('instruction').value:
-            arm.instruct(self.get_parameter('instruction').value)
+        told = self.get_parameter('instruction').value or None
+        if self.arm is not None:
+            told = self.arm.instruction
+            if self.arm.loop.stop_reason:
+                arm.loop.stop(self.arm.loop.stop_reason)
+        if told is not None:
+            arm.instruct(told)
         return arm
 
     def _load(self):

@@ -51,7 +51,7 @@ class PlannerNode(NodeBase):
 
     def __init__(self, **options):
         super().__init__('planner', **options)
-        self.instruction = ''
+        self.instruction: str | None = None  # None: nobody said, the parameter counts
         self.worker = None
 
     def parameters_set(self, values):
@@ -71,7 +71,8 @@ class PlannerNode(NodeBase):
         self.planned_s, self.planning = -1e9, False
         self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
         self.worker = Worker(self._load, self._plan, lambda e: self.refuse('plan', e), 'planner')
-        self.set_instruction(self.get_parameter('instruction').value or self.instruction)
+        self.set_instruction(self.get_parameter('instruction').value if self.instruction is None
+                             else self.instruction)
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.set_instruction(m.data),
                        topics.latched())
         topic, kind = (topics.compressed(topics.IMAGE), CompressedImage) if c.compressed \
