@@ -246,6 +246,14 @@ def test_late_and_out_of_order_plans_are_dropped_and_counted():
         == {'plans': 1, 'late': 3, 'out_of_order': 2}
 
 
+def test_plans_go_on_after_the_clock_of_the_stamps_was_set_back():
+    loop = real_time()
+    assert loop.accept_plan(3600 * NS, ramp(), 1.0) == ''
+    assert 'older' in loop.accept_plan(NS, ramp(), 1.05), 'it may have been overtaken'
+    assert loop.accept_plan(NS, ramp(), 2.0) == ''
+    assert loop.step(2.0, REST_JOINTS).plan_ns == NS
+
+
 def test_new_instruction_voids_the_old_plan():
     loop = real_time()
     loop.set_instruction('aaaa')
@@ -349,6 +357,26 @@ def test_a_blocked_arm_is_stopped_and_goes_on_from_where_it_is():
     loop.accept_plan(200, drift(0.1), 150 * PERIOD_S)
     again = loop.step(150 * PERIOD_S, REST_JOINTS)
     assert again.status == 'moving' and np.abs(again.joints - REST_JOINTS).max() < 0.02
+
+
+def test_joints_that_jump_are_refused_and_pull_at_nothing():
+    loop = real_time()
+    for tick in range(6):
+        loop.accept_plan(tick + 1, drift(0.0), tick * PERIOD_S)
+        before = loop.step(tick * PERIOD_S, REST_JOINTS)
+    nonsense = REST_JOINTS + np.eye(7)[3]
+    with pytest.raises(ValueError, match='panda_joint4 jumped by 1.00 rad within 33 ms'):
+        loop.see_joints(nonsense, 6 * PERIOD_S)
+    command = loop.step(6 * PERIOD_S)
+    assert command.status == 'moving' and np.abs(command.joints - before.joints).max() < 0.01
+    command = loop.step(7 * PERIOD_S, REST_JOINTS)
+    assert command.status == 'moving', 'one bad message is forgotten'
+    for tick in range(8, 30):  # an arm that stays there was moved by somebody
+        try:
+            loop.see_joints(nonsense, tick * PERIOD_S)
+        except ValueError:
+            assert loop.step(tick * PERIOD_S).status in ('moving', 'holding')
+    assert loop.step(30 * PERIOD_S, nonsense).status == 'stopped'
 
 
 def test_the_arm_starts_where_it_is_when_the_first_plan_comes():

@@ -231,6 +231,24 @@ def test_planner_refuses_empty_and_unknown_instructions(bench, weights):
     assert bench.until(lambda: hidden, each=send)
 
 
+@pytest.mark.parametrize('node_class', [PlannerNode, ActionNode])
+def test_what_was_said_last_outlasts_a_deactivation(bench, weights, node_class):
+    node = bench.add(node_class, weights=weights, instruction='open the drawer')
+
+    def told():
+        return node.instruction if node_class is PlannerNode else node.arm.instruction
+    assert told() == 'open the drawer'
+    say = bench.peer.create_publisher(String, topics.INSTRUCTION, topics.latched())
+    say.publish(String(data=''))
+    assert bench.until(lambda: told() == '')
+    bench.peer.destroy_publisher(say)  # as `ros2 topic pub --once` does
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert state(node) == 'active' and told() == ''
+    assert node.set_parameters([Parameter('instruction', value='open the drawer')])[0].successful
+    assert told() == 'open the drawer'
+
+
 def test_missing_weights_are_told(bench):
     newest = diagnosed(bench, 'planner')
     node = bench.add(PlannerNode, wait=False, weights='no_such_weights')
@@ -382,6 +400,7 @@ def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
     robot = Robot(bench)
     robot.follows = False
     assert bench.until(lambda: newest()[0] == 2 and 'is the arm blocked' in newest()[1], each=robot)
+    assert 'call /rearm' in newest()[1]
     assert np.abs(robot.positions()[:, :7] - REST_JOINTS).max() < 0.1
 
 
@@ -392,6 +411,17 @@ def test_gripper_goes_out_by_itself(bench, weights):
     assert bench.until(lambda: robot.commands and heard, 20, each=robot)
     assert robot.commands[0].joint_names == list(ARM_JOINTS)
     assert list(heard[0].data) in ([0.0], [0.04])
+
+
+def test_an_arm_that_another_node_commands_too_is_held(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: node.arm.command and node.arm.command.status == 'moving', each=robot)
+    other = bench.peer.create_publisher(JointTrajectory, topics.JOINT_COMMANDS, topics.reliable(1))
+    assert bench.until(lambda: newest()[0] == 2 and '1 other publisher(s) on /joint_commands'
+                       in newest()[1], each=robot)
+    assert node.arm.command.status == 'holding' and not node.arm.loop.has_plan
+    bench.peer.destroy_publisher(other)
+    assert bench.until(lambda: node.arm.command.status == 'moving', each=robot)
 
 
 def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):

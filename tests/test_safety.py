@@ -228,6 +228,15 @@ def test_row_6_names_the_limit():
     (lambda v: v.update(lower_rad=[3.0] * 7), 'lower_rad must be below'),
     (lambda v: v.update(upper_rad=[float('nan')] * 7), 'upper_rad must be 7 finite'),
     (lambda v: v.update(max_age_s=float('inf')), 'max_age_s must be above 0'),
+    (lambda v: v.update(max_age_s='1e-1'), "max_age_s must be a number, got '1e-1'"),
+    (lambda v: v.update(max_age_s=None), 'max_age_s must be a number, got None'),
+    (lambda v: v.update(max_age_s=[0.1, 0.1]), 'max_age_s must be a number'),
+    (lambda v: v.update(latch_after=True), 'latch_after must be a whole number, got True'),
+    (lambda v: v.update(frozen_frames=10.5), 'frozen_frames must be a whole number, got 10.5'),
+    (lambda v: v.update(following_rad=['a'] * 7), 'following_rad must be 7 finite numbers'),
+    (lambda v: v.update(following_rad=[[0.3], 0.3]), 'following_rad must be 7 finite numbers'),
+    (lambda v: v.update(joints=[[1], 'a']), 'joints must be different names'),
+    (lambda v: v.update(upper_rad=[166.0] * 7), 'are these degrees'),
 ])
 def test_row_6_no_start_without_limits(tmp_path, spoil, reason):
     values = yaml.safe_load(config_file('limits.yaml').read_text())

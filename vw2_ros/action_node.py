@@ -17,7 +17,6 @@ from std_srvs.srv import Trigger
 
 from . import convert, plan_message, topics
 from .arm import Arm, ArmConfig
-from .health import OK
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .outputs import KINDS, Output
 from .paths import config_file
@@ -92,6 +91,9 @@ class ActionNode(NodeBase):
         self.guard = self.create_guard_condition(self._take_plans)
         self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
         self.arm = self._new_arm()
+        self.others = ''
+        self._look_for_others()
+        self.every(0.5, self._look_for_others)
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.arm.instruct(m.data),
                        topics.latched())
         self.subscribe(Image, topics.PLAN_HIDDEN, self._on_plan, topics.reliable(1))
@@ -109,14 +111,17 @@ class ActionNode(NodeBase):
         self.worker = None
 
     def _new_arm(self) -> Arm:
-        """An arm that has seen nothing yet; stopped if the one before was."""
+        """An arm that has seen nothing yet; stopped if the one before was, and told the same."""
         c = self.config
         arm = Arm(self.limits, ArmConfig(c.lockstep, c.execute, c.blend, c.max_plan_age_s,
                                          c.watch_camera, c.output == 'twist', c.command_delay_s))
-        if self.arm is not None and self.arm.loop.stop_reason:
-            arm.loop.stop(self.arm.loop.stop_reason)
-        if self.get_parameter('instruction').value:
-            arm.instruct(self.get_parameter('instruction').value)
+        told = self.get_parameter('instruction').value or None
+        if self.arm is not None:
+            told = self.arm.instruction
+            if self.arm.loop.stop_reason:
+                arm.loop.stop(self.arm.loop.stop_reason)
+        if told is not None:
+            arm.instruct(told)
         return arm
 
     def _load(self):
@@ -125,6 +130,14 @@ class ActionNode(NodeBase):
         policy = Policy.load(self.config.weights, threads=self.config.threads)
         policy.warm_up()
         return policy
+
+    def _look_for_others(self) -> None:
+        topic = self.commands.topic_name
+        others = self.count_publishers(topic) - 1
+        self.others = f'{others} other publisher(s) on {topic}: the arm holds until they are gone' \
+            if others > 0 else ''
+        if self.others:
+            self.arm.loop.drop_plan()
 
     # -- services
 
@@ -175,7 +188,8 @@ class ActionNode(NodeBase):
 
     def _take_plans(self) -> None:
         while self.plans:
-            dropped = self.arm.accept(*self.plans.popleft(), self.now_s())
+            plan = self.plans.popleft()
+            dropped = self.others or self.arm.accept(*plan, self.now_s())
             if dropped:
                 self.refuse('plan', dropped)
         if self.config.lockstep:
@@ -204,10 +218,9 @@ class ActionNode(NodeBase):
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
         level, text = self.arm.verdict()
-        if level == OK:
-            return super().assess(now_s)
-        refused = self.health.complaint(now_s)  # why it waits or holds, where that is known
-        return level, f'{text} ({refused})' if refused else text
+        if self.arm.loop.stop_reason:
+            text += f'; call {self.resolve_service_name(topics.REARM)} when it may move again'
+        return level, text
 
 
 def main(args=None):

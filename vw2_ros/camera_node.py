@@ -21,6 +21,7 @@ from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
 from .worker import Worker
 
+REOPEN_PERIOD_S = 1.0
 SOURCES = ('topic', 'compressed', 'device', 'file')
 
 
@@ -73,7 +74,8 @@ class CameraNode(NodeBase):
         self.info, self.ended, self.sent_s = None, '', -1e9
         self.period_s = 1 / c.max_rate_hz if c.max_rate_hz else 0.0
         if c.source in ('device', 'file'):
-            source = Source(c.device if c.source == 'device' else c.file, loop=c.loop)
+            self.origin = c.device if c.source == 'device' else c.file
+            source = Source(self.origin, loop=c.loop)
             self.stopping = threading.Event()
             self.grabber = threading.Thread(target=self._grab, args=(source,), daemon=True)
             self.grabber.start()
@@ -83,6 +85,7 @@ class CameraNode(NodeBase):
         self.subscribe(CameraInfo, topics.INPUT_INFO, self._on_info, topics.newest())
         topic, kind = (topics.compressed(topics.INPUT), CompressedImage) \
             if c.source == 'compressed' else (topics.INPUT, Image)
+        self.origin = self.resolve_topic_name(topic)
         self.subscribe(kind, topic, self._on_image, topics.newest())
 
     def halt(self):
@@ -111,19 +114,33 @@ class CameraNode(NodeBase):
         rgb = convert.any_image_to_rgb(msg)
         self._publish(rgb, convert.stamp_to_ns(msg.header.stamp), msg.header.frame_id)
 
-    def _grab(self, source: Source) -> None:
-        try:
-            while not self.stopping.is_set():
-                rgb = source.read()
-                if rgb is None:
-                    self.ended = f'{source.path} has ended'
-                    return
-                if self._due():
-                    self._publish(rgb, self.now_ns(), '')
-        except ValueError as error:
-            self.ended = str(error)
-        finally:
-            source.close()
+    def _grab(self, source: Source | None) -> None:
+        while source is not None:
+            try:
+                self._play(source)
+            except ValueError as error:
+                self.ended = str(error)
+            finally:
+                source.close()
+            source = self._again() if source.live else None
+
+    def _play(self, source: Source) -> None:
+        while not self.stopping.is_set():
+            rgb = source.read()
+            if rgb is None:
+                self.ended = f'{source.path} has ended'
+                return
+            if self._due():
+                self._publish(rgb, self.now_ns(), '')
+                self.ended = ''
+
+    def _again(self) -> Source | None:
+        """Open a device that was unplugged, once it is back; None if this node stops before."""
+        while not self.stopping.wait(REOPEN_PERIOD_S):
+            try:
+                return Source(self.origin)
+            except ValueError as error:
+                self.ended = str(error)
 
     def _publish(self, rgb: np.ndarray, stamp_ns: int, frame_id: str) -> None:
         H, W = rgb.shape[:2]
@@ -150,7 +167,7 @@ class CameraNode(NodeBase):
         if self.ended:
             return ERROR, self.ended
         if age_s is None:
-            return WARN, 'no image yet'
+            return WARN, f'no image yet from {self.origin}'
         if age_s > max(self.config.max_image_age_s, 3 * self.period_s):
             return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
         return super().assess(now_s)

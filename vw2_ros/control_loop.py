@@ -113,7 +113,7 @@ class ControlLoop:
         self._plan: Plan | None = None
         self._before: Plan | None = None
         self._since_switch = 0
-        self._newest_ns = -1
+        self._newest_ns, self._newest_s = -1, -np.inf
         self._bad_in_a_row = 0
         self._stopped = ''  # why, until `rearm`
         self._image_s: float | None = None
@@ -171,12 +171,13 @@ class ControlLoop:
         if None not in (instruction_id, self._instruction_id) \
                 and instruction_id != self._instruction_id:
             return self._dropped('other_instruction', 'plan is for another instruction')
-        if stamp_ns <= self._newest_ns:
+        # where the newest has run out, an older stamp is from a clock that was set back
+        if stamp_ns <= self._newest_ns and now_s - self._newest_s <= self._max_plan_age_s:
             return self._dropped('out_of_order', 'plan is older than the present one')
         if not 0 <= age_s <= self._max_plan_age_s:
             return self._dropped('late', f'plan is from an image {age_s * 1e3:.0f} ms ago, limit '
                                          f'{self._max_plan_age_s * 1e3:.0f} ms')
-        self._newest_ns = stamp_ns
+        self._newest_ns, self._newest_s = stamp_ns, now_s - age_s
         self._before = self._plan
         self._plan = Plan(stamp_ns, now_s - age_s, np.clip(actions, -1, 1))
         self._since_switch = 0
@@ -187,11 +188,23 @@ class ControlLoop:
         """Take the measured joints [rad] (7,), finite; the arm starts where it is.
 
         Raises:
-            ValueError: if the arm cannot start there.
+            ValueError: if the arm cannot start there, or cannot have got there since the last ones.
         """
+        self._refuse_jump(joints, now_s)
         if not self.counts['commands']:  # until then it may have been moved by others
             self._arm(joints, self.gripper)
         self._joints, self._joints_s = np.array(joints, np.float64), now_s
+
+    def _refuse_jump(self, joints, now_s: float) -> None:
+        if self._joints is None:
+            return
+        since_s = max(0.0, now_s - self._joints_s)
+        way = np.abs(joints - self._joints)
+        far = way - self.limits.following_rad - self.limits.velocity_rad_s * since_s
+        if far.max() > 0:
+            i = int(np.argmax(far))
+            raise ValueError(f'{self.limits.joints[i]} jumped by {way[i]:.2f} rad within '
+                             f'{since_s * 1e3:.0f} ms: no arm moves like that')
 
     def see_image(self, now_s: float, age_s: float = 0.0) -> None:
         """Take note of a camera image that was `age_s` old when it came (for `watch_camera`)."""

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -22,8 +23,10 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 try:
@@ -139,14 +142,25 @@ class NodeBase(LifecycleNode):
         self.stage = ''
         self.in_transition = False
         self._made: dict[str, list] = {'on_configure': [], 'on_activate': []}
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._asked_to_change
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._reported: tuple[float, int, str] = (-1e9, -1, '')
-        self._complained_s = -1e9
+        self._logged: tuple[float, int, str] = (-1e9, OK, '')
         fields = dataclasses.fields(self.Config)
         self._dynamic = {parameter_name(f) for f in fields if f.metadata['dynamic']}
         for f in fields:
+            name = parameter_name(f)
             value = list(f.default) if isinstance(f.default, tuple) else f.default
-            self.declare_parameter(parameter_name(f), value, _descriptor(f))
+            given = self._parameter_overrides.get(name)
+            if isinstance(value, float) and given is not None and type(given.value) is int:
+                self._parameter_overrides[name] = Parameter(name, value=float(given.value))
+            self.declare_parameter(name, value, _descriptor(f))
+        unknown = [name for name in self._parameter_overrides
+                   if not self.has_parameter(name) and not name.startswith('qos_overrides.')]
+        if unknown:
+            self.get_logger().warning(f'no such parameter: {", ".join(sorted(unknown))}; ignored. '
+                                      'There are ' + ', '.join(map(parameter_name, fields)))
         self._fixed = {parameter_name(f) for f in fields} - self._dynamic
         self.add_on_set_parameters_callback(self._check_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, topics.DIAGNOSTICS, 10)
@@ -236,13 +250,9 @@ class NodeBase(LifecycleNode):
         return self.get_clock().now().nanoseconds
 
     def refuse(self, what: str, reason) -> None:
-        """Count a refused input and give one reason, at most once a second in the log."""
-        now_s = self.now_s()
+        """Count a refused input; its reason goes to /diagnostics and to the log."""
         self.health.count(f'{what} refused')
-        self.health.complain(f'{what}: {reason}', now_s)
-        if now_s - self._complained_s >= 1.0:
-            self._complained_s = now_s
-            self.get_logger().warning(f'{what} refused: {reason}')
+        self.health.complain(f'{what} refused: {reason}', self.now_s())
 
     def _remember(self, thing, destroy) -> None:
         self._made.setdefault(self.stage, []).append((thing, destroy))
@@ -271,17 +281,26 @@ class NodeBase(LifecycleNode):
         gc.collect()
         gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
 
+    def _asked_to_change(self, request, response):
+        try:
+            return self._change_state(request, response)
+        except RuntimeError:  # it would end the node
+            self.get_logger().error(f'transition {request.transition.id} refused: there is none from '
+                                    f'the state {self._state_machine.current_state[1]}')
+            response.success = False
+            return response
+
     def halt(self) -> None:
         """End what `on_activate` began beside subscriptions and timers, also after it failed."""
 
-    def on_deactivate(self, state):
+    @transition
+    def on_deactivate(self):
         self.undo('on_activate')
         self.halt()
-        return TransitionCallbackReturn.SUCCESS
 
-    def on_cleanup(self, state):
+    @transition
+    def on_cleanup(self):
         self.undo('on_configure')
-        return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state):
         self.close()
@@ -297,17 +316,23 @@ class NodeBase(LifecycleNode):
 
     def assess(self, now_s: float) -> tuple[int, str]:
         """Return (level, message) of an active node; called ten times a second."""
-        complaint = self.health.complaint(now_s)
-        return (WARN, complaint) if complaint else (OK, 'running')
+        return OK, 'running'
 
     def diagnose(self) -> None:
-        """Publish the health: at once when it changes, else every second."""
+        """Publish the health: at once when it changes, else every second; changes are logged."""
         now_s = self.now_s()
         state = self._state_machine.current_state[1]
         if self.failure:
             level, message = ERROR, self.failure
         elif state == 'active':
             level, message = self.assess(now_s)
+            complaint = self.health.complaint(now_s)  # why it waits or holds, where that is known
+            if not self.now_ns():
+                level, message = ERROR, f'use_sim_time is set, and nothing ever came on {topics.CLOCK}'
+            elif complaint:
+                level, message = (WARN, complaint) if level == OK else (level,
+                                                                        f'{message} ({complaint})')
+            self._log(level, message, now_s)
         else:
             level, message = OK, state
         changed = level != self._reported[1]
@@ -322,6 +347,20 @@ class NodeBase(LifecycleNode):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+    def _log(self, level: int, message: str, now_s: float) -> None:
+        """Log a health that is another one, whatever its numbers; at most one line a second."""
+        last_s, *logged = self._logged
+        now = [level, re.sub(r'\d+', '', message) if level != OK else '']
+        if now == logged or now_s - last_s < REPORT_PERIOD_S:
+            return
+        self._logged = (now_s, *now)
+        if level == OK:
+            self.get_logger().info(message)
+        elif level == WARN:
+            self.get_logger().warning(message)
+        else:
+            self.get_logger().error(message)
 
 
 # ------------------------------------------------------------------- process
@@ -360,14 +399,15 @@ class _Signals:
 def run(node_class, args=None):
     """Run one node in a single-threaded executor until it is told to end, then end the process.
 
-    Status 0 after Ctrl-C or SIGTERM, 1 if the automatic start failed and `exit_on_failure` is set.
+    Status 0 after Ctrl-C or SIGTERM; 1 after arguments or parameters that no node can be made of, or
+    if the automatic start failed and `exit_on_failure` is set.
     """
     _end_with_parent()
     sys.setswitchinterval(0.0005)  # a worker in Python code must not delay a timer by 5 ms
-    # ROS's own handlers would take the context away from under a worker that still publishes
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node, status = None, 0
     try:
+        # ROS's own handlers would take the context away from under a worker that still publishes
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         signals = _Signals()
         signals.node = node = node_class()
         executor = SingleThreadedExecutor()
@@ -378,6 +418,11 @@ def run(node_class, args=None):
         pass
     except StartFailed:
         status = 1  # the reason was logged
+    except (ParameterException, RuntimeError) as error:
+        if node is not None:
+            raise
+        status = 1
+        print(f'{node_class.__name__} does not start: {error}', file=sys.stderr)  # bad arguments
     finally:
         try:
             if node is not None:

@@ -15,7 +15,7 @@ from std_msgs.msg import String
 from . import convert, plan_message, topics
 from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
-from .safety import FrozenCamera
+from .safety import FrozenCamera, age_of_stamp
 from .worker import Worker
 
 
@@ -38,6 +38,11 @@ class Config(BaseConfig):
                                        'known from training', low=0.0, high=1.0)
     instruction: str = parameter('', 'what to do, in plain words; also a topic', dynamic=True)
 
+    @property
+    def max_future_s(self) -> float:
+        """How far a stamp may be ahead: as far as behind."""
+        return self.max_image_age_s
+
 
 class PlannerNode(NodeBase):
     """Stores the newest image; one worker thread plans."""
@@ -46,7 +51,7 @@ class PlannerNode(NodeBase):
 
     def __init__(self, **options):
         super().__init__('planner', **options)
-        self.instruction = ''
+        self.instruction: str | None = None  # None: nobody said, the parameter counts
         self.worker = None
 
     def parameters_set(self, values):
@@ -66,7 +71,8 @@ class PlannerNode(NodeBase):
         self.planned_s, self.planning = -1e9, False
         self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
         self.worker = Worker(self._load, self._plan, lambda e: self.refuse('plan', e), 'planner')
-        self.set_instruction(self.get_parameter('instruction').value or self.instruction)
+        self.set_instruction(self.get_parameter('instruction').value if self.instruction is None
+                             else self.instruction)
         self.subscribe(String, topics.INSTRUCTION, lambda m: self.set_instruction(m.data),
                        topics.latched())
         topic, kind = (topics.compressed(topics.IMAGE), CompressedImage) if c.compressed \
@@ -90,7 +96,7 @@ class PlannerNode(NodeBase):
                                  'were seen in training; say it in other words')
         if text != self.instruction:
             self.instruction, self.planned_s = text, -1e9
-            self.health.set('instruction', text)
+            self.health.set('instruction', f'{text:.80}')
 
     def _load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
@@ -108,8 +114,8 @@ class PlannerNode(NodeBase):
         if c.lockstep:
             return self.worker.submit((msg, self.instruction, now_s))
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
-        age_s = (self.now_ns() - stamp_ns) * 1e-9
-        if not -c.max_image_age_s <= age_s <= c.max_image_age_s:
+        age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
+        if age_s > c.max_image_age_s:
             raise ValueError(f'image is {age_s * 1e3:.0f} ms old, limit '
                              f'{c.max_image_age_s * 1e3:.0f} ms')
         if self.frozen is not None and self.frozen.see(msg.data):
@@ -156,9 +162,8 @@ class PlannerNode(NodeBase):
             return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
         if self.frozen is not None and self.frozen.frozen:
             return ERROR, f'camera frozen: {self.frozen.identical} identical images'
-        complaint = self.health.complaint(now_s)
         if not self.instruction:
-            return WARN, complaint or 'no instruction'
+            return WARN, 'no instruction'
         return super().assess(now_s)
 
 

@@ -53,11 +53,20 @@ class Limits:
     resume_tolerance_rad: float  # beyond it, resume from the measured joints
 
     def __post_init__(self):
-        if not self.joints or len(set(self.joints)) != len(self.joints):
+        names = [name for name in self.joints if isinstance(name, str)]
+        if not names or len(set(names)) != len(self.joints):
             raise ValueError(f'limits: joints must be different names, got {self.joints}')
+        for kind, words in ((int, 'a whole number'), (float, 'a number')):
+            for name in (f.name for f in dataclasses.fields(self) if f.type is kind):
+                value = getattr(self, name)
+                if isinstance(value, bool) or not isinstance(value, (int, kind)):
+                    raise ValueError(f'limits: {name} must be {words}, got {value!r}')
         for name in ('lower_rad', 'upper_rad', 'velocity_rad_s', 'acceleration_rad_s2',
                      'following_rad'):
-            values = np.array(getattr(self, name), np.float64)
+            try:
+                values = np.array(getattr(self, name), np.float64)
+            except (TypeError, ValueError):  # text, or lists within
+                values = np.array(np.nan)
             if values.shape != (len(self.joints),) or not np.isfinite(values).all():
                 raise ValueError(f'limits: {name} must be {len(self.joints)} finite numbers, '
                                  f'got {getattr(self, name)}')
@@ -66,6 +75,9 @@ class Limits:
         if (self.lower_rad >= self.upper_rad).any():
             raise ValueError(f'limits: lower_rad must be below upper_rad, got {self.lower_rad} '
                              f'and {self.upper_rad}')
+        if max(-self.lower_rad.min(), self.upper_rad.max()) > 2 * math.pi:
+            raise ValueError('limits: lower_rad and upper_rad must lie within one turn of 0, got '
+                             f'{self.lower_rad} and {self.upper_rad}: are these degrees?')
         for name in ('velocity_rad_s', 'acceleration_rad_s2', 'following_rad', 'period_s',
                      'max_age_s', 'max_future_s', 'resume_tolerance_rad', 'frozen_frames',
                      'latch_after'):
@@ -311,7 +323,8 @@ def _hold(state: GateState, status: str, reasons, limits: Limits) -> Verdict:
 def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:
     """Age [s] of a stamp on the clock that stamped it; one slightly ahead counts as new.
 
-    Use it once, when the message arrives, and let the age grow on the monotonic clock.
+    Use it once, when the message arrives, and let the age grow on the monotonic clock. Of `limits`
+    only `max_future_s` counts.
 
     Raises:
         ValueError: no stamp (zero), or one more than `max_future_s` ahead.
