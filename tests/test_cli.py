@@ -122,7 +122,7 @@ def test_missing_files(capsys, tmp_path):
     assert 'none.json is not a file' in line
     line = refused(capsys, 'train', 'dldm', '--config', 'tiny', '--data', str(tmp_path / 'none'),
                    '--out', str(tmp_path / 'o'))
-    assert 'none is not a folder' in line
+    assert 'none is not a folder: vw2 collect makes data' in line
     assert not (tmp_path / 'o').exists()
 
 

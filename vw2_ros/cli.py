@@ -127,7 +127,8 @@ def check_folders(option: str, folders: Iterable[pathlib.Path]) -> None:
     """Refuse what an option names as folders and is none."""
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f'{option} {folder} is not a folder')
+            hint = ': vw2 collect makes data of the play table' if option == '--data' else ''
+            raise UsageError(f'{option} {folder} is not a folder{hint}')
 
 
 def check_config(name: str) -> pathlib.Path:
