@@ -116,7 +116,7 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *,
         dtype: "float32", "float16" or "bfloat16" for float32 tensors; others stay as they are.
         limit: largest file, bytes (training states may be larger: `MAX_STATE_BYTES`).
     Raises:
-        CheckpointError: if the file would be larger; nothing is written.
+        CheckpointError: if the file would be larger, or the disk is full; nothing is written.
     """
     if dtype not in _DTYPES:
         raise ValueError(f'dtype must be one of {sorted(_DTYPES)}. Got {dtype!r}.')
@@ -127,7 +127,11 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *,
             value = value.to(_DTYPES[dtype])
         # safetensors stores plain row-major tensors that share no memory.
         stored[key] = value.clone(memory_format=torch.contiguous_format)
-    _write_beside(Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})), limit)
+    try:
+        _write_beside(Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})),
+                      limit)
+    except SafetensorError as error:  # of the disk, in its own words
+        raise CheckpointError(f'{path} could not be written: {error}') from error
 
 
 def load_tensors(path: str | Path, *, limit: int = MAX_FILE_BYTES
@@ -234,10 +238,14 @@ def resolve(dir_or_name: str | Path) -> Path:
     """A folder, or the name of a shipped one (`models/weights/<name>`).
 
     Raises:
-        CheckpointError: if there is neither; the message lists the shipped names.
+        CheckpointError: if there is neither, the message lists the shipped names; or if it is the
+            run that holds the folder.
     """
     path = Path(dir_or_name).expanduser()
     if path.is_dir():
+        if not (path / 'config.json').exists() and (path / 'policy' / 'config.json').exists():
+            raise CheckpointError(f'policy must be a model folder. Got {path}, a run of vw2 train '
+                                  f'head: say {path / "policy"}')
         return path
     shipped = WEIGHTS_DIR / str(dir_or_name)
     if len(Path(dir_or_name).parts) == 1 and shipped.is_dir():
@@ -310,6 +318,10 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
     """
     folder = resolve(dir_or_name)
     config = load_json(folder / 'config.json')
+    if isinstance(config, dict) and 'format' not in config:
+        raise CheckpointError(f'{folder} must be a policy, as vw2 train head makes it. Got another '
+                              f'folder, with {", ".join(sorted(config)) or "nothing"} in its '
+                              'config.json')
     if not isinstance(config, dict) or config.get('format') != FORMAT:
         got = config.get('format') if isinstance(config, dict) else type(config).__name__
         raise CheckpointError(f'{folder}/config.json must be of format {FORMAT}. Got {got}. '

@@ -449,11 +449,8 @@ class DecodedFolder:
 
     def _resize(self, source: DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
         with progress_bar() as bar:
-            task = bar.add_task(f'{label(self.size)} px copies', total=len(rgb))
-            for i in range(len(rgb)):
+            for i in bar.track(range(len(rgb)), description=f'{label(self.size)} px copies'):
                 rgb[i] = resize_area(source.rgb[i], self.size)
-                if i % 1000 == 999:
-                    bar.advance(task, 1000)
         return source.state
 
     def _decode(self, rgb: np.ndarray) -> dict[str, np.ndarray]:

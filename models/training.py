@@ -509,11 +509,14 @@ def save_checkpoint(out: Path, step: int, model: nn.Module, average: Average | N
     beside = folder / f'.{step:08d}.{os.getpid()}.part'
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
-    for name, tensors in files.items():
-        save_tensors(beside / f'{name}.safetensors', tensors, limit=MAX_STATE_BYTES)
-    save_json(beside / 'state.json', {**state, 'step': step})
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(beside, final)
+    try:
+        for name, tensors in files.items():
+            save_tensors(beside / f'{name}.safetensors', tensors, limit=MAX_STATE_BYTES)
+        save_json(beside / 'state.json', {**state, 'step': step})
+        shutil.rmtree(final, ignore_errors=True)
+        os.replace(beside, final)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
     for old in checkpoints(out)[:-KEEP_CHECKPOINTS]:
         shutil.rmtree(old, ignore_errors=True)
     return final
@@ -612,11 +615,11 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(f'{self.stage}: {text}', highlight=False)
+        self._bar.console.print(f'{self.stage}: {text}', highlight=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
-        self._bar.console.print(f'[yellow]warning:[/] {text}')
+        self._bar.console.print(f'[yellow]warning:[/] {text}', soft_wrap=True)
 
     def close(self) -> None:
         """End the bar, the log and the curves."""
@@ -639,6 +642,7 @@ class Silence(Reporter):
 
 
 def _bar():
+    """The bar; in a narrow terminal it is the note that is cut, and not the time that is left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -648,9 +652,13 @@ def _bar():
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
-    return Progress(TextColumn('{task.description}'), BarColumn(), TaskProgressColumn(),
-                    TimeElapsedColumn(), TimeRemainingColumn(), TextColumn('{task.fields[note]}'),
-                    console=Console(stderr=True), refresh_per_second=2)
+    from rich.table import Column
+
+    return Progress(TextColumn('{task.description}'), BarColumn(12), TaskProgressColumn(),
+                    TimeElapsedColumn(), TimeRemainingColumn(),
+                    TextColumn('{task.fields[note]}', table_column=Column(
+                        ratio=1, no_wrap=True, overflow='ellipsis')),
+                    console=Console(stderr=True), refresh_per_second=2, expand=True)
 
 
 def _tensorboard(folder: Path, first_step: int):
@@ -825,6 +833,9 @@ def fit(stage: str, model: nn.Module, config: TrainConfig, out: Path, *,
                     check()
             save()
             scores = check()
+            reporter.say(f'{step} steps done; ' + (', '.join(
+                f'held-out {k} {v:.4g}' for k, v in scores.items() if not isinstance(v, dict))
+                or 'nothing held out to judge it by'))
             if watched and watched[-1][0] > OVERFIT * min(watched)[0]:
                 best, at = min(watched)
                 reporter.warn(f'{watch} of held-out data was {best:.4g} at step {at}, and is '

@@ -282,9 +282,18 @@ def check_same_plan(out: Path, key: str, wanted) -> None:
     """
     for split in ('training', 'validation'):
         path = out / split / '.hydra' / 'merged_config.yaml'
-        if path.is_file() and (found := yaml.safe_load(path.read_text())).get(key) != wanted:
-            raise ValueError(f'{out} holds data made with {found.get(key, found)}; wanted {wanted}. '
+        found = yaml.safe_load(path.read_text()) or {} if path.is_file() else {key: wanted}
+        if key not in found:
+            raise ValueError(f'{out} holds data from elsewhere, of {found.get("scene", "no scene")}. '
                              'Choose another folder')
+        if found[key] != wanted:
+            raise ValueError(f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
+                             f'{_differing(wanted, found[key])}. Choose another folder')
+
+
+def _differing(one: dict, other: dict) -> str:
+    """What one plan says that another does not, 'less' where it only lacks something."""
+    return ', '.join(f'{k} {v!r}' for k, v in one.items() if (k, v) not in other.items()) or 'less'
 
 
 def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[str]]) -> dict:

@@ -5,6 +5,7 @@
 import json
 
 import pytest
+from safetensors import SafetensorError
 import torch
 
 from vw2_ros.models import checkpoint as ck
@@ -139,9 +140,31 @@ def test_a_truncated_file_with_a_matching_digest_is_told(tmp_path):
         ck.load_checkpoint(tmp_path / 'm')
 
 
+def test_the_run_that_holds_a_policy_names_it(tmp_path):
+    write(tmp_path / 'run' / 'policy')
+    with pytest.raises(ck.CheckpointError, match='run of vw2 train head: say .*run/policy'):
+        ck.load_checkpoint(tmp_path / 'run')
+
+
+def test_a_run_of_another_stage_is_no_policy(tmp_path):
+    ck.save_json(tmp_path / 'config.json', {'planner': {}, 'dldm': {}})
+    with pytest.raises(ck.CheckpointError, match='must be a policy.* with dldm, planner in its'):
+        ck.load_checkpoint(tmp_path)
+
+
 def test_an_unknown_name_lists_the_shipped_ones(tmp_path):
     with pytest.raises(ck.CheckpointError, match="shipped names .*'no_such_policy'"):
         ck.load_checkpoint('no_such_policy')
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError('I/O error: No space left on device (os error 28)')
+
+    monkeypatch.setattr(ck, 'save_file', full)
+    with pytest.raises(ck.CheckpointError, match='a.safetensors could not be written: .*No space'):
+        ck.save_tensors(tmp_path / 'a.safetensors', {'x': torch.zeros(2)})
+    assert not list(tmp_path.iterdir())
 
 
 def test_tensors_keep_integers_and_metadata(tmp_path):

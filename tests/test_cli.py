@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2`: help with examples, errors in one line, exit statuses, Ctrl-C."""
 
+import errno
 import json
 import os
 import pathlib
@@ -74,13 +75,54 @@ def test_nothing_to_evaluate(capsys):
     assert '--chains N' in refused(capsys, 'eval', '--policy', 'random')
 
 
+def test_a_place_that_cannot_be_written_is_told_before_any_work(capsys, tmp_path, monkeypatch):
+    file = tmp_path / 'file'
+    file.touch()
+    for command in (['collect'], ['record'], ['demo'], ['train', 'vdm', '--config', 'tiny', '--data',
+                    str(tmp_path)], ['eval', '--chains', '1'], ['experiment', 'calvin-table']):
+        for out in (file, file / 'deeper'):
+            line = refused(capsys, *command, '--out', str(out))
+            assert f'must be a folder, new or not. Got a file, {file}\n' in line
+    line = refused(capsys, 'eval', '--chains', '1', '--json', str(tmp_path))
+    assert 'must be a file to write. Got a folder' in line
+    line = refused(capsys, 'bench', 'sim', '--json', str(file / 'sim.json'))
+    assert 'must be a folder' in line
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    line = refused(capsys, 'collect', '--out', str(tmp_path / 'new' / 'data'))
+    assert f'may write. Got {tmp_path}, which is read-only' in line
+    assert list(tmp_path.iterdir()) == [file] and not file.read_bytes()
+
+
+def test_a_full_disk_says_what_to_do(capsys, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device', 'out/x')
+
+    monkeypatch.setattr(cli, 'check_tasks', fail)
+    line = refused(capsys, 'eval', '--policy', 'random', '--tasks', 'all', status=1)
+    assert "'out/x'. Make room, and give the same command again" in line
+
+
+def test_a_warning_is_one_line():
+    code = ("import warnings; from vw2_ros import cli; "
+            "cli.check_tasks = lambda _: warnings.warn('hm') or []; "
+            "cli.main(['eval', '--policy', 'random', '--tasks', 'all', '--scene', 'E'])")
+    told = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT,
+                          env=os.environ | {'PYTHONPATH': str(ROOT)}).stderr.splitlines()
+    assert told[0] == 'vw2: warning: hm' and len(told) == 2
+
+
+def test_help_keeps_units(capsys):
+    assert cli.main(['collect', '--help']) == 0
+    assert capsys.readouterr().out.count('(pixels)') == 2
+
+
 def test_missing_files(capsys, tmp_path):
     line = refused(capsys, 'eval', '--policy', 'random', '--tasks', 'all', '--phrases',
                    str(tmp_path / 'none.json'))
     assert 'none.json is not a file' in line
     line = refused(capsys, 'train', 'dldm', '--config', 'tiny', '--data', str(tmp_path / 'none'),
                    '--out', str(tmp_path / 'o'))
-    assert 'none is not a folder' in line
+    assert 'none is not a folder: vw2 collect makes data' in line
     assert not (tmp_path / 'o').exists()
 
 

@@ -201,6 +201,13 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 def test_other_settings_want_another_folder(whole):
     with pytest.raises(ValueError, match='Choose another folder'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
+    with pytest.raises(ValueError, match='made with seed [0-9]+; wanted seed 5. Choose'):
+        collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
+
+
+def test_data_from_elsewhere_want_another_folder(whole):
+    with pytest.raises(ValueError, match='data from elsewhere, of calvin_scene_D. Choose another'):
+        dw.check_same_plan(whole, 'recorded', {'version': 1})
 
 
 def test_a_session_repeats(whole, tmp_path):

@@ -216,7 +216,8 @@ def test_clip_and_strip_are_written(folder, vdm_folder, tmp_path, capsys):
     arguments = ['imagine', '--image', str(tmp_path / 'a.png'), '--instruction', WORDS, '--out',
                  str(out), '--policy', str(folder), '--segments', '2']
     assert cli.main(arguments) == 0
-    assert 'seconds_of_video' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert 'seconds_of_video' in said and 'less than half' not in said
     with av.open(str(out)) as film:
         shown = [f.to_ndarray(format='rgb24') for f in film.decode(video=0)]
     assert len(shown) == imagine.HELD + 2 * T and shown[0].shape == (456, 400, 3)
@@ -228,6 +229,9 @@ def test_clip_and_strip_are_written(folder, vdm_folder, tmp_path, capsys):
     before = out.read_bytes()
     assert cli.main([*arguments, '--renderer', 'vdm', '--vdm', str(vdm_folder), '--steps', '1']) == 0
     assert out.read_bytes() != before
+    arguments[arguments.index(WORDS)] = 'xyzzy plugh'
+    assert cli.main(arguments) == 0
+    assert 'knows less than half of these words' in capsys.readouterr().out
 
 
 def test_a_prior_says_that_it_ignores_the_instruction(folder, tmp_path):

@@ -110,6 +110,19 @@ def test_what_is_heard_lies_in_the_bag(bench, tmp_path):
     assert report['episodes'][0]['actions'] == 'commands'
 
 
+def test_a_silent_image_names_the_others(bench, tmp_path):
+    for topic in (f'static/{topics.IMAGE}', topics.PLAN_HIDDEN, topics.IMAGINED):
+        bench.peer.create_publisher(Image, topic, topics.reliable(1))
+    recorder = Recorder(tmp_path / 'bag')
+    try:
+        end = time.monotonic() + 20
+        while '(but' not in recorder.report() and time.monotonic() < end:
+            recorder.spin(0.1)
+        assert '/image_raw NOTHING YET (but there are /static/image_raw),' in recorder.report()
+    finally:
+        recorder.close()
+
+
 def test_a_publisher_of_another_offer(bench, tmp_path):
     """Best effort after reliable, volatile after latched: still heard."""
     one = bench.peer.create_publisher(String, topics.INSTRUCTION, topics.latched())
@@ -192,6 +205,7 @@ def test_nothing_came(tmp_path):
     child = start(tmp_path, '--seconds', '0.5')
     out, err = child.communicate(timeout=120)
     assert child.returncode == 1 and 'nothing came on /image_raw' in err
+    assert 'Next:' not in out
     assert cli.main(['record', '--out', str(tmp_path / 'bag')]) == 1  # it exists
 
 

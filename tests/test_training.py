@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
+import errno
 import json
 import os
 import re
@@ -147,6 +148,36 @@ def test_a_held_out_score_that_rose_is_told(tmp_path, capsys, scores, warns):
     assert 'pass 2.5 ' in told  # 5 steps of 8
 
 
+def test_the_end_says_what_was_held_out(tmp_path, capsys):
+    small_problem(tmp_path / 'a', 4, validate=lambda: {'error': 0.25})
+    assert 'small: 4 steps done; held-out error 0.25\n' in capsys.readouterr().err
+    small_problem(tmp_path / 'b', 4)
+    assert 'small: 4 steps done; nothing held out to judge it by\n' in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    small_problem(tmp_path, 3)
+
+    def full(path, *_, **__):
+        path.write_bytes(b'half')
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(training, 'save_tensors', full)
+    with pytest.raises(OSError):
+        small_problem(tmp_path, 6, resume=True)
+    assert [p.name for p in (tmp_path / 'checkpoints').iterdir()] == ['00000003']
+
+
+def test_a_narrow_terminal_shows_the_time_that_is_left():
+    with training._bar() as bar:
+        bar.console.width = 80
+        bar.add_task('disentangle', total=1.0, completed=0.5, note='step 67600 pass 118.5 loss '
+                     '1.0450 0.03 s/step, 266 samples/s, waiting 0 %')
+        with bar.console.capture() as shown:
+            bar.console.print(bar.make_tasks_table(bar.tasks))
+    assert '50% 0:00:00 -:--:-- step 67600' in shown.get() and shown.get().count('\n') == 1
+
+
 def test_run_in_the_way_and_other_run(tmp_path):
     small_problem(tmp_path, 3)
     with pytest.raises(TrainingError, match='--resume'):
@@ -250,6 +281,13 @@ def test_a_bar_without_a_terminal_prints_lines(capsys, monkeypatch):
         bar.advance(task, 900)
     out, err = capsys.readouterr()
     assert 'decoding 100 of 1000\n' in err and 'decoding 1000' not in err and not out
+
+
+def test_the_bar_of_copies_comes_to_its_end(tmp_path, capsys):
+    data = calvin_files.write_data(tmp_path, shards=True, episodes=1, frames=40)
+    store = FrameStore([data], 'training', 96)
+    n = len(store.resized(32))
+    assert f'{n}/{n}' in re.search('32 px copies.*', capsys.readouterr().err)[0]
 
 
 def test_images_move_by_whole_pixels():

@@ -7,10 +7,12 @@ Exit status: 0 done; 1 it ran and failed (or something is missing); 2 it was ask
 """
 
 import difflib
+import errno
 import json
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -94,6 +96,26 @@ def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
     return path
 
 
+def new_folder(path: pathlib.Path | None) -> pathlib.Path | None:
+    """Return the path; UsageError, before any work is done, where no folder can be made or filled."""
+    place = pathlib.Path(path or '').absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f'{path} must be a folder, new or not. Got a file, {place}')
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f'{path} must be where you may write. Got {place}, which is read-only')
+    return path
+
+
+def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
+    """Return the path; UsageError, before any work is done, where no file can be written."""
+    if path is not None and path.is_dir():
+        raise UsageError(f'{path} must be a file to write. Got a folder')
+    new_folder(path and path.parent)
+    return path
+
+
 def check_renderer(name: str) -> str:
     """Return a renderer of the imagination; UsageError where it does not exist."""
     if name not in ('decoder', 'vdm'):
@@ -105,7 +127,8 @@ def check_folders(option: str, folders: Iterable[pathlib.Path]) -> None:
     """Refuse what an option names as folders and is none."""
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f'{option} {folder} is not a folder')
+            hint = ': vw2 collect makes data of the play table' if option == '--data' else ''
+            raise UsageError(f'{option} {folder} is not a folder{hint}')
 
 
 def check_config(name: str) -> pathlib.Path:
@@ -166,7 +189,8 @@ def build() -> 'typer.Typer':
 
     @app.command(epilog=_example('vw2 demo --out out/demo'))
     def demo(
-        out: Annotated[path_type, option(help='Folder for result.json, video.mp4, report.html.')]
+        out: Annotated[path_type, option(help='Folder for result.json, video.mp4, report.html.',
+                                         callback=new_folder)]
         = path_type('out/demo'),
         scene: Annotated[str, option(help='Scene of the play table: A, B, C or D.')] = 'D',
         policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
@@ -181,7 +205,8 @@ def build() -> 'typer.Typer':
 
     @app.command(epilog=_example('vw2 collect --out data/play --scenes D --episodes 200 --workers 2'))
     def collect(
-        out: Annotated[path_type, option(help='Folder of the data set, made or resumed.')],
+        out: Annotated[path_type, option(help='Folder of the data set, made or resumed.',
+                                         callback=new_folder)],
         scenes: Annotated[str, option(help='Scenes to play in, e.g. D or ABCD.')] = 'D',
         episodes: Annotated[int, option(min=1, help='Episodes (one reset each).')] = 100,
         workers: Annotated[int, option(min=1, help='Processes.')] = 2,
@@ -189,9 +214,9 @@ def build() -> 'typer.Typer':
                                           'camera pose.')] = False,
         seed: Annotated[int, option(help='The same seed gives the same data.')] = 0,
         shards: Annotated[int, option(min=0, help='Write compressed shards with images of this '
-                                      'size [px] instead of one file per frame; 0: frames.')] = 0,
+                                      'size (pixels) instead of one file per frame; 0: frames.')] = 0,
         image_size: Annotated[int, option(min=16, max=1024, help='Side of the static images where '
-                                          'there are no shards [px].')] = 200,
+                                          'there are no shards (pixels).')] = 200,
         depth: Annotated[bool, option('--depth', help='Also depth images (without shards).')]
         = False,
         tasks_per_episode: Annotated[int, option(min=1, help='Tasks that follow one reset.')] = 30,
@@ -220,7 +245,7 @@ def build() -> 'typer.Typer':
 
     @app.command(epilog=_example('vw2 record --out bags/drawer'))
     def record(
-        out: Annotated[path_type, option(help='The bag, a new folder.')],
+        out: Annotated[path_type, option(help='The bag, a new folder.', callback=new_folder)],
         image: Annotated[str, option(help='Topic of what the policy shall see.')] = 'image_raw',
         namespace: Annotated[str, option(help='Of all topics.')] = '',
         seconds: Annotated[float, option(min=0, help='End after so long; 0: at Ctrl-C.')] = 0,
@@ -234,7 +259,8 @@ def build() -> 'typer.Typer':
     def convert(
         bag: Annotated[list[path_type], option(help='A bag, or a folder that holds some; may be '
                                                'given several times.')],
-        out: Annotated[path_type, option(help='Folder of the data set, made or added to.')],
+        out: Annotated[path_type, option(help='Folder of the data set, made or added to.',
+                                         callback=new_folder)],
         image: Annotated[str, option(help='Topic of what the policy shall see (default: image_raw, '
                                      'or the only one).')] = '',
         instruction: Annotated[str, option(help='What bags show in which nobody says so.')] = '',
@@ -242,8 +268,8 @@ def build() -> 'typer.Typer':
                                                    'names of the joints.')] = None,
         actions: Annotated[str, option(help='commands, joints (as measured) or auto: commands '
                                        'where they were recorded.')] = 'auto',
-        json_file: Annotated[path_type | None, option('--json', help='Write the report here.')]
-        = None,
+        json_file: Annotated[path_type | None, option('--json', help='Write the report here.',
+                                                             callback=new_file)] = None,
     ) -> None:
         """Make recordings of a robot into data to train the action head with."""
         check_file(limits, '--limits')
@@ -269,7 +295,8 @@ def build() -> 'typer.Typer':
         'data; may be given several times.')]
     data_type = Annotated[list[path_type], option(
         '--data', help='Data set in CALVIN format; may be given several times.')]
-    run_type = Annotated[path_type, option(help='Folder for checkpoints and curves.')]
+    run_type = Annotated[path_type, option(help='Folder for checkpoints and curves.',
+                                           callback=new_folder)]
     sight_type = Annotated[path_type | None, option(
         help='Folder of a sight run, whose keypoints are taken and kept. Without, sight learns '
         'with the rest. For the head with --scratch only.')]
@@ -284,7 +311,7 @@ def build() -> 'typer.Typer':
             f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'))
 
     def learn(module: str, config: str, data: list, out: pathlib.Path,
-              builds_on: dict | None = None, **options) -> dict:
+              builds_on: dict | None = None, **options) -> None:
         """Check what all stages are told, and train.
 
         Args:
@@ -301,8 +328,10 @@ def build() -> 'typer.Typer':
                                  f'first (vw2 train --help) or name it with --{key}')
         import importlib
 
-        return importlib.import_module(f'vw2_ros.models.train_{module}').main(
+        record = importlib.import_module(f'vw2_ros.models.train_{module}').main(
             file, data, out, **options)
+        if record:  # of several processes the first one speaks
+            show({'policy': out / 'policy'} if module == 'head' else {'folder': out})
 
     @stage_command('sight')
     def train_sight(config: config_type, data: data_type, out: run_type,
@@ -404,12 +433,8 @@ def build() -> 'typer.Typer':
         resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
     ) -> None:
         """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
-        record = learn('keysteps', config, data, out, backbone=backbone, resume=resume, seed=seed,
-                       max_minutes=max_minutes)
-        held_out = {f'held-out {k}': record['scores'][k] for k in (
-            'accuracy', 'hit', 'reject', 'other') if k in record['scores']}
-        show({'folder': str(out), 'steps': record['steps'], **(
-            held_out or {'held-out accuracy': 'unknown: the data has no validation windows'})})
+        learn('keysteps', config, data, out, backbone=backbone, resume=resume, seed=seed,
+              max_minutes=max_minutes)
 
     @app.command(epilog=_example("vw2 imagine --image photo.png --instruction 'open the drawer' "
                                  '--out out/clip.mp4'))
@@ -418,7 +443,7 @@ def build() -> 'typer.Typer':
                                            'centred square is taken.')],
         instruction: Annotated[str, option(help='What to do, in plain words.')],
         out: Annotated[path_type, option(help='The mp4 file; a strip of it goes to the .png '
-                                         'beside.')],
+                                         'beside.', callback=new_file)],
         segments: Annotated[int, option(min=1, max=100, help='Plans in a row, each from the last '
                                         'frame before it.')] = 4,
         renderer: Annotated[str, option(help='decoder (quick, coarse) or vdm (the video diffusion '
@@ -461,9 +486,9 @@ def build() -> 'typer.Typer':
                                           'waits for nobody.')] = False,
         out: Annotated[path_type | None, option(
             help='Folder for report.html, videos and the record that an interrupted run resumes '
-            'from (default: out/eval/POLICY-tasks, -chains).')] = None,
-        json_file: Annotated[path_type | None, option('--json', help='Write the result here.')]
-        = None,
+            'from (default: out/eval/POLICY-tasks, -chains).', callback=new_folder)] = None,
+        json_file: Annotated[path_type | None, option('--json', help='Write the result here.',
+                                                             callback=new_file)] = None,
     ) -> None:
         """Measure a policy on single tasks or on chains of five."""
         if not tasks and not chains:
@@ -487,7 +512,8 @@ def build() -> 'typer.Typer':
             f'vw2 experiment {name} --scale tiny --out out/{name}'))
         def run(
             out: Annotated[path_type, option(help='Folder of all runs and of the table; the same '
-                                             'command goes on where it ended.')],
+                                             'command goes on where it ended.',
+                                             callback=new_folder)],
             scale: Annotated[str, option(help='tiny, cpu, gpu or a YAML file (config/experiment/).')]
             = 'cpu',
             seeds: Annotated[int | None, option(min=1, help='Trainings of each row; instead of the '
@@ -529,7 +555,7 @@ def build() -> 'typer.Typer':
         data: Annotated[list[path_type], option(help='CALVIN data of several scenes; may be given '
                                                 'several times.')],
         out: Annotated[path_type, option(help='Folder for inspection.html, inspection.json and '
-                                         'the plots.')] = path_type('out/inspect'),
+                                         'the plots.', callback=new_folder)] = path_type('out/inspect'),
         looks: Annotated[list[path_type] | None, option(
             help='Data of vw2 collect --randomize, of another --seed: test on looks that nothing '
             'learned from, too; may be given several times.')] = None,
@@ -537,8 +563,8 @@ def build() -> 'typer.Typer':
         clips: Annotated[int, option(min=100, help='How many are drawn, spread over scenes and '
                                      'episodes.')] = 4000,
         seed: Annotated[int, option(min=0, help='The same seed gives the same figures.')] = 0,
-        json_file: Annotated[path_type | None, option('--json', help='Write the figures here too.')]
-        = None,
+        json_file: Annotated[path_type | None, option('--json', help='Write the figures here too.',
+                                                             callback=new_file)] = None,
     ) -> None:
         """Look inside the latents: motion or appearance? Probes, retrieval, UMAP, swaps."""
         folders: dict[str, str] = {}
@@ -564,7 +590,8 @@ def build() -> 'typer.Typer':
         write_json(json_file, result)
         show(result)
 
-    json_option = Annotated[path_type | None, option('--json', help='Write the figures here.')]
+    json_option = Annotated[path_type | None, option('--json', help='Write the figures here.',
+                                                         callback=new_file)]
 
     @bench.command('sim', epilog=_example('vw2 bench sim --json out/sim.json'))
     def bench_sim(
@@ -609,7 +636,8 @@ def build() -> 'typer.Typer':
         data: Annotated[path_type, option(help='Annotated data set in CALVIN format; its held-out '
                                           'part is used.')],
         out: Annotated[path_type, option(help='Folder for curves.png, strip.png and the record '
-                                         'that an interrupted run resumes from.')]
+                                         'that an interrupted run resumes from.',
+                                         callback=new_folder)]
         = path_type('out/imagination'),
         segments: Annotated[int, option(min=1, max=100, help='Of a clip.')] = 4,
         clips: Annotated[int, option(min=1, help='Held-out clips.')] = 32,
@@ -651,6 +679,8 @@ def build() -> 'typer.Typer':
 
 def _tell(error: BaseException) -> str:
     text = ' '.join(str(error).split()) or type(error).__name__
+    if getattr(error, 'errno', None) == errno.ENOSPC or 'No space left' in text:
+        text += '. Make room, and give the same command again (vw2 train with --resume)'
     if isinstance(error, ModuleNotFoundError):
         text += '. `vw2 doctor` says what is missing and how to mend it'
     return text
@@ -677,6 +707,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
               file=sys.stderr)
         return 1
     command = typer.main.get_command(build())
+    # Python would show the file and the line that warns, which is nothing to a user
+    warnings.formatwarning = lambda message, *_, **__: f'vw2: warning: {message}\n'
     try:
         status = command.main(args=arguments, prog_name='vw2', standalone_mode=False)
         status = status if isinstance(status, int) else 0

@@ -12,6 +12,7 @@ from . import video
 from .frames import Fit
 
 RATE_HZ = 30  # of the play table's frames
+MIN_KNOWN = 0.5  # share of the words, as the planner node's min_known_words
 HELD = 10     # how long the given picture is shown [frames]
 
 
@@ -64,12 +65,16 @@ def run(image: pathlib.Path, instruction: str, out: pathlib.Path, *, segments: i
     video.write(out, _film(first, parts, instruction), RATE_HZ)
     strip = out.with_suffix('.png')
     video.write_png(strip, video.strip(_rows(first, parts), instruction))
-    note = {} if imagination.knows_codes else {'note': (
-        'this VDM was trained without codes (its folder has no dldm.safetensors): the clip shows '
-        'what may come after the picture, whatever the instruction')}
+    known, note = loaded.known_words(instruction), {}
+    if not imagination.knows_codes:
+        note['note'] = ('this VDM was trained without codes (its folder has no dldm.safetensors): '
+                        'the clip shows what may come after the picture, whatever the instruction')
+    elif known < MIN_KNOWN:
+        note['note'] = ('the policy knows less than half of these words: the clip means little, '
+                        'and a robot would not move')
     return {'clip': str(out), 'strip': str(strip), 'seconds_of_video': segments *
             imagination.length / RATE_HZ, 'imagined_in_s': took_s, 'renderer': renderer,
-            'known_words': loaded.known_words(instruction), **note}
+            'known_words': known, **note}
 
 
 def _rows(first: np.ndarray, parts: list[np.ndarray]) -> list[list[np.ndarray]]:

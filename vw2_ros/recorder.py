@@ -28,6 +28,8 @@ KINDS = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': Comp
          'sensor_msgs/msg/JointState': JointState, 'std_msgs/msg/String': String,
          'trajectory_msgs/msg/JointTrajectory': JointTrajectory,
          'std_msgs/msg/Float64MultiArray': Float64MultiArray}
+IMAGES = {'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'}
+NO_PICTURES = (topics.PLAN_HIDDEN, topics.LATENT_PLAN, topics.IMAGINED)  # though of that type
 COMMANDS = (topics.JOINT_COMMANDS, topics.POSITION_COMMANDS, topics.GRIPPER_COMMAND)
 DEPTH = 100  # messages that may wait in the middleware
 GAP_S = 0.1  # of silence, as long as the nodes bear with
@@ -101,8 +103,9 @@ class Recorder:
                 parts.append(f'{topic} {h.count}')
             elif h.count or topic in (self.image, self.joints):
                 gaps = f' ({h.gaps} gaps)' if h.gaps else ''
+                others = self.other_images() if topic == self.image and not h.count else ''
                 parts.append(f'{topic} {new / passed:.0f} Hz{gaps}' if h.count
-                             else f'{topic} NOTHING YET')
+                             else f'{topic} NOTHING YET{others}')
         dropped = sum(self.writer.dropped.values())
         lost = f', {dropped} DROPPED' if dropped else ''
         return f'{now - self.began_s:4.0f} s  {", ".join(parts)}{lost}'
@@ -110,6 +113,13 @@ class Recorder:
     def missing(self) -> list[str]:
         """Topics without which `vw2 convert` can do nothing, and on which nothing came."""
         return [t for t in (self.image, self.joints) if not self.heard[t].count]
+
+    def other_images(self) -> str:
+        """Which topics there are to choose from, where `image` is silent; '' where none."""
+        others = [topic for topic, kinds in self.node.get_topic_names_and_types()
+                  if IMAGES & set(kinds) and topic != self.image
+                  and not topic.endswith(NO_PICTURES)]
+        return f' (but there are {", ".join(sorted(others))})' if others else ''
 
     def _leave(self) -> None:
         self._executor.shutdown()
@@ -181,9 +191,9 @@ def run(out: Path, image: str = topics.IMAGE, namespace: str = '', seconds: floa
     for number in (signal.SIGTERM, signal.SIGINT):  # the bag is being closed
         signal.signal(number, signal.SIG_IGN)
     recorder.close()
-    print(f'{chr(10) if live else ""}{recorder.writer.written} messages in {out}. '
-          f'Next: vw2 convert --bag {out} --out data/mine')
+    print(f'{chr(10) if live else ""}{recorder.writer.written} messages in {out}.'
+          + ('' if recorder.missing() else f' Next: vw2 convert --bag {out} --out data/mine'))
     for topic in recorder.missing():
-        print(f'vw2: nothing came on {topic}: look at `ros2 topic list`, --image, --namespace and '
-              'ROS_DOMAIN_ID', file=sys.stderr)
+        print(f'vw2: nothing came on {topic}: look at --image, --namespace, ROS_DOMAIN_ID and '
+              '`ros2 topic list`', file=sys.stderr)
     return int(bool(recorder.missing()))
