@@ -102,9 +102,10 @@ class Bench:
 
     def close(self):
         """Close all nodes and the context."""
-        for node in list(self.nodes):
-            self.remove(node)
+        while self.nodes:
+            self.remove(self.nodes[-1])
         self.executor.shutdown()
+        self.executor = None  # it remembers the last node that it served
         self.peer.destroy_node()
         rclpy.try_shutdown(context=self.context)
         # Nodes lie in cycles, which their start has hidden from the collector; until they are

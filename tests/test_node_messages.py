@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
 from ros_helpers import Bench, state, tiny_weights  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
@@ -35,7 +36,9 @@ class Told:
     """The log lines of all nodes, and the newest (level, message) of one on /diagnostics."""
 
     def __init__(self, bench, name):
-        self.logs = bench.hear(Log, '/rosout', topics.reliable(1000))
+        # as the log is offered: what was said before the subscription is known comes, too
+        self.logs = bench.hear(Log, '/rosout', QoSProfile(
+            depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.heard = bench.hear(DiagnosticArray, topics.DIAGNOSTICS, 10)
         self.name = name
 

@@ -110,9 +110,10 @@ def new_folder(path: pathlib.Path | None) -> pathlib.Path | None:
 
 def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
     """Return the path; UsageError, before any work is done, where no file can be written."""
-    if path is not None and path.is_dir():
-        raise UsageError(f'{path} must be a file to write. Got a folder')
-    new_folder(path and path.parent)
+    if path is not None:
+        if path.is_dir():
+            raise UsageError(f'{path} must be a file to write. Got a folder')
+        new_folder(path.parent)
     return path
 
 
