@@ -19,7 +19,19 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
     sys.path.insert(0, str(ROOT))
 
+import pytest  # noqa: E402
+
 from vw2_ros.system import private_environment  # noqa: E402
 
 # Workers that run beside each other, and other people's robots, must not hear one another.
 os.environ.update(private_environment())
+
+
+@pytest.fixture
+def bench():
+    """Nodes in this process, see `ros_helpers`; only where there is ROS."""
+    from ros_helpers import Bench
+
+    made = Bench()
+    yield made
+    made.close()

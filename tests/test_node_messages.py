@@ -16,20 +16,13 @@ from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_helpers import Bench, state, tiny_weights  # noqa: E402
+from ros_helpers import state, tiny_weights  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
 from vw2_ros import camera_node, convert, topics  # noqa: E402
 from vw2_ros.camera_node import CameraNode  # noqa: E402
 from vw2_ros.paths import config_file  # noqa: E402
 from vw2_ros.planner_node import PlannerNode  # noqa: E402
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 class Told:

@@ -17,7 +17,7 @@ pytest.importorskip('rclpy')
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from ros_helpers import Bench, state, tiny_weights  # noqa: E402
+from ros_helpers import state, tiny_weights  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState  # noqa: E402
 from std_msgs.msg import Float64MultiArray, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -41,13 +41,6 @@ SIZE = 32
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory):
     return tiny_weights(tmp_path_factory.mktemp('weights') / 'tiny', SIZE)
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 def image(node, seed=0, size=SIZE):

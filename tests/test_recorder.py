@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('rosbags')
-from ros_helpers import Bench, tiny_weights  # noqa: E402
+from ros_helpers import tiny_weights  # noqa: E402
 from sensor_msgs.msg import Image, JointState  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -27,13 +27,6 @@ from vw2_ros.recorder import Recorder  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PERIOD_S = 1 / 30
-
-
-@pytest.fixture
-def bench():
-    made = Bench()
-    yield made
-    made.close()
 
 
 class Robot:

@@ -10,9 +10,9 @@ import numpy as np
 
 from . import video
 from .frames import Fit
+from .safety import MIN_KNOWN_WORDS
 
 RATE_HZ = 30  # of the play table's frames
-MIN_KNOWN = 0.5  # share of the words, as the planner node's min_known_words
 HELD = 10     # how long the given picture is shown [frames]
 
 
@@ -69,7 +69,7 @@ def run(image: pathlib.Path, instruction: str, out: pathlib.Path, *, segments: i
     if not imagination.knows_codes:
         note['note'] = ('this VDM was trained without codes (its folder has no dldm.safetensors): '
                         'the clip shows what may come after the picture, whatever the instruction')
-    elif known < MIN_KNOWN:
+    elif known < MIN_KNOWN_WORDS:
         note['note'] = ('the policy knows less than half of these words: the clip means little, '
                         'and a robot would not move')
     return {'clip': str(out), 'strip': str(strip), 'seconds_of_video': segments *

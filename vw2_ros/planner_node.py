@@ -15,7 +15,7 @@ from std_msgs.msg import String
 from . import convert, plan_message, topics
 from .health import ERROR, WARN
 from .node_base import BaseConfig, NodeBase, parameter, run, transition
-from .safety import FrozenCamera, age_of_stamp
+from .safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
 from .worker import Worker
 
 
@@ -34,8 +34,8 @@ class Config(BaseConfig):
     max_image_age_s: float = parameter(0.1, 'older images make no plan [s]', low=0.001, high=60.0)
     frozen_frames: int = parameter(10, 'so many identical images in a row make no plan; 0: off',
                                    low=0, high=1000)
-    min_known_words: float = parameter(0.5, 'share of the words of an instruction that must be '
-                                       'known from training', low=0.0, high=1.0)
+    min_known_words: float = parameter(MIN_KNOWN_WORDS, 'share of the words of an instruction that '
+                                       'must be known from training', low=0.0, high=1.0)
     instruction: str = parameter('', 'what to do, in plain words; also a topic', dynamic=True)
 
     @property

@@ -32,6 +32,7 @@ import yaml
 
 from .paths import config_file
 
+MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
 _ROUNDING_RAD = 1e-12
 
 
