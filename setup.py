@@ -12,14 +12,16 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
-NODES = ('camera_node', 'planner_node', 'action_node', 'imagination_node', 'calvin_bridge_node')
+NODES = ('camera', 'planner', 'action', 'imagination', 'calvin_bridge')
 
 
 def share(folder, *patterns):
     """Map a source folder, with its sub-folders, to data_files entries under share/vw2_ros."""
     files = sorted(f for p in patterns for f in glob.glob(f'{folder}/**/{p}', recursive=True))
-    return [(f'share/{NAME}/{d}', [f for f in files if os.path.dirname(f) == d])
-            for d in sorted({os.path.dirname(f) for f in files})]
+    return [
+        (f'share/{NAME}/{d}', [f for f in files if os.path.dirname(f) == d])
+        for d in sorted({os.path.dirname(f) for f in files})
+    ]
 
 
 setup(
@@ -32,8 +34,8 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     # models/ and sim/ lie beside vw2_ros/ in the source and inside it once installed
-    packages=[NAME] + [f'{NAME}.{p}' for p in find_packages(
-        include=['models', 'models.*', 'sim', 'sim.*'])],
+    packages=find_packages(include=[NAME, f'{NAME}.*'])
+    + [f'{NAME}.{p}' for p in find_packages(include=['models', 'models.*', 'sim', 'sim.*'])],
     package_dir={f'{NAME}.models': 'models', f'{NAME}.sim': 'sim'},
     package_data={f'{NAME}.models': ['weights/*/*', 'weights/*/vdm/*'], f'{NAME}.sim': ['data/*']},
     data_files=[
@@ -68,9 +70,15 @@ setup(
     extras_require={
         # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).
         'ros': [
-            'ros-jazzy-rclpy', 'ros-rclpy==7.1.6', 'ros-rmw-fastrtps-cpp==8.4.3',
-            'ros-std-msgs==5.3.6', 'ros-sensor-msgs==5.3.6', 'ros-geometry-msgs==5.3.6',
-            'ros-trajectory-msgs==5.3.6', 'ros-diagnostic-msgs==5.3.6', 'ros-std-srvs==5.3.6',
+            'ros-jazzy-rclpy',
+            'ros-rclpy==7.1.6',
+            'ros-rmw-fastrtps-cpp==8.4.3',
+            'ros-std-msgs==5.3.6',
+            'ros-sensor-msgs==5.3.6',
+            'ros-geometry-msgs==5.3.6',
+            'ros-trajectory-msgs==5.3.6',
+            'ros-diagnostic-msgs==5.3.6',
+            'ros-std-srvs==5.3.6',
         ],
         'video': VIDEO,  # LeRobot data sets, rosbags (also vw2 record, convert), WebDataset shards
         'inspect': INSPECT,  # vw2 inspect
@@ -78,14 +86,27 @@ setup(
         'lpips': ['lpips>=0.1.4'],
         'lora': LORA,  # disentangle.loss.backbone: lora
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
-        'test': ['pytest>=7.4,<9', 'pytest-xdist>=3.5', 'ruff>=0.9', 'setuptools>=64',
-                 *VIDEO, *INSPECT, *METRICS, *LORA],
+        'test': [
+            'pytest>=7.4,<9',
+            'pytest-xdist>=3.5',
+            'ruff>=0.9',
+            'import-linter>=2.1',
+            'setuptools>=64',
+            *VIDEO,
+            *INSPECT,
+            *METRICS,
+            *LORA,
+        ],
     },
     entry_points={
-        'console_scripts': [f'vw2 = {NAME}.cli:main',
-                            *(f'{n} = {NAME}.{n}:main' for n in NODES)],
+        'console_scripts': [
+            f'vw2 = {NAME}.cli:main',
+            *(f'{n}_node = {NAME}.nodes.{n}:main' for n in NODES),
+        ]
     },
     # where `ros2 run` and `ros2 launch` look for executables; pip ignores these
-    options={'develop': {'script_dir': f'$base/lib/{NAME}'},
-             'install': {'install_scripts': f'$base/lib/{NAME}'}},
+    options={
+        'develop': {'script_dir': f'$base/lib/{NAME}'},
+        'install': {'install_scripts': f'$base/lib/{NAME}'},
+    },
 )

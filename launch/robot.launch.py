@@ -2,12 +2,12 @@
 # Copyright 2026 vw2_ros maintainers
 """Camera, planner and action node for a robot with a driver of its own.
 
-    ros2 launch vw2_ros robot.launch.py camera:=/dev/video0 output:=positions
+ros2 launch vw2_ros robot.launch.py camera:=/dev/video0 output:=positions
 """
 
-from vw2_ros import launching, system
+from vw2_ros.bringup import launching, system
 
 
 def generate_launch_description():
-    """Return the description of `vw2_ros.system.robot`."""
+    """Return the description of `vw2_ros.bringup.system.robot`."""
     return launching.description(system.robot, system.ROBOT_ARGUMENTS)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .parallel import common_count
+from vw2_ros.models.parallel import common_count
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ class ActionHead(nn.Module):
         """
         mean, std = torch.as_tensor(mean).float(), torch.as_tensor(std).float()
         if mean.shape != (6,) or std.shape != (6,):
-            raise ValueError('mean and std must hold six numbers (arm: xyz, rpy). '
-                             f'Got {tuple(mean.shape)} and {tuple(std.shape)}.')
+            raise ValueError(
+                'mean and std must hold six numbers (arm: xyz, rpy). '
+                f'Got {tuple(mean.shape)} and {tuple(std.shape)}.'
+            )
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and (std > 0).all()):
             raise ValueError(f'mean and std must be finite, std above 0. Got {mean}, {std}.')
         self.mean.copy_(mean)
@@ -81,8 +83,9 @@ class ActionHead(nn.Module):
         """Normalised arm (6) and gripper logit or value (1): (B, steps * frames, 7)."""
         c = self.config
         if hidden.dim() != 3 or hidden.shape[1:] != (c.steps, c.width):
-            raise ValueError(f'hidden must be (B, {c.steps}, {c.width}). '
-                             f'Got {tuple(hidden.shape)}.')
+            raise ValueError(
+                f'hidden must be (B, {c.steps}, {c.width}). Got {tuple(hidden.shape)}.'
+            )
         # (B, steps, frames * 7) -> (B, steps * frames, 7)
         return self.mlp(hidden).reshape(hidden.shape[0], c.steps * c.frames, 7)
 
@@ -97,12 +100,14 @@ class ActionHead(nn.Module):
         raw = self._raw(hidden)
         arm = (raw[..., :6] * self.std + self.mean).clamp(-1, 1)
         gripper = raw[..., 6:]
-        gripper = torch.tanh(gripper / 2) if self.config.gripper_loss == 'bce' \
-            else gripper.clamp(-1, 1)
+        gripper = (
+            torch.tanh(gripper / 2) if self.config.gripper_loss == 'bce' else gripper.clamp(-1, 1)
+        )
         return torch.cat([arm, gripper], dim=-1)
 
-    def loss(self, hidden: Tensor, actions: Tensor,
-             valid: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, hidden: Tensor, actions: Tensor, valid: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """L2 on the arm, logistic (or L2) on the gripper.
 
         Args:
@@ -124,6 +129,9 @@ class ActionHead(nn.Module):
             grip = (raw[..., 6] - (2 * opens - 1)).square()
         hit = ((raw[..., 6] > 0) == (opens > 0)).to(raw.dtype)
         arm, grip = (error * weight).sum() / total, (grip * weight).sum() / total
-        return {'loss': arm + self.config.gripper_weight * grip, 'arm': arm.detach(),
-                'gripper': grip.detach(),
-                'gripper_accuracy': ((hit * weight).sum() / total).detach()}
+        return {
+            'loss': arm + self.config.gripper_weight * grip,
+            'arm': arm.detach(),
+            'gripper': grip.detach(),
+            'gripper_accuracy': ((hit * weight).sum() / total).detach(),
+        }

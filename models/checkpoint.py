@@ -32,10 +32,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .action_head import ActionHead, ActionHeadConfig
-from .dldm import DLDM, DLDMConfig
-from .planner import Planner, PlannerConfig
-from .text import Tokenizer
+from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.planner import Planner, PlannerConfig
+from vw2_ros.models.text import Tokenizer
 
 FORMAT = 1
 MAX_FILE_BYTES = 16 * 2**20
@@ -75,8 +75,10 @@ def _write_beside(path: Path, write: typing.Callable[[Path], None], limit: int) 
         write(beside)
         size = beside.stat().st_size
         if size > limit:
-            raise CheckpointError(f'{path.name} would be {size} bytes; a file may have {limit}. '
-                                  'Store as float16 or make the model smaller.')
+            raise CheckpointError(
+                f'{path.name} would be {size} bytes; a file may have {limit}. '
+                'Store as float16 or make the model smaller.'
+            )
         with open(beside, 'rb') as file:
             os.fsync(file.fileno())
         # mkstemp's file is private to its owner; weights are read by anybody.
@@ -103,13 +105,19 @@ def load_json(path: str | Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f'{path} must be JSON. Got: {error}. '
-                              'Copy or train the folder again.') from error
+        raise CheckpointError(
+            f'{path} must be JSON. Got: {error}. Copy or train the folder again.'
+        ) from error
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *,
-                 metadata: Mapping[str, str] | None = None, dtype: str = 'float32',
-                 limit: int = MAX_FILE_BYTES) -> None:
+def save_tensors(
+    path: str | Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dtype: str = 'float32',
+    limit: int = MAX_FILE_BYTES,
+) -> None:
     """Write tensors as safetensors, whole or not at all.
 
     Args:
@@ -128,14 +136,16 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *,
         # safetensors stores plain row-major tensors that share no memory.
         stored[key] = value.clone(memory_format=torch.contiguous_format)
     try:
-        _write_beside(Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})),
-                      limit)
+        _write_beside(
+            Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})), limit
+        )
     except SafetensorError as error:  # of the disk, in its own words
         raise CheckpointError(f'{path} could not be written: {error}') from error
 
 
-def load_tensors(path: str | Path, *, limit: int = MAX_FILE_BYTES
-                 ) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_tensors(
+    path: str | Path, *, limit: int = MAX_FILE_BYTES
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read what `save_tensors` wrote: tensors as stored, and the metadata.
 
     Raises:
@@ -147,18 +157,24 @@ def load_tensors(path: str | Path, *, limit: int = MAX_FILE_BYTES
         with safe_open(path, framework='pt') as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f'{path} must be a whole safetensors file. Got '
-                              f'{path.stat().st_size} bytes: {error}. Copy it again, or train it '
-                              'again with vw2 train.') from error
+        raise CheckpointError(
+            f'{path} must be a whole safetensors file. Got '
+            f'{path.stat().st_size} bytes: {error}. Copy it again, or train it '
+            'again with vw2 train.'
+        ) from error
 
 
 def _check_file(path: Path, limit: int) -> None:
     if not path.is_file():
-        raise CheckpointError(f'{path} must exist. Got nothing there. Is the folder complete? '
-                              'Copy it again, or train it with vw2 train.')
+        raise CheckpointError(
+            f'{path} must exist. Got nothing there. Is the folder complete? '
+            'Copy it again, or train it with vw2 train.'
+        )
     if path.stat().st_size > limit:
-        raise CheckpointError(f'{path} must have at most {limit} bytes. '
-                              f'Got {path.stat().st_size}. This is not one of our files.')
+        raise CheckpointError(
+            f'{path} must have at most {limit} bytes. '
+            f'Got {path.stat().st_size}. This is not one of our files.'
+        )
 
 
 def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -170,16 +186,22 @@ def load_state(module: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
     own = module.state_dict()
     missing, left_over = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     if missing or left_over:
-        raise CheckpointError(f'{source} must hold the {len(own)} tensors of its config.json. '
-                              f'Got {len(tensors)}; missing {missing[:3]}, left over '
-                              f'{left_over[:3]}. Do weights and config belong together?')
+        raise CheckpointError(
+            f'{source} must hold the {len(own)} tensors of its config.json. '
+            f'Got {len(tensors)}; missing {missing[:3]}, left over '
+            f'{left_over[:3]}. Do weights and config belong together?'
+        )
     for key, value in tensors.items():
         if value.shape != own[key].shape:
-            raise CheckpointError(f'{source}: {key} must be {tuple(own[key].shape)}. Got '
-                                  f'{tuple(value.shape)}. Do weights and config belong together?')
+            raise CheckpointError(
+                f'{source}: {key} must be {tuple(own[key].shape)}. Got '
+                f'{tuple(value.shape)}. Do weights and config belong together?'
+            )
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise CheckpointError(f'{source}: {key} must be finite. Got NaN or infinity. The '
-                                  'training diverged: take an earlier checkpoint.')
+            raise CheckpointError(
+                f'{source}: {key} must be finite. Got NaN or infinity. The '
+                'training diverged: take an earlier checkpoint.'
+            )
     module.load_state_dict(dict(tensors))
 
 
@@ -198,8 +220,9 @@ def config_from_dict(cls: type, saved: Mapping[str, Any]) -> Any:
         raise ValueError(f'{cls.__name__} must be a mapping. Got {type(saved).__name__}.')
     known = {field.name for field in dataclasses.fields(cls)}
     if saved.keys() - known:
-        raise ValueError(f'{cls.__name__} knows {sorted(known)}. '
-                         f'Got {sorted(saved.keys() - known)} too.')
+        raise ValueError(
+            f'{cls.__name__} knows {sorted(known)}. Got {sorted(saved.keys() - known)} too.'
+        )
     hints = typing.get_type_hints(cls)
     values = {}
     for key, value in saved.items():
@@ -244,20 +267,31 @@ def resolve(dir_or_name: str | Path) -> Path:
     path = Path(dir_or_name).expanduser()
     if path.is_dir():
         if not (path / 'config.json').exists() and (path / 'policy' / 'config.json').exists():
-            raise CheckpointError(f'policy must be a model folder. Got {path}, a run of vw2 train '
-                                  f'head: say {path / "policy"}')
+            raise CheckpointError(
+                f'policy must be a model folder. Got {path}, a run of vw2 train '
+                f'head: say {path / "policy"}'
+            )
         return path
     shipped = WEIGHTS_DIR / str(dir_or_name)
     if len(Path(dir_or_name).parts) == 1 and shipped.is_dir():
         return shipped
     names = sorted(p.parent.name for p in WEIGHTS_DIR.glob('*/config.json'))
-    raise CheckpointError('policy must be a model folder or one of the shipped names '
-                          f'{names}. Got {str(dir_or_name)!r}. Train one with vw2 train.')
+    raise CheckpointError(
+        'policy must be a model folder or one of the shipped names '
+        f'{names}. Got {str(dir_or_name)!r}. Train one with vw2 train.'
+    )
 
 
-def save_checkpoint(folder: str | Path, *, planner: Planner, head: ActionHead,
-                    tokenizer: Tokenizer, dldm: DLDM | None = None,
-                    provenance: Mapping[str, Any] | None = None, dtype: str = 'float32') -> str:
+def save_checkpoint(
+    folder: str | Path,
+    *,
+    planner: Planner,
+    head: ActionHead,
+    tokenizer: Tokenizer,
+    dldm: DLDM | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    dtype: str = 'float32',
+) -> str:
     """Write a model folder; the one that was there before is replaced when all is written.
 
     Args:
@@ -319,18 +353,25 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
     folder = resolve(dir_or_name)
     config = load_json(folder / 'config.json')
     if isinstance(config, dict) and 'format' not in config:
-        raise CheckpointError(f'{folder} must be a policy, as vw2 train head makes it. Got another '
-                              f'folder, with {", ".join(sorted(config)) or "nothing"} in its '
-                              'config.json')
+        raise CheckpointError(
+            f'{folder} must be a policy, as vw2 train head makes it. Got another '
+            f'folder, with {", ".join(sorted(config)) or "nothing"} in its '
+            'config.json'
+        )
     if not isinstance(config, dict) or config.get('format') != FORMAT:
         got = config.get('format') if isinstance(config, dict) else type(config).__name__
-        raise CheckpointError(f'{folder}/config.json must be of format {FORMAT}. Got {got}. '
-                              'Use the version of vw2_ros that wrote it.')
+        raise CheckpointError(
+            f'{folder}/config.json must be of format {FORMAT}. Got {got}. '
+            'Use the version of vw2_ros that wrote it.'
+        )
     provenance = load_json(folder / 'provenance.json')
     _verify(folder, provenance)
     try:
-        configs = {name: config_from_dict(cls, config[name])
-                   for name, cls in _CONFIGS.items() if name in config}
+        configs = {
+            name: config_from_dict(cls, config[name])
+            for name, cls in _CONFIGS.items()
+            if name in config
+        }
         tokenizer = Tokenizer.from_dict(load_json(folder / 'tokenizer.json'))
         planner = Planner(configs['planner'])
         head = ActionHead(configs['head'])
@@ -338,9 +379,11 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
         statistics = config['normalization']
         mean, std = torch.tensor(statistics['mean']), torch.tensor(statistics['std'])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f'{folder}: config.json and tokenizer.json must describe planner, '
-                              f'head and words. Got {type(error).__name__}: {error}. Copy or '
-                              'train the folder again.') from error
+        raise CheckpointError(
+            f'{folder}: config.json and tokenizer.json must describe planner, '
+            f'head and words. Got {type(error).__name__}: {error}. Copy or '
+            'train the folder again.'
+        ) from error
     parts: dict[str, nn.Module] = {'planner': planner, 'head': head}
     if dldm is not None:
         parts['dldm'] = dldm
@@ -352,12 +395,17 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
         head.set_normalization(mean, std)
     except ValueError as error:
         raise CheckpointError(f'{folder}/config.json: normalization: {error}') from error
-    if (planner.config.width != head.config.width or planner.config.steps != head.config.steps
-            or tokenizer.vocab_size != planner.config.vocab_size
-            or tokenizer.buckets != planner.config.buckets):
-        raise CheckpointError(f'{folder}: planner, head and tokenizer must fit each other. Got '
-                              f'planner {planner.config}, head {head.config}, '
-                              f'{tokenizer.vocab_size} words. Do the files belong together?')
+    if (
+        planner.config.width != head.config.width
+        or planner.config.steps != head.config.steps
+        or tokenizer.vocab_size != planner.config.vocab_size
+        or tokenizer.buckets != planner.config.buckets
+    ):
+        raise CheckpointError(
+            f'{folder}: planner, head and tokenizer must fit each other. Got '
+            f'planner {planner.config}, head {head.config}, '
+            f'{tokenizer.vocab_size} words. Do the files belong together?'
+        )
     return Checkpoint(planner, head, tokenizer, dldm, provenance, folder_sha256(folder), folder)
 
 
@@ -365,16 +413,21 @@ def _verify(folder: Path, provenance: Any) -> None:
     """Compare each file with its digest in provenance.json."""
     files = provenance.get('files') if isinstance(provenance, dict) else None
     if not isinstance(files, dict) or not files:
-        raise CheckpointError(f'{folder}/provenance.json must list `files` with their SHA-256. '
-                              'Got none. Copy or train the folder again.')
+        raise CheckpointError(
+            f'{folder}/provenance.json must list `files` with their SHA-256. '
+            'Got none. Copy or train the folder again.'
+        )
     for name, wanted in files.items():
         if Path(name).name != name:
-            raise CheckpointError(f'{folder}/provenance.json must name files of its own folder. '
-                                  f'Got {name!r}.')
+            raise CheckpointError(
+                f'{folder}/provenance.json must name files of its own folder. Got {name!r}.'
+            )
         _check_file(folder / name, MAX_FILE_BYTES)
         got = file_sha256(folder / name)
         if got != wanted:
-            raise CheckpointError(f'{folder / name} must have SHA-256 {wanted}. Got {got}, '
-                                  f'{(folder / name).stat().st_size} bytes: truncated, damaged or '
-                                  'changed by hand. Copy it again, or train it again with '
-                                  'vw2 train.')
+            raise CheckpointError(
+                f'{folder / name} must have SHA-256 {wanted}. Got {got}, '
+                f'{(folder / name).stat().st_size} bytes: truncated, damaged or '
+                'changed by hand. Copy it again, or train it again with '
+                'vw2 train.'
+            )

@@ -24,11 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .fsq import FSQ
-from .parallel import gather
-from .parallel import rank
-from .parallel import world
-from .sizes import sides
+from vw2_ros.models.fsq import FSQ
+from vw2_ros.models.parallel import gather, rank, world
+from vw2_ros.models.sizes import sides
 
 
 @dataclass(frozen=True)
@@ -67,19 +65,26 @@ class DLDMConfig:
         height, width = sides(self.image_size)
         object.__setattr__(self, 'image_size', height if height == width else (height, width))
         if min(self.size) < 16 or any(side % 8 for side in self.size):
-            raise ValueError('image_size must be a multiple of 8, at least 16, or two of them. '
-                             f'Got {self.image_size}.')
+            raise ValueError(
+                'image_size must be a multiple of 8, at least 16, or two of them. '
+                f'Got {self.image_size}.'
+            )
         if self.clip_frames < 5 or self.clip_frames % 4 != 1:
-            raise ValueError('clip_frames must be 1 + a multiple of 4, at least 5. '
-                             f'Got {self.clip_frames}.')
+            raise ValueError(
+                f'clip_frames must be 1 + a multiple of 4, at least 5. Got {self.clip_frames}.'
+            )
         if len(self.channels) != 3 or len(self.decoder_channels) != 3:
-            raise ValueError('channels and decoder_channels must hold three sizes each. '
-                             f'Got {self.channels} and {self.decoder_channels}.')
+            raise ValueError(
+                'channels and decoder_channels must hold three sizes each. '
+                f'Got {self.channels} and {self.decoder_channels}.'
+            )
         if min(*self.channels, *self.decoder_channels, self.queries) < 1:
             raise ValueError(f'channels and queries must be at least 1. Got {self}.')
         if self.query_width % self.query_heads:
-            raise ValueError('query_width must be a multiple of query_heads. '
-                             f'Got {self.query_width} and {self.query_heads}.')
+            raise ValueError(
+                'query_width must be a multiple of query_heads. '
+                f'Got {self.query_width} and {self.query_heads}.'
+            )
         if self.sees < 0:
             raise ValueError(f'sees must be at least 0. Got {self.sees}.')
         if self.motion_weight < 0:
@@ -117,14 +122,24 @@ class CausalConv3d(nn.Module):
     The frames before the first are copies of the first: a still start looks still.
     """
 
-    def __init__(self, inputs: int, outputs: int, time: int = 3, space: int = 3,
-                 time_stride: int = 1, space_stride: int = 1) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        time: int = 3,
+        space: int = 3,
+        time_stride: int = 1,
+        space_stride: int = 1,
+    ) -> None:
         super().__init__()
         self.time = time
-        self.conv = nn.Conv3d(inputs, outputs, (time, space, space),
-                              (time_stride, space_stride, space_stride),
-                              (0, (space - space_stride + 1) // 2,
-                               (space - space_stride + 1) // 2))
+        self.conv = nn.Conv3d(
+            inputs,
+            outputs,
+            (time, space, space),
+            (time_stride, space_stride, space_stride),
+            (0, (space - space_stride + 1) // 2, (space - space_stride + 1) // 2),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.time > 1:
@@ -179,9 +194,14 @@ class CodeNorm(nn.Module):
         train = self.training and B * world() > 1
         z = gather(z) if train else z
         # (B, steps, N, C) -> (B, steps * N * C); the buffers' slices are views, updated in place
-        out = F.batch_norm(z.flatten(1), self.mean[:steps].view(-1), self.var[:steps].view(-1),
-                           training=train, momentum=self.momentum).view_as(z)
-        return out[rank() * B:(rank() + 1) * B] if train else out
+        out = F.batch_norm(
+            z.flatten(1),
+            self.mean[:steps].view(-1),
+            self.var[:steps].view(-1),
+            training=train,
+            momentum=self.momentum,
+        ).view_as(z)
+        return out[rank() * B : (rank() + 1) * B] if train else out
 
 
 class Queries(nn.Module):
@@ -193,7 +213,7 @@ class Queries(nn.Module):
         W, places = c.query_width, math.prod(c.places)
         self.heads, self.relative = c.query_heads, c.relative
         self.sees = c.sees or c.latent_frames
-        self.q = nn.Parameter(torch.randn(c.queries, W) * W ** -0.5)
+        self.q = nn.Parameter(torch.randn(c.queries, W) * W**-0.5)
         self.norm = nn.LayerNorm(c.channels[-1])
         self.key = nn.Linear(c.channels[-1], W)
         self.value = nn.Linear(c.channels[-1], W)
@@ -202,34 +222,38 @@ class Queries(nn.Module):
         # bias[h, n, k - j]; the newest frame starts a little ahead.
         bias = -0.5 * torch.arange(c.latent_frames).float()
         self.bias = nn.Parameter(bias.expand(c.query_heads, c.queries, -1).clone())
-        self.mlp = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, 2 * W), nn.GELU(),
-                                 nn.Linear(2 * W, W))
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(W), nn.Linear(W, 2 * W), nn.GELU(), nn.Linear(2 * W, W)
+        )
         # The norm keeps FSQ's tanh out of saturation and its codes in use.
-        self.out = nn.Sequential(nn.LayerNorm(W), nn.Linear(W, len(c.levels)),
-                                 CodeNorm(c.steps, c.queries, len(c.levels)))
+        self.out = nn.Sequential(
+            nn.LayerNorm(W),
+            nn.Linear(W, len(c.levels)),
+            CodeNorm(c.steps, c.queries, len(c.levels)),
+        )
 
     def forward(self, f: Tensor) -> Tensor:
         """f (B, K, D, h, w) -> z (B, K-1, N, C) before quantisation."""
         B, K, D, h, w = f.shape
         H, N, W = self.heads, self.q.shape[0], self.q.shape[1]
-        x = self.norm(f.flatten(3).transpose(2, 3))                     # (B, K, P, D)
+        x = self.norm(f.flatten(3).transpose(2, 3))  # (B, K, P, D)
         # (B, K, P, W) -> (B, H, K, P, W/H)
         key = (self.key(x) + self.place).view(B, K, -1, H, W // H).permute(0, 3, 1, 2, 4)
         value = (self.value(x) + self.where).view(B, K, -1, H, W // H).permute(0, 3, 1, 2, 4)
         q = self.q.view(N, H, W // H)
         # Scores do not depend on k but for the bias: compute them once, (B, H, N, K, P).
         score = torch.einsum('nhd,bhkpd->bhnkp', q, key) * (W // H) ** -0.5
-        distance = torch.arange(K)[:, None] - torch.arange(K)           # (K, K): k - j
+        distance = torch.arange(K)[:, None] - torch.arange(K)  # (K, K): k - j
         distance = distance.to(f.device)
-        bias = self.bias[:, :, distance.clamp(min=0)]                   # (H, N, K, K)
-        unseen = (distance < 0) | (distance >= self.sees)               # never the future
+        bias = self.bias[:, :, distance.clamp(min=0)]  # (H, N, K, K)
+        unseen = (distance < 0) | (distance >= self.sees)  # never the future
         bias = bias.masked_fill(unseen, float('-inf'))
         # (B, H, N, 1, K, P) + (H, N, K, K, 1) -> softmax over the K * P places of f_0..f_k
         weight = (score.unsqueeze(3) + bias.unsqueeze(-1)).flatten(4).softmax(dim=-1)
         z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))
         z = z.reshape(B, K, N, W)
         # k = 0 has no code; it is what there was to see before anything moved.
-        z = z[:, 1:] - z[:, :1] if self.relative else z[:, 1:]          # (B, K-1, N, W)
+        z = z[:, 1:] - z[:, :1] if self.relative else z[:, 1:]  # (B, K-1, N, W)
         z = z + self.q
         return self.out(z + self.mlp(z))
 
@@ -249,11 +273,11 @@ class CodeAttention(nn.Module):
         """x (B, C, 1 + r(K-1), h, w), z (B, K-1, N, E) -> x with the codes' message added."""
         B, C, frames, h, w = x.shape
         steps = z.shape[1]
-        x = x.permute(0, 2, 3, 4, 1)                                    # (B, F, h, w, C)
+        x = x.permute(0, 2, 3, 4, 1)  # (B, F, h, w, C)
         # Frames r(k-1)+1 .. rk belong to step k: (B, K-1, r*h*w, C)
         later = x[:, 1:].reshape(B, steps, -1, C)
-        key, value = self.key(z), self.value(z)                         # (B, K-1, N, C)
-        score = self.query(self.norm(later)) @ key.transpose(2, 3) * C ** -0.5
+        key, value = self.key(z), self.value(z)  # (B, K-1, N, C)
+        score = self.query(self.norm(later)) @ key.transpose(2, 3) * C**-0.5
         later = later + self.out(score.softmax(dim=-1) @ value)
         x = torch.cat([x[:, :1], later.view(B, frames - 1, h, w, C)], dim=1)
         return x.permute(0, 4, 1, 2, 3)
@@ -270,12 +294,12 @@ class Up(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         B, _, frames, h, w = x.shape
         r, s = self.time, self.space
-        x = self.project(x.permute(0, 2, 3, 4, 1))                      # (B, F, h, w, r*s*s*C)
+        x = self.project(x.permute(0, 2, 3, 4, 1))  # (B, F, h, w, r*s*s*C)
         C = x.shape[-1] // (r * s * s)
         x = x.view(B, frames, h, w, r, s, s, C).permute(0, 1, 4, 2, 5, 3, 6, 7)
         x = x.reshape(B, frames * r, h * s, w * s, C)
         # Frame 0 would become r frames: only its last is kept.
-        return x[:, r - 1:].permute(0, 4, 1, 2, 3)
+        return x[:, r - 1 :].permute(0, 4, 1, 2, 3)
 
 
 class DLDM(nn.Module):
@@ -287,23 +311,33 @@ class DLDM(nn.Module):
         b, d, e = c.channels
         # Large overlapping patches first: at full size nothing else is affordable on a CPU.
         self.encoder = nn.Sequential(
-            CausalConv3d(3, b, time=1, space=8, space_stride=4), nn.GELU(), FrameNorm(b),
-            CausalConv3d(b, d, time=3, space=3, time_stride=2, space_stride=2), nn.GELU(),
-            FrameNorm(d), CausalConv3d(d, e, time=3, space=3, time_stride=2),
-            Block(e), Block(e))
+            CausalConv3d(3, b, time=1, space=8, space_stride=4),
+            nn.GELU(),
+            FrameNorm(b),
+            CausalConv3d(b, d, time=3, space=3, time_stride=2, space_stride=2),
+            nn.GELU(),
+            FrameNorm(d),
+            CausalConv3d(d, e, time=3, space=3, time_stride=2),
+            Block(e),
+            Block(e),
+        )
         self.qformer = Queries(c)
         self.fsq = FSQ(c.levels)
         p, q, r = c.decoder_channels
         code = 64
-        self.code_embedding = nn.Sequential(nn.Linear(len(c.levels), code), nn.GELU(),
-                                            nn.Linear(code, code))
+        self.code_embedding = nn.Sequential(
+            nn.Linear(len(c.levels), code), nn.GELU(), nn.Linear(code, code)
+        )
         self.code_query = nn.Parameter(torch.randn(c.queries, code) * 0.5)
         self.from_first = nn.Conv2d(e, p, 1)
         self.place = nn.Parameter(torch.randn(p, *c.places) * 0.1)
-        self.decoder = nn.ModuleList([
-            nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
-            nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
-            nn.ModuleList([Block(r), CodeAttention(r, code), Up(r, 3, space=4, time=1)])])
+        self.decoder = nn.ModuleList(
+            [
+                nn.ModuleList([Block(p), CodeAttention(p, code), Up(p, q, space=2, time=2)]),
+                nn.ModuleList([Block(q), CodeAttention(q, code), Up(q, r, space=1, time=2)]),
+                nn.ModuleList([Block(r), CodeAttention(r, code), Up(r, 3, space=4, time=1)]),
+            ]
+        )
         if c.residual:
             # Begin near "nothing changes".
             nn.init.normal_(self.decoder[-1][-1].project.weight, std=1e-3)
@@ -323,15 +357,21 @@ class DLDM(nn.Module):
             ValueError: on another shape or dtype.
         """
         c = self.config
-        if (not video.is_floating_point() or video.dim() != 5
-                or video.shape[2:] != (3, *c.size)
-                or video.shape[1] % 4 != 1 or video.shape[1] > c.clip_frames):
-            raise ValueError(f'video must be float (B, 1 + 4n <= {c.clip_frames}, 3, '
-                             f'{c.size[0]}, {c.size[1]}). '
-                             f'Got {video.dtype} {tuple(video.shape)}.')
+        if (
+            not video.is_floating_point()
+            or video.dim() != 5
+            or video.shape[2:] != (3, *c.size)
+            or video.shape[1] % 4 != 1
+            or video.shape[1] > c.clip_frames
+        ):
+            raise ValueError(
+                f'video must be float (B, 1 + 4n <= {c.clip_frames}, 3, '
+                f'{c.size[0]}, {c.size[1]}). '
+                f'Got {video.dtype} {tuple(video.shape)}.'
+            )
         # (B, F, 3, H, W) -> (B, 3, F, H, W)
         x = video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d) * 2 - 1
-        return self.encoder(x).transpose(1, 2)                          # (B, K, D, h, w)
+        return self.encoder(x).transpose(1, 2)  # (B, K, D, h, w)
 
     def query(self, f: Tensor) -> Tensor:
         """Algorithm 1, l. 7-15: f (B, K, D, h, w) -> z continuous (B, K-1, N, C)."""
@@ -366,14 +406,17 @@ class DLDM(nn.Module):
         c = self.config
         B, steps = codes.shape[:2]
         if codes.shape[2:] != (c.queries, len(c.levels)):
-            raise ValueError(f'codes must be (B, K-1, {c.queries}, {len(c.levels)}). '
-                             f'Got {tuple(codes.shape)}.')
+            raise ValueError(
+                f'codes must be (B, K-1, {c.queries}, {len(c.levels)}). Got {tuple(codes.shape)}.'
+            )
         x = self.change(codes, f0)
         if not c.residual:
             return x + 0.5
         if first_frame is None:
-            raise ValueError('this dLDM decodes the change from the first frame: give first_frame '
-                             f'float (B, 3, {c.size[0]}, {c.size[1]}).')
+            raise ValueError(
+                'this dLDM decodes the change from the first frame: give first_frame '
+                f'float (B, 3, {c.size[0]}, {c.size[1]}).'
+            )
         return first_frame.unsqueeze(1) + x
 
     def change(self, codes: Tensor, f0: Tensor) -> Tensor:
@@ -383,14 +426,15 @@ class DLDM(nn.Module):
         x = (self.from_first(f0) + self.place).unsqueeze(2).expand(-1, -1, steps + 1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last_3d)
         z = self.code_embedding(codes) + self.code_query
-        for block, attend, up in self.decoder:                             # Alg. 1 l. 18
-            x = block(x)                                                   # Alg. 1 l. 19
-            x = attend(x, z)                                               # Alg. 1 l. 20-21
-            x = up(x)                                                      # Alg. 1 l. 22
-        return x.transpose(1, 2)                                           # (B, F, 3, H, W)
+        for block, attend, up in self.decoder:  # Alg. 1 l. 18
+            x = block(x)  # Alg. 1 l. 19
+            x = attend(x, z)  # Alg. 1 l. 20-21
+            x = up(x)  # Alg. 1 l. 22
+        return x.transpose(1, 2)  # (B, F, 3, H, W)
 
-    def reconstruction_loss(self, decoded: Tensor, video: Tensor, mse: float = 1.0,
-                            l1: float = 0.0) -> Tensor:
+    def reconstruction_loss(
+        self, decoded: Tensor, video: Tensor, mse: float = 1.0, l1: float = 0.0
+    ) -> Tensor:
         """Weights of MSE and L1, with `motion_weight` on what differs from the first frame."""
         error = mse * (decoded - video).square()
         if l1:
@@ -400,11 +444,13 @@ class DLDM(nn.Module):
             error = error * (1 + self.config.motion_weight * moved)
         return error.mean()
 
-    def loss(self, video: Tensor,
-             denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
-             stop_gradient: bool = True,
-             reconstruction: Callable[[Tensor, Tensor], Tensor] | None = None
-             ) -> dict[str, Tensor]:
+    def loss(
+        self,
+        video: Tensor,
+        denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        stop_gradient: bool = True,
+        reconstruction: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Algorithm 1, main function.
 
         Args:
@@ -419,21 +465,24 @@ class DLDM(nn.Module):
             loss, reconstruction_loss, mse (plain, detached), indices (B, K-1, N),
             reconstruction (B, F, 3, H, W) detached; and denoising_loss where there is one.
         """
-        f = self.encode(video)                                             # Alg. 1 l. 25
+        f = self.encode(video)  # Alg. 1 l. 25
         z = self.query(f)
         f0 = f[:, 0].detach() if self.config.detach_first_frame else f[:, 0]
-        codes, indices = self.quantize(z)                                  # Alg. 1 l. 26
+        codes, indices = self.quantize(z)  # Alg. 1 l. 26
         alone = denoising is not None and stop_gradient
-        given = codes.detach() if alone else codes                         # sg(z)
-        decoded = self.decode(given, f0, video[:, 0])                      # Alg. 1 l. 28
+        given = codes.detach() if alone else codes  # sg(z)
+        decoded = self.decode(given, f0, video[:, 0])  # Alg. 1 l. 28
         reconstruction = reconstruction or self.reconstruction_loss
-        loss = rec_loss = reconstruction(decoded, video)                   # Alg. 1 l. 29
-        out = {'reconstruction_loss': rec_loss.detach(), 'indices': indices,
-               'mse': (decoded - video).square().mean().detach(),
-               'reconstruction': decoded.detach()}
+        loss = rec_loss = reconstruction(decoded, video)  # Alg. 1 l. 29
+        out = {
+            'reconstruction_loss': rec_loss.detach(),
+            'indices': indices,
+            'mse': (decoded - video).square().mean().detach(),
+            'reconstruction': decoded.detach(),
+        }
         if denoising is not None:
-            denoised = denoising(video, codes, decoded.detach())           # Alg. 1 l. 30
-            loss = rec_loss + denoised                                     # Alg. 1 l. 31
+            denoised = denoising(video, codes, decoded.detach())  # Alg. 1 l. 30
+            loss = rec_loss + denoised  # Alg. 1 l. 31
             out['denoising_loss'] = denoised.detach()
         out['loss'] = loss
         return out
@@ -472,7 +521,10 @@ class CodeUsage:
         """Warn if a query's perplexity is below the floor; True if so."""
         low = [f'query {n}: {p:.1f}' for n, p in enumerate(self.perplexity()) if p < self.floor]
         if low:
-            warnings.warn(f'codes collapse: perplexity below {self.floor:g} of '
-                          f'{self.counts.shape[1]} ({", ".join(low)}). Train longer, lower the '
-                          'learning rate, or look at the data: does anything move?', stacklevel=2)
+            warnings.warn(
+                f'codes collapse: perplexity below {self.floor:g} of '
+                f'{self.counts.shape[1]} ({", ".join(low)}). Train longer, lower the '
+                'learning rate, or look at the data: does anything move?',
+                stacklevel=2,
+            )
         return bool(low)

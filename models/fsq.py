@@ -69,10 +69,13 @@ class FSQ(nn.Module):
         Raises:
             ValueError: if an index lies outside [0, codebook_size).
         """
-        if indices.numel() and (int(indices.min()) < 0
-                                or int(indices.max()) >= self.codebook_size):
-            raise ValueError(f'indices must lie in [0, {self.codebook_size}). '
-                             f'Got {int(indices.min())} to {int(indices.max())}.')
+        if indices.numel() and (
+            int(indices.min()) < 0 or int(indices.max()) >= self.codebook_size
+        ):
+            raise ValueError(
+                f'indices must lie in [0, {self.codebook_size}). '
+                f'Got {int(indices.min())} to {int(indices.max())}.'
+            )
         half = self._grid // 2
         digits = (indices.unsqueeze(-1) // self._radix) % self._grid
         return (digits - half).float() / half

@@ -13,21 +13,21 @@ Longer videos are segments, each from the last frame of the one before, as in th
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
-import typing
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .checkpoint import CheckpointError, file_sha256
-from .dldm import DLDM, DLDMConfig
-from .policy import Policy, centre_of, frames, picture
-from .train_planner import load_part
+from vw2_ros.models.checkpoint import CheckpointError, file_sha256
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.policy import Policy, centre_of, frames, picture
+from vw2_ros.models.stages.planner import load_part
 
 if typing.TYPE_CHECKING:  # seconds of import: only where it is used
-    from .video_diffusion import VDM
+    from vw2_ros.models.vdm import VDM
 
 RENDERERS = ('decoder', 'vdm')
 VDM_FOLDER = 'vdm'  # sub-folder of a policy's
@@ -51,15 +51,24 @@ class Imagination:
         CheckpointError: no dLDM, no VDM, a damaged one, or one of another dLDM's codes.
     """
 
-    def __init__(self, policy: Policy, renderer: str = 'decoder', vdm: str | Path | None = None,
-                 *, steps: int = 20, seed: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        renderer: str = 'decoder',
+        vdm: str | Path | None = None,
+        *,
+        steps: int = 20,
+        seed: int = 0,
+    ) -> None:
         if renderer not in RENDERERS:
             raise ValueError(f'renderer must be one of {", ".join(RENDERERS)}. Got {renderer!r}.')
         if steps < 1:
             raise ValueError(f'steps must be at least 1. Got {steps}.')
         if policy.dldm is None:
-            raise CheckpointError(f'{policy.path} must hold dldm.safetensors to imagine. Got none.'
-                                  ' Train one with vw2 train dldm.')
+            raise CheckpointError(
+                f'{policy.path} must hold dldm.safetensors to imagine. Got none.'
+                ' Train one with vw2 train dldm.'
+            )
         self.policy, self.renderer, self.steps = policy, renderer, steps
         self.vdm, self.vdm_sha256, self.knows_codes = None, '', True
         self.length = policy.dldm.config.clip_frames - 1
@@ -91,21 +100,23 @@ class Imagination:
     @torch.inference_mode()
     def _diffuse(self, rgb: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         c = self.vdm.config
-        first = F.interpolate(centre_of(picture(rgb), c.size), c.size, mode='bilinear',
-                              antialias=True).clamp(0, 1)
+        first = F.interpolate(
+            centre_of(picture(rgb), c.size), c.size, mode='bilinear', antialias=True
+        ).clamp(0, 1)
         z = control = None
         if self.knows_codes:
             _, z, low = self.policy.low_fidelity(rgb, codes)
             if c.control:
                 control = F.interpolate(low[0], c.size, mode='bilinear', antialias=True)[None]
         video = self.vdm.sample(first, z, control, self.steps, self._generator)[0, 1:]
-        image = picture(rgb).repeat(len(video), 1, 1, 1)                # (T, 3, H, W)
+        image = picture(rgb).repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
         part = centre_of(image, c.size)
         part.copy_(F.interpolate(video, part.shape[-2:], mode='bilinear', antialias=True))
         return frames(image)
 
-    def chain(self, rgb: np.ndarray, plan: Callable[[int, np.ndarray], np.ndarray] | None,
-              segments: int) -> Iterator[np.ndarray]:
+    def chain(
+        self, rgb: np.ndarray, plan: Callable[[int, np.ndarray], np.ndarray] | None, segments: int
+    ) -> Iterator[np.ndarray]:
         """Segment after segment, each from the last frame of the one before.
 
         Args:
@@ -119,8 +130,9 @@ class Imagination:
             yield video
             rgb = video[-1]
 
-    def imagine(self, rgb: np.ndarray, instruction: str, segments: int = 1
-                ) -> Iterator[np.ndarray]:
+    def imagine(
+        self, rgb: np.ndarray, instruction: str, segments: int = 1
+    ) -> Iterator[np.ndarray]:
         """Plan and draw, `segments` times; every segment is planned from its own first frame.
 
         Args:
@@ -143,29 +155,40 @@ def load_vdm(folder: Path, dldm: DLDM) -> tuple[VDM, bool]:
     Raises:
         CheckpointError: missing, damaged, or trained on the codes of another dLDM.
     """
-    from .video_diffusion import VDM
+    from vw2_ros.models.vdm import VDM
 
     if not folder.is_dir():
-        raise CheckpointError(f'{folder} must be the run folder of a video diffusion model. Got '
-                              'nothing there. Train one with vw2 train vdm and name it with '
-                              '--vdm, or draw with --renderer decoder.')
+        raise CheckpointError(
+            f'{folder} must be the run folder of a video diffusion model. Got '
+            'nothing there. Train one with vw2 train vdm and name it with '
+            '--vdm, or draw with --renderer decoder.'
+        )
     vdm = VDM.load(folder)
     if not (folder / 'dldm.safetensors').exists():
         return vdm, False
     own = load_part(DLDM, DLDMConfig, folder, 'dldm')
     if own.config != dldm.config or not _same(own, dldm):
-        raise CheckpointError(f'{folder} must understand the codes of this policy. Got a VDM of '
-                              'another dLDM. Take the one that was trained with the policy\'s, or '
-                              'draw with --renderer decoder.')
+        raise CheckpointError(
+            f'{folder} must understand the codes of this policy. Got a VDM of '
+            "another dLDM. Take the one that was trained with the policy's, or "
+            'draw with --renderer decoder.'
+        )
     c = dldm.config
-    if ((vdm.config.clip_frames, vdm.config.queries, vdm.config.code_size)
-            != (c.clip_frames, c.queries, len(c.levels))):
-        raise CheckpointError(f'{folder}: VDM and dLDM must have clips and codes of one shape. '
-                              f'Got {vdm.config} and {c}.')
+    if (vdm.config.clip_frames, vdm.config.queries, vdm.config.code_size) != (
+        c.clip_frames,
+        c.queries,
+        len(c.levels),
+    ):
+        raise CheckpointError(
+            f'{folder}: VDM and dLDM must have clips and codes of one shape. '
+            f'Got {vdm.config} and {c}.'
+        )
     return vdm, True
 
 
 def _same(a: DLDM, b: DLDM) -> bool:
     """Equal but for the rounding of float16, in which either may have been stored."""
-    return all(torch.allclose(x, y, rtol=2**-10, atol=2**-24) for x, y in zip(
-        a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.allclose(x, y, rtol=2**-10, atol=2**-24)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )

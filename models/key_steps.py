@@ -23,9 +23,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checkpoint import (MAX_STATE_BYTES, CheckpointError, config_from_dict, config_to_dict,
-                         load_json, load_state, load_tensors, save_json, save_tensors)
-from .data import resize_area
+from vw2_ros.models.checkpoint import (
+    MAX_STATE_BYTES,
+    CheckpointError,
+    config_from_dict,
+    config_to_dict,
+    load_json,
+    load_state,
+    load_tensors,
+    save_json,
+    save_tensors,
+)
+from vw2_ros.models.data.store.store import resize_area
 
 NAME = 'keysteps'
 # what DINOv2's pictures were brought to mean 0 and deviation 1 with
@@ -46,11 +55,14 @@ class KeyStepConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))
         if self.image_size < 16 or self.image_size % 8:
-            raise ValueError('image_size must be a multiple of 8, at least 16. '
-                             f'Got {self.image_size}.')
+            raise ValueError(
+                f'image_size must be a multiple of 8, at least 16. Got {self.image_size}.'
+            )
         if len(self.channels) != 3 or min(*self.channels, self.reduced, self.hidden) < 1:
-            raise ValueError('channels must be three sizes, reduced and hidden one, each at least '
-                             f'1. Got {self}.')
+            raise ValueError(
+                'channels must be three sizes, reduced and hidden one, each at least '
+                f'1. Got {self}.'
+            )
 
 
 class SmallEye(nn.Sequential):
@@ -58,9 +70,17 @@ class SmallEye(nn.Sequential):
 
     def __init__(self, config: KeyStepConfig) -> None:
         a, b, c = config.channels
-        super().__init__(nn.Conv2d(3, a, 5, 2, 2), nn.GroupNorm(1, a), nn.GELU(),
-                         nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(1, b), nn.GELU(),
-                         nn.Conv2d(b, c, 3, 2, 1), nn.GroupNorm(1, c), nn.GELU())
+        super().__init__(
+            nn.Conv2d(3, a, 5, 2, 2),
+            nn.GroupNorm(1, a),
+            nn.GELU(),
+            nn.Conv2d(a, b, 3, 2, 1),
+            nn.GroupNorm(1, b),
+            nn.GELU(),
+            nn.Conv2d(b, c, 3, 2, 1),
+            nn.GroupNorm(1, c),
+            nn.GELU(),
+        )
         self.width, self.side = c, config.image_size // 8
 
 
@@ -97,8 +117,9 @@ class KeySteps(nn.Module):
         backbone: a DINOv2 (see `load_dinov2`); None: the small CNN.
     """
 
-    def __init__(self, config: KeyStepConfig, tasks: Sequence[str],
-                 backbone: nn.Module | None = None) -> None:
+    def __init__(
+        self, config: KeyStepConfig, tasks: Sequence[str], backbone: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if not tasks:
             raise ValueError('there must be at least one task. Got none.')
@@ -106,14 +127,20 @@ class KeySteps(nn.Module):
         self.eye = DinoEye(backbone, config) if backbone is not None else SmallEye(config)
         side, r = (self.eye.side + 1) // 2, config.reduced
         self.head = nn.Sequential(
-            nn.Conv2d(2 * self.eye.width, r, 1), nn.GroupNorm(1, r), nn.GELU(),
-            nn.Conv2d(r, r, 3, 2, 1), nn.GELU(), nn.Flatten(),
-            nn.Linear(r * side * side, config.hidden), nn.GELU(),
-            nn.Linear(config.hidden, len(tasks)))
+            nn.Conv2d(2 * self.eye.width, r, 1),
+            nn.GroupNorm(1, r),
+            nn.GELU(),
+            nn.Conv2d(r, r, 3, 2, 1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(r * side * side, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, len(tasks)),
+        )
 
     def forward(self, start: Tensor, now: Tensor) -> Tensor:
         """Float (B, 3, S, S) in [0, 1], each -> logits (B, tasks)."""
-        first, second = self.eye(torch.cat([start, now])).chunk(2)      # each (B, C, g, g)
+        first, second = self.eye(torch.cat([start, now])).chunk(2)  # each (B, C, g, g)
         return self.head(torch.cat([first, second - first], dim=1))
 
     @torch.inference_mode()
@@ -128,21 +155,37 @@ class KeySteps(nn.Module):
             ValueError: on another dtype or shape.
         """
         for rgb in (start, now):
-            if rgb.dtype != np.uint8 or rgb.ndim != 4 or rgb.shape != start.shape \
-                    or rgb.shape[1] != rgb.shape[2] or rgb.shape[3] != 3:
-                raise ValueError('frames must be uint8 (B, S, S, 3), as many of each. '
-                                 f'Got {rgb.dtype} {rgb.shape}.')
-        a, b = (to_float(torch.from_numpy(np.stack([resize_area(x, self.config.image_size)
-                                                    for x in rgb]))) for rgb in (start, now))
+            if (
+                rgb.dtype != np.uint8
+                or rgb.ndim != 4
+                or rgb.shape != start.shape
+                or rgb.shape[1] != rgb.shape[2]
+                or rgb.shape[3] != 3
+            ):
+                raise ValueError(
+                    'frames must be uint8 (B, S, S, 3), as many of each. '
+                    f'Got {rgb.dtype} {rgb.shape}.'
+                )
+        a, b = (
+            to_float(
+                torch.from_numpy(np.stack([resize_area(x, self.config.image_size) for x in rgb]))
+            )
+            for rgb in (start, now)
+        )
         return self(a, b).sigmoid().numpy()
 
     def save(self, folder: Path, provenance: dict[str, Any]) -> None:
         """Write keysteps.safetensors, config.json and provenance.json."""
         backbone = getattr(self.eye, 'backbone', None)
         save_tensors(folder / f'{NAME}.safetensors', self.state_dict(), limit=MAX_STATE_BYTES)
-        save_json(folder / 'config.json', {
-            NAME: config_to_dict(self.config), 'tasks': list(self.tasks),
-            'backbone': None if backbone is None else backbone.config.to_dict()})
+        save_json(
+            folder / 'config.json',
+            {
+                NAME: config_to_dict(self.config),
+                'tasks': list(self.tasks),
+                'backbone': None if backbone is None else backbone.config.to_dict(),
+            },
+        )
         save_json(folder / 'provenance.json', provenance)
 
     @classmethod
@@ -163,9 +206,11 @@ class KeySteps(nn.Module):
                 backbone = Dinov2Model(Dinov2Config.from_dict(config['backbone']))
             model = cls(sizes, config['tasks'], backbone)
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f'{folder}/config.json must describe a key-step classifier. Got '
-                                  f'{type(error).__name__}: {error}. Give a run folder of vw2 '
-                                  'train keysteps.') from error
+            raise CheckpointError(
+                f'{folder}/config.json must describe a key-step classifier. Got '
+                f'{type(error).__name__}: {error}. Give a run folder of vw2 '
+                'train keysteps.'
+            ) from error
         path = folder / f'{NAME}.safetensors'
         load_state(model, load_tensors(path, limit=MAX_STATE_BYTES)[0], str(path))
         return model.eval().requires_grad_(False)
@@ -186,14 +231,17 @@ def load_dinov2(folder: str | Path) -> nn.Module:
 
     folder = Path(folder).expanduser()
     if not (folder / 'config.json').is_file():
-        raise CheckpointError(f'{folder} must hold a DINOv2 (config.json, model.safetensors). Got '
-                              'no config.json. Download facebook/dinov2-small, or leave the '
-                              'backbone out.')
+        raise CheckpointError(
+            f'{folder} must hold a DINOv2 (config.json, model.safetensors). Got '
+            'no config.json. Download facebook/dinov2-small, or leave the '
+            'backbone out.'
+        )
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != 'dinov2':
             raise ValueError(f'it is a {config.model_type}')
         return Dinov2Model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f'{folder} must hold a DINOv2 as safetensors. Got: {error}'
-                              ) from error
+        raise CheckpointError(
+            f'{folder} must hold a DINOv2 as safetensors. Got: {error}'
+        ) from error

@@ -11,7 +11,6 @@ alone writes files. With one process nothing in this file does anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import contextvars
 import copy
@@ -19,6 +18,7 @@ import datetime
 import functools
 import os
 import typing
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.distributed as dist
@@ -49,6 +49,7 @@ def leads() -> bool:
 
 # ------------------------------------------------------------------------------------- joining in
 
+
 def join(kind: str) -> torch.device:
     """Meet the other processes, where a launcher started several; before anything else here.
 
@@ -77,18 +78,25 @@ def _cuts() -> bool:
 
 @functools.cache
 def _accelerator(cpu: bool) -> Accelerator:
-    from accelerate import Accelerator
-    from accelerate import DistributedDataParallelKwargs
-    from accelerate import DistributedType
-    from accelerate import InitProcessGroupKwargs
-    from accelerate import PartialState
+    from accelerate import (
+        Accelerator,
+        DistributedDataParallelKwargs,
+        DistributedType,
+        InitProcessGroupKwargs,
+        PartialState,
+    )
 
     shards = _fsdp() if _cuts() else None
     accelerator = Accelerator(
-        cpu=cpu, mixed_precision='no', fsdp_plugin=shards, kwargs_handlers=[
+        cpu=cpu,
+        mixed_precision='no',
+        fsdp_plugin=shards,
+        kwargs_handlers=[
             InitProcessGroupKwargs(timeout=PATIENCE),
             # Of the VDM, parts of the connector have no gradient while there are no codes.
-            DistributedDataParallelKwargs(find_unused_parameters=True)])
+            DistributedDataParallelKwargs(find_unused_parameters=True),
+        ],
+    )
     if shards and cpu:  # accelerate cuts models on GPUs only, torch on processors too
         for state in (PartialState(), accelerator.state):
             state.distributed_type = DistributedType.FSDP
@@ -103,8 +111,10 @@ def _fsdp() -> FullyShardedDataParallelPlugin:
     # Every process has built the whole model before it is cut.
     shards = FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
     if shards.fsdp_version != 2:
-        raise ValueError('FSDP must be of version 2: accelerate launch --use_fsdp '
-                         f'--fsdp_version 2. Got {shards.fsdp_version}.')
+        raise ValueError(
+            'FSDP must be of version 2: accelerate launch --use_fsdp '
+            f'--fsdp_version 2. Got {shards.fsdp_version}.'
+        )
     return shards
 
 
@@ -139,6 +149,7 @@ def first_of_machine() -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------- what they tell each other
+
 
 def wait() -> None:
     """Wait until every process is here."""
@@ -180,8 +191,7 @@ def gather(x: Tensor) -> Tensor:
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        rows = [torch.empty_like(x, memory_format=torch.contiguous_format)
-                for _ in range(world())]
+        rows = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(world())]
         dist.all_gather(rows, x.contiguous())
         return torch.cat(rows)
 
@@ -206,6 +216,7 @@ def common_count(count: Tensor) -> Tensor:
 
 
 # --------------------------------------------------------------------------------- the model, together
+
 
 class Whole(nn.Module):
     """A model and what is done with it as one `forward`, which DDP and FSDP hook into.
@@ -242,10 +253,17 @@ class Together:
             shards = accelerator.state.fsdp_plugin = _fsdp()
             here = {type(m).__name__: m for m in model.modules()}
             units = shards.transformer_cls_names_to_wrap or [
-                name for m in here.values() for name in getattr(m, '_no_split_modules', None) or ()]
+                name for m in here.values() for name in getattr(m, '_no_split_modules', None) or ()
+            ]
             shards.transformer_cls_names_to_wrap = sorted(here.keys() & set(units))
-            self._before = [(m, type(m), {k: copy.copy(v) if 'hook' in k else None
-                                          for k, v in vars(m).items()}) for m in model.modules()]
+            self._before = [
+                (
+                    m,
+                    type(m),
+                    {k: copy.copy(v) if 'hook' in k else None for k, v in vars(m).items()},
+                )
+                for m in model.modules()
+            ]
             for parameter in model.parameters():  # no other memory order is cut
                 parameter.data = parameter.data.contiguous()
         self._trained, _ = accelerator.prepare(self._whole, optimizer)
@@ -271,8 +289,10 @@ class Together:
         if not self._before:
             return
         self._reshard()
-        complete = {id(p): nn.Parameter(p.detach().full_tensor(), p.requires_grad)
-                    for p in self._whole.parameters()}
+        complete = {
+            id(p): nn.Parameter(p.detach().full_tensor(), p.requires_grad)
+            for p in self._whole.parameters()
+        }
         for module, kind, own in self._before:
             module.__class__ = kind
             for name in list(vars(module)):
@@ -309,5 +329,7 @@ def cut(value: Tensor, like: Tensor) -> Tensor:
     if not hasattr(like, 'placements'):
         return value
     from torch.distributed.tensor import distribute_tensor
-    return distribute_tensor(value.to(like.device), like.device_mesh, like.placements,
-                             src_data_rank=None)
+
+    return distribute_tensor(
+        value.to(like.device), like.device_mesh, like.placements, src_data_rank=None
+    )

@@ -11,8 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import (CheckpointError, MAX_STATE_BYTES, load_json, load_state,
-                         load_tensors)
+from vw2_ros.models.checkpoint import (
+    MAX_STATE_BYTES,
+    CheckpointError,
+    load_json,
+    load_state,
+    load_tensors,
+)
 
 WEIGHT_FILES = re.compile(r'diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors')
 
@@ -30,13 +35,16 @@ def load_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
     config = path / ('config.json' if dtype else 'scheduler_config.json')
     advice = f'Give the whole pipeline folder, as downloaded, with its sub-folder {path.name}/.'
     if not config.is_file():
-        raise CheckpointError(f'{config} must describe a {cls.__name__}. Got nothing there. '
-                              f'{advice}')
+        raise CheckpointError(
+            f'{config} must describe a {cls.__name__}. Got nothing there. {advice}'
+        )
     saved = load_json(config)
     got = saved.get('_class_name') if isinstance(saved, dict) else type(saved).__name__
     if got != cls.__name__:
-        raise CheckpointError(f'{path} must hold a {cls.__name__}. Got {got}. Take a pipeline of '
-                              'Cosmos-Predict2 Video2World.')
+        raise CheckpointError(
+            f'{path} must hold a {cls.__name__}. Got {got}. Take a pipeline of '
+            'Cosmos-Predict2 Video2World.'
+        )
     if dtype is None:
         return cls.from_config(saved)
     tensors: dict[str, Tensor] = {}
@@ -44,8 +52,10 @@ def load_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
         if WEIGHT_FILES.fullmatch(file.name):
             tensors.update(load_tensors(file, limit=MAX_STATE_BYTES)[0])
     if not tensors:
-        raise CheckpointError(f'{path} must hold diffusion_pytorch_model.safetensors. '
-                              f'Got {sorted(f.name for f in path.iterdir())}. {advice}')
+        raise CheckpointError(
+            f'{path} must hold diffusion_pytorch_model.safetensors. '
+            f'Got {sorted(f.name for f in path.iterdir())}. {advice}'
+        )
     with torch.device('meta'):
         part = cls.from_config(saved)
     # Memory without values: random ones of 2 billion weights would take minutes.

@@ -15,8 +15,8 @@ another (a third of the decoding time); a step's input is the sum of its N code 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 import inspect
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -24,13 +24,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
-from .parallel import common_count
-from .text import TextEmbedding
-from .vision import KeypointEncoder, Keypoints, VisionConfig
+from vw2_ros.models.parallel import common_count
+from vw2_ros.models.text import TextEmbedding
+from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
 
 # transformers 5.24 has another name for it
-_CACHE = ('cache' if 'cache' in inspect.signature(LlamaModel.forward).parameters
-          else 'past_key_values')
+_CACHE = (
+    'cache' if 'cache' in inspect.signature(LlamaModel.forward).parameters else 'past_key_values'
+)
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,24 @@ class PlannerConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
 
     def __post_init__(self) -> None:
-        sizes = (self.vocab_size, self.buckets, self.max_words, self.steps, self.queries,
-                 self.codebook_size, self.width, self.layers, self.heads, self.hidden)
+        sizes = (
+            self.vocab_size,
+            self.buckets,
+            self.max_words,
+            self.steps,
+            self.queries,
+            self.codebook_size,
+            self.width,
+            self.layers,
+            self.heads,
+            self.hidden,
+        )
         if min(sizes) < 1:
             raise ValueError(f'every size must be at least 1. Got {self}.')
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError('width / heads must be an even integer. '
-                             f'Got {self.width} / {self.heads}.')
+            raise ValueError(
+                f'width / heads must be an even integer. Got {self.width} / {self.heads}.'
+            )
         if not 0 <= self.dropout < 1:
             raise ValueError(f'dropout must lie in [0, 1). Got {self.dropout}.')
 
@@ -85,13 +97,21 @@ class Planner(nn.Module):
         self.config = c = config
         self.text = TextEmbedding(c.vocab_size, c.buckets, c.width)
         self.vision = KeypointEncoder(c.vision, c.width)
-        self.backbone = LlamaModel(LlamaConfig(
-            # Row 0 is the start of a plan, then one table of codes per query.
-            vocab_size=1 + c.queries * c.codebook_size, hidden_size=c.width,
-            intermediate_size=c.hidden, num_hidden_layers=c.layers, num_attention_heads=c.heads,
-            num_key_value_heads=c.heads, attention_dropout=c.dropout, pad_token_id=None,
-            max_position_embeddings=c.max_words + c.vision.tokens + c.steps,
-            attn_implementation='sdpa'))
+        self.backbone = LlamaModel(
+            LlamaConfig(
+                # Row 0 is the start of a plan, then one table of codes per query.
+                vocab_size=1 + c.queries * c.codebook_size,
+                hidden_size=c.width,
+                intermediate_size=c.hidden,
+                num_hidden_layers=c.layers,
+                num_attention_heads=c.heads,
+                num_key_value_heads=c.heads,
+                attention_dropout=c.dropout,
+                pad_token_id=None,
+                max_position_embeddings=c.max_words + c.vision.tokens + c.steps,
+                attn_implementation='sdpa',
+            )
+        )
         nn.init.normal_(self.backbone.embed_tokens.weight, std=0.5)
         # RoPE tells order; these tell what kind of token it is.
         self.kind = nn.Parameter(torch.randn(3, c.width) * 0.1)
@@ -101,11 +121,17 @@ class Planner(nn.Module):
 
     def _check(self, rgb: Tensor | Keypoints, tokens: Tensor) -> None:
         c = self.config
-        if (tokens.dtype != torch.int64 or tokens.dim() != 3 or tokens.shape[1] > c.max_words
-                or tokens.shape[0] != rgb.shape[0]):
-            raise ValueError(f'tokens must be int64 (B, L <= {c.max_words}, 1 + ngrams) with the '
-                             f"image's batch. Got {tokens.dtype} {tuple(tokens.shape)} for rgb "
-                             f'{tuple(rgb.shape)}.')
+        if (
+            tokens.dtype != torch.int64
+            or tokens.dim() != 3
+            or tokens.shape[1] > c.max_words
+            or tokens.shape[0] != rgb.shape[0]
+        ):
+            raise ValueError(
+                f'tokens must be int64 (B, L <= {c.max_words}, 1 + ngrams) with the '
+                f"image's batch. Got {tokens.dtype} {tuple(tokens.shape)} for rgb "
+                f'{tuple(rgb.shape)}.'
+            )
 
     def _prefix(self, rgb: Tensor | Keypoints, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embed [instruction | image]: x (B, S, W), real (B, S) bool, positions (S,)."""
@@ -117,8 +143,12 @@ class Planner(nn.Module):
         x = torch.cat([words + self.kind[0], image], dim=1)
         real = torch.cat([real, real.new_ones(image.shape[:2])], dim=1)
         start = self.config.max_words
-        positions = torch.cat([torch.arange(length, device=x.device),
-                               torch.arange(start, start + image.shape[1], device=x.device)])
+        positions = torch.cat(
+            [
+                torch.arange(length, device=x.device),
+                torch.arange(start, start + image.shape[1], device=x.device),
+            ]
+        )
         return x, real, positions
 
     def _steps(self, codes: Tensor) -> Tensor:
@@ -145,8 +175,9 @@ class Planner(nn.Module):
         # (B, k, N * codebook) -> (B, k, N, codebook)
         return self.heads(hidden).view(B, k, self.config.queries, self.config.codebook_size)
 
-    def forward(self, rgb: Tensor | Keypoints, tokens: Tensor,
-                codes: Tensor | None = None) -> PlannerOutput:
+    def forward(
+        self, rgb: Tensor | Keypoints, tokens: Tensor, codes: Tensor | None = None
+    ) -> PlannerOutput:
         """Predict every step of a plan, with gradient.
 
         Args:
@@ -164,20 +195,31 @@ class Planner(nn.Module):
             return self._rollout(rgb, tokens, 0.0, None)
         c = self.config
         if codes.dtype != torch.int64 or codes.shape != (rgb.shape[0], c.steps, c.queries):
-            raise ValueError(f'codes must be int64 (B, {c.steps}, {c.queries}). '
-                             f'Got {codes.dtype} {tuple(codes.shape)}.')
+            raise ValueError(
+                f'codes must be int64 (B, {c.steps}, {c.queries}). '
+                f'Got {codes.dtype} {tuple(codes.shape)}.'
+            )
         x, real, positions = self._prefix(rgb, tokens)
         B, S, _ = x.shape
         x = torch.cat([x, self._start(B), self._steps(codes[:, :-1])], dim=1)
         first = c.max_words + c.vision.tokens
         positions = torch.cat([positions, torch.arange(first, first + c.steps, device=x.device)])
-        hidden = self.backbone(inputs_embeds=x, attention_mask=self._mask(real, c.steps),
-                               position_ids=positions[None], use_cache=False).last_hidden_state
-        hidden = hidden[:, S:]                                          # (B, steps, W)
+        hidden = self.backbone(
+            inputs_embeds=x,
+            attention_mask=self._mask(real, c.steps),
+            position_ids=positions[None],
+            use_cache=False,
+        ).last_hidden_state
+        hidden = hidden[:, S:]  # (B, steps, W)
         return PlannerOutput(self._logits(hidden), hidden, codes)
 
-    def _rollout(self, rgb: Tensor | Keypoints, tokens: Tensor, temperature: float,
-                 generator: torch.Generator | None) -> PlannerOutput:
+    def _rollout(
+        self,
+        rgb: Tensor | Keypoints,
+        tokens: Tensor,
+        temperature: float,
+        generator: torch.Generator | None,
+    ) -> PlannerOutput:
         """Step after step on the model's own codes, each new step one position."""
         c = self.config
         x, real, positions = self._prefix(rgb, tokens)
@@ -189,9 +231,13 @@ class Planner(nn.Module):
         mask = self._mask(real, 1)
         hiddens, logits, codes = [], [], []
         for k in range(c.steps):
-            hidden = self.backbone(inputs_embeds=x, attention_mask=mask,
-                                   position_ids=positions[None], use_cache=True,
-                                   **{_CACHE: cache}).last_hidden_state[:, -1:]
+            hidden = self.backbone(
+                inputs_embeds=x,
+                attention_mask=mask,
+                position_ids=positions[None],
+                use_cache=True,
+                **{_CACHE: cache},
+            ).last_hidden_state[:, -1:]
             hiddens.append(hidden)
             logits.append(self._logits(hidden))
             codes.append(self._choose(logits[-1].detach(), temperature, generator))
@@ -199,7 +245,7 @@ class Planner(nn.Module):
                 x = self._steps(codes[-1])
                 positions = positions.new_tensor([first + k + 1])
                 keys = torch.cat([real, real.new_ones(B, k + 2)], dim=1)
-                mask = keys[:, None, None, :]                           # (B, 1, 1, S + k + 2)
+                mask = keys[:, None, None, :]  # (B, 1, 1, S + k + 2)
         return PlannerOutput(torch.cat(logits, 1), torch.cat(hiddens, 1), torch.cat(codes, 1))
 
     @staticmethod
@@ -213,8 +259,13 @@ class Planner(nn.Module):
         return flat.view(logits.shape[:3])
 
     @torch.inference_mode()
-    def plan(self, rgb: Tensor, tokens: Tensor, temperature: float = 0.0,
-             generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def plan(
+        self,
+        rgb: Tensor,
+        tokens: Tensor,
+        temperature: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Choose a plan with a KV cache: prefix once, then one position per step.
 
         Args:
@@ -229,8 +280,9 @@ class Planner(nn.Module):
         out = self._rollout(rgb, tokens, temperature, generator)
         return out.codes, out.hidden
 
-    def loss(self, rgb: Tensor, tokens: Tensor, codes: Tensor,
-             valid: Tensor | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, rgb: Tensor, tokens: Tensor, codes: Tensor, valid: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """Cross-entropy of the next codes.
 
         Args:
@@ -244,5 +296,8 @@ class Planner(nn.Module):
         hit = (out.logits.argmax(dim=-1) == codes).float()
         weight = torch.ones_like(nll) if valid is None else valid[..., None].expand_as(nll).float()
         total = common_count(weight.sum()) if self.training else weight.sum().clamp(min=1)
-        return {'loss': (nll * weight).sum() / total,
-                'accuracy': ((hit * weight).sum() / total).detach(), 'hidden': out.hidden}
+        return {
+            'loss': (nll * weight).sum() / total,
+            'accuracy': ((hit * weight).sum() / total).detach(),
+            'hidden': out.hidden,
+        }

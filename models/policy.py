@@ -30,9 +30,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from .checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
-from .dldm import DLDM
-from .sizes import Size, centre
+from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.dldm import DLDM
+from vw2_ros.models.sizes import Size, centre
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Policy:
         seed: of the sampling.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, temperature: float = 0.0, execute: int = 8,
-                 seed: int = 0) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, temperature: float = 0.0, execute: int = 8, seed: int = 0
+    ) -> None:
         if not temperature >= 0:
             raise ValueError(f'temperature must be at least 0. Got {temperature}.')
         self._planner, self._head = checkpoint.planner, checkpoint.head
@@ -84,8 +85,9 @@ class Policy:
         self.reset(seed)
 
     @classmethod
-    def load(cls, dir_or_name: str | Path = DEFAULT_NAME, *, threads: int | None = 1,
-             **options: Any) -> Policy:
+    def load(
+        cls, dir_or_name: str | Path = DEFAULT_NAME, *, threads: int | None = 1, **options: Any
+    ) -> Policy:
         """Load a model folder or a shipped name.
 
         Args:
@@ -142,9 +144,11 @@ class Policy:
             if got is not None and wanted not in (None, 'unknown', got):
                 differs.append(f'{key} {got!r} instead of {wanted!r}')
         if differs:
-            warnings.warn(f'{self.path.name} was trained on other images: {", ".join(differs)}. '
-                          'Expect fewer successes; train on images of this renderer.',
-                          stacklevel=2)
+            warnings.warn(
+                f'{self.path.name} was trained on other images: {", ".join(differs)}. '
+                'Expect fewer successes; train on images of this renderer.',
+                stacklevel=2,
+            )
         return not differs
 
     def reset(self, seed: int | None = None) -> None:
@@ -172,8 +176,10 @@ class Policy:
         S = self.image_size
         if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape != (S, S, 3):
             got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
-            raise ValueError(f'rgb must be a numpy array uint8 ({S}, {S}, 3). Got {got}. '
-                             f'Resize the camera image to {S}x{S} rgb8.')
+            raise ValueError(
+                f'rgb must be a numpy array uint8 ({S}, {S}, 3). Got {got}. '
+                f'Resize the camera image to {S}x{S} rgb8.'
+            )
         # A copy: the caller may reuse or protect its buffer. (S, S, 3) -> (1, 3, S, S)
         return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
 
@@ -207,8 +213,9 @@ class Policy:
             ValueError: on another dtype or shape, or an instruction without a word.
         """
         began = time.perf_counter()
-        codes, hidden = self._planner.plan(self._image(rgb), self._text(instruction),
-                                           self.temperature, self._generator)
+        codes, hidden = self._planner.plan(
+            self._image(rgb), self._text(instruction), self.temperature, self._generator
+        )
         took = 1e3 * (time.perf_counter() - began)
         return Plan(codes[0].numpy(), hidden[0].float().numpy(), self._note(plan_ms=took))
 
@@ -242,13 +249,17 @@ class Policy:
         """
         missing = {'rgb', 'instruction'} - set(observation)
         if missing:
-            raise ValueError('observation must hold rgb and instruction. '
-                             f'Got {sorted(observation)}.')
+            raise ValueError(
+                f'observation must hold rgb and instruction. Got {sorted(observation)}.'
+            )
         began = time.perf_counter()
         plan = self.plan(observation['rgb'], observation['instruction'])
         actions = self.actions(plan.hidden)
-        timings = {**plan.timings, 'head_ms': self._times['head_ms'][-1],
-                   **self._note(total_ms=1e3 * (time.perf_counter() - began))}
+        timings = {
+            **plan.timings,
+            'head_ms': self._times['head_ms'][-1],
+            **self._note(total_ms=1e3 * (time.perf_counter() - began)),
+        }
         return Prediction(actions, plan.codes, plan.hidden, timings)
 
     def act(self, observation: Mapping[str, Any]) -> np.ndarray:
@@ -261,8 +272,14 @@ class Policy:
 
     def timing(self) -> dict[str, dict[str, float]]:
         """p50 and p99 [ms] and count of the last 1000 calls, by stage."""
-        return {key: {'p50': float(np.percentile(v, 50)), 'p99': float(np.percentile(v, 99)),
-                      'count': len(v)} for key, v in self._times.items()}
+        return {
+            key: {
+                'p50': float(np.percentile(v, 50)),
+                'p99': float(np.percentile(v, 99)),
+                'count': len(v),
+            }
+            for key, v in self._times.items()
+        }
 
     @torch.inference_mode()
     def imagine(self, rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -278,8 +295,8 @@ class Policy:
             RuntimeError: if the folder has no dLDM.
         """
         small, _, video = self.low_fidelity(rgb, codes)
-        video = video[0, 1:]                                            # (T, 3, h, w)
-        image = picture(rgb).repeat(len(video), 1, 1, 1)                # (T, 3, H, W)
+        video = video[0, 1:]  # (T, 3, h, w)
+        image = picture(rgb).repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
         part = centre_of(image, self._dldm.config.size)
         if self._dldm.config.residual:
             # The change is coarse, the first frame need not be.
@@ -289,8 +306,9 @@ class Policy:
         return frames(image)
 
     @torch.inference_mode()
-    def low_fidelity(self, rgb: np.ndarray, codes: np.ndarray
-                     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def low_fidelity(
+        self, rgb: np.ndarray, codes: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What `imagine` shows, as the dLDM has it, in pictures of its size, h by w.
 
         Args:
@@ -304,8 +322,10 @@ class Policy:
         c = self._need_dldm().config
         codes = np.asarray(codes)
         if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
-            raise ValueError(f'codes must be integers ({c.steps}, {c.queries}). '
-                             f'Got {codes.dtype} {codes.shape}.')
+            raise ValueError(
+                f'codes must be integers ({c.steps}, {c.queries}). '
+                f'Got {codes.dtype} {codes.shape}.'
+            )
         small = _small(picture(rgb), c.size)
         f0 = self._dldm.encode(small[:, None])[:, 0]
         z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
@@ -330,8 +350,10 @@ class Policy:
 
     def _need_dldm(self) -> DLDM:
         if self._dldm is None:
-            raise RuntimeError(f'{self.path} must hold dldm.safetensors to imagine. Got none. '
-                               'Train one with vw2 train dldm.')
+            raise RuntimeError(
+                f'{self.path} must hold dldm.safetensors to imagine. Got none. '
+                'Train one with vw2 train dldm.'
+            )
         return self._dldm
 
 
@@ -350,11 +372,17 @@ def picture(rgb: np.ndarray) -> torch.Tensor:
     Raises:
         ValueError: on another dtype or shape.
     """
-    if (not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.ndim != 3
-            or rgb.shape[2] != 3):
-        raise ValueError('rgb must be a numpy array uint8 (H, W, 3). '
-                         f'Got {getattr(rgb, "dtype", type(rgb))} '
-                         f'{getattr(rgb, "shape", "")}.')
+    if (
+        not isinstance(rgb, np.ndarray)
+        or rgb.dtype != np.uint8
+        or rgb.ndim != 3
+        or rgb.shape[2] != 3
+    ):
+        raise ValueError(
+            'rgb must be a numpy array uint8 (H, W, 3). '
+            f'Got {getattr(rgb, "dtype", type(rgb))} '
+            f'{getattr(rgb, "shape", "")}.'
+        )
     return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].float() / 255
 
 

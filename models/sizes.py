@@ -17,8 +17,10 @@ def sides(size: Size) -> tuple[int, int]:
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
-        raise ValueError('a size must be the side of a square or [height, width], in whole '
-                         f'pixels. Got {size!r}')
+        raise ValueError(
+            'a size must be the side of a square or [height, width], in whole '
+            f'pixels. Got {size!r}'
+        )
     return pair
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 PAD, UNK = 0, 1
-_WORD = re.compile(r"[a-z]+|[0-9]+")
+_WORD = re.compile(r'[a-z]+|[0-9]+')
 
 
 def split_words(text: str) -> list[str]:
@@ -42,14 +42,22 @@ class Tokenizer:
         max_ngrams: n-grams kept per word.
     """
 
-    def __init__(self, words: Iterable[str], *, max_length: int = 16, buckets: int = 2048,
-                 max_ngrams: int = 16) -> None:
+    def __init__(
+        self,
+        words: Iterable[str],
+        *,
+        max_length: int = 16,
+        buckets: int = 2048,
+        max_ngrams: int = 16,
+    ) -> None:
         self.words = tuple(words)
         if len(set(self.words)) != len(self.words):
             raise ValueError('words must be distinct.')
         if max_length < 1 or buckets < 1 or max_ngrams < 1:
-            raise ValueError('max_length, buckets and max_ngrams must be at least 1. '
-                             f'Got {max_length}, {buckets}, {max_ngrams}.')
+            raise ValueError(
+                'max_length, buckets and max_ngrams must be at least 1. '
+                f'Got {max_length}, {buckets}, {max_ngrams}.'
+            )
         self.max_length, self.buckets, self.max_ngrams = max_length, buckets, max_ngrams
         self._ids = {word: i + 2 for i, word in enumerate(self.words)}
 
@@ -62,8 +70,12 @@ class Tokenizer:
     def extended(self, phrases: Iterable[str]) -> Tokenizer:
         """The same words under the same ids, and behind them those of `phrases` that are new."""
         new = {word for phrase in phrases for word in split_words(phrase)} - self._ids.keys()
-        return type(self)(self.words + tuple(sorted(new)), max_length=self.max_length,
-                          buckets=self.buckets, max_ngrams=self.max_ngrams)
+        return type(self)(
+            self.words + tuple(sorted(new)),
+            max_length=self.max_length,
+            buckets=self.buckets,
+            max_ngrams=self.max_ngrams,
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -77,9 +89,9 @@ class Tokenizer:
 
     def _ngrams(self, word: str) -> list[int]:
         marked = f'<{word}>'
-        grams = [marked[i:i + n] for n in (3, 4, 2) for i in range(len(marked) - n + 1)]
+        grams = [marked[i : i + n] for n in (3, 4, 2) for i in range(len(marked) - n + 1)]
         # crc32, not hash(): the same bucket in every process.
-        return [1 + zlib.crc32(g.encode()) % self.buckets for g in grams[:self.max_ngrams]]
+        return [1 + zlib.crc32(g.encode()) % self.buckets for g in grams[: self.max_ngrams]]
 
     def encode(self, instruction: str) -> np.ndarray:
         """One instruction -> int64 (max_length, width), padded with zeros.
@@ -88,17 +100,20 @@ class Tokenizer:
             ValueError: if the instruction is not a string or holds no word.
         """
         if not isinstance(instruction, str):
-            raise ValueError('instruction must be a string of words. '
-                             f'Got {type(instruction).__name__}.')
+            raise ValueError(
+                f'instruction must be a string of words. Got {type(instruction).__name__}.'
+            )
         words = split_words(instruction)
         if not words:
-            raise ValueError('instruction must hold at least one word, e.g. "open the drawer". '
-                             f'Got {instruction!r}.')
+            raise ValueError(
+                'instruction must hold at least one word, e.g. "open the drawer". '
+                f'Got {instruction!r}.'
+            )
         tokens = np.zeros((self.max_length, self.width), dtype=np.int64)
         for row, word in zip(tokens, words):
             grams = self._ngrams(word)
             row[0] = self._ids.get(word, UNK)
-            row[1:1 + len(grams)] = grams
+            row[1 : 1 + len(grams)] = grams
         return tokens
 
     def encode_batch(self, instructions: Iterable[str]) -> np.ndarray:
@@ -110,8 +125,15 @@ class Tokenizer:
         words = split_words(instruction)
         return sum(w in self._ids for w in words) / max(len(words), 1)
 
-    def augment(self, tokens: np.ndarray, rng: np.random.Generator, *, forget: float = 0.1,
-                drop_ngrams: float = 0.1, drop_word: float = 0.0) -> np.ndarray:
+    def augment(
+        self,
+        tokens: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        forget: float = 0.1,
+        drop_ngrams: float = 0.1,
+        drop_word: float = 0.0,
+    ) -> np.ndarray:
         """Training noise on (..., max_length, width), a copy.
 
         forget: chance that a word's id becomes unknown while its n-grams stay, so that the n-grams
@@ -129,14 +151,22 @@ class Tokenizer:
 
     def to_dict(self) -> dict:
         """All that `from_dict` needs, JSON-ready."""
-        return {'words': list(self.words), 'max_length': self.max_length,
-                'buckets': self.buckets, 'max_ngrams': self.max_ngrams}
+        return {
+            'words': list(self.words),
+            'max_length': self.max_length,
+            'buckets': self.buckets,
+            'max_ngrams': self.max_ngrams,
+        }
 
     @classmethod
     def from_dict(cls, saved: dict) -> Tokenizer:
         """Inverse of `to_dict`."""
-        return cls(saved['words'], max_length=saved['max_length'], buckets=saved['buckets'],
-                   max_ngrams=saved['max_ngrams'])
+        return cls(
+            saved['words'],
+            max_length=saved['max_length'],
+            buckets=saved['buckets'],
+            max_ngrams=saved['max_ngrams'],
+        )
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""

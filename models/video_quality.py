@@ -31,8 +31,14 @@ def ssim(true: np.ndarray, imagined: np.ndarray) -> float:
     from skimage.metrics import structural_similarity
 
     _check(true, imagined)
-    return float(np.mean([structural_similarity(a, b, channel_axis=-1, data_range=255)
-                          for a, b in zip(true, imagined)]))
+    return float(
+        np.mean(
+            [
+                structural_similarity(a, b, channel_axis=-1, data_range=255)
+                for a, b in zip(true, imagined)
+            ]
+        )
+    )
 
 
 def psnr(true: np.ndarray, imagined: np.ndarray) -> float:
@@ -47,15 +53,23 @@ def psnr(true: np.ndarray, imagined: np.ndarray) -> float:
 
     _check(true, imagined)
     with np.errstate(divide='ignore'):
-        return float(np.mean([min(MOST_DB, peak_signal_noise_ratio(a, b, data_range=255))
-                              for a, b in zip(true, imagined)]))
+        return float(
+            np.mean(
+                [
+                    min(MOST_DB, peak_signal_noise_ratio(a, b, data_range=255))
+                    for a, b in zip(true, imagined)
+                ]
+            )
+        )
 
 
 def _check(true: np.ndarray, imagined: np.ndarray) -> None:
     for video in (true, imagined):
         if video.dtype != np.uint8 or video.ndim != 4 or video.shape != true.shape:
-            raise ValueError('videos must both be uint8 (T, H, W, 3). '
-                             f'Got {true.dtype} {true.shape} and {video.dtype} {video.shape}.')
+            raise ValueError(
+                'videos must both be uint8 (T, H, W, 3). '
+                f'Got {true.dtype} {true.shape} and {video.dtype} {video.shape}.'
+            )
 
 
 def lpips_network(net: str) -> nn.Module | None:
@@ -69,6 +83,7 @@ def lpips_network(net: str) -> nn.Module | None:
     """
     try:
         import lpips
+
         known = lpips.pretrained_networks.tv
         weights = {'alex': known.AlexNet_Weights, 'vgg': known.VGG16_Weights}[net].IMAGENET1K_V1
     except (ImportError, AttributeError):  # not installed, or a torchvision before 0.13
@@ -88,8 +103,10 @@ def load_lpips() -> Callable[[np.ndarray, np.ndarray], float] | None:
     def measure(true: np.ndarray, imagined: np.ndarray) -> float:
         _check(true, imagined)
         # (T, H, W, 3) in 0..255 -> (T, 3, H, W) in [0, 1]
-        a, b = (torch.from_numpy(np.ascontiguousarray(v)).permute(0, 3, 1, 2) / 255
-                for v in (true, imagined))
+        a, b = (
+            torch.from_numpy(np.ascontiguousarray(v)).permute(0, 3, 1, 2) / 255
+            for v in (true, imagined)
+        )
         return float(network(a, b, normalize=True).mean())
 
     return measure
@@ -104,7 +121,8 @@ def metrics() -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
     try:
         import skimage.metrics  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("scikit-image is missing: pip install 'vw2_ros[metrics]'"
-                                  ) from error
+        raise ModuleNotFoundError(
+            "scikit-image is missing: pip install 'vw2_ros[metrics]'"
+        ) from error
     perceptual = load_lpips()
     return {'ssim': ssim, 'psnr': psnr, **({'lpips': perceptual} if perceptual else {})}

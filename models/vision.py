@@ -36,14 +36,18 @@ class VisionConfig:
 
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 4:
-            raise ValueError(f'image_size must be a multiple of 4, at least 16. '
-                             f'Got {self.image_size}.')
+            raise ValueError(
+                f'image_size must be a multiple of 4, at least 16. Got {self.image_size}.'
+            )
         if min(self.stem, self.channels, self.keypoints, self.per_token) < 1:
-            raise ValueError(f'stem, channels, keypoints and per_token must be at least 1. '
-                             f'Got {self}.')
+            raise ValueError(
+                f'stem, channels, keypoints and per_token must be at least 1. Got {self}.'
+            )
         if self.keypoints % self.per_token:
-            raise ValueError(f'keypoints must be a multiple of per_token. '
-                             f'Got {self.keypoints} and {self.per_token}.')
+            raise ValueError(
+                f'keypoints must be a multiple of per_token. '
+                f'Got {self.keypoints} and {self.per_token}.'
+            )
 
     @property
     def tokens(self) -> int:
@@ -64,8 +68,9 @@ class Keypoints(NamedTuple):
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
-                         nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.ReLU(inplace=True)
+    )
 
 
 class KeypointFinder(nn.Module):
@@ -75,10 +80,13 @@ class KeypointFinder(nn.Module):
         super().__init__()
         self.config = c = config
         self.convs = nn.Sequential(
-            _conv(3, c.stem, 5, 2), _conv(c.stem, c.stem, 3), _conv(c.stem, c.channels, 3, 2),
-            _conv(c.channels, c.channels, 3), _conv(c.channels, c.channels, 3),
-            nn.Conv2d(c.channels, c.channels, 3, padding=1)).to(
-                memory_format=torch.channels_last)
+            _conv(3, c.stem, 5, 2),
+            _conv(c.stem, c.stem, 3),
+            _conv(c.stem, c.channels, 3, 2),
+            _conv(c.channels, c.channels, 3),
+            _conv(c.channels, c.channels, 3),
+            nn.Conv2d(c.channels, c.channels, 3, padding=1),
+        ).to(memory_format=torch.channels_last)
         self.heat = nn.Conv2d(c.channels, c.keypoints, 1)
         self.log_sharpness = nn.Parameter(torch.zeros(c.keypoints))
         side = c.image_size // 4
@@ -95,16 +103,17 @@ class KeypointFinder(nn.Module):
         """
         size = self.config.image_size
         if rgb.dtype != torch.uint8 or rgb.dim() != 4 or rgb.shape[1:] != (3, size, size):
-            raise ValueError(f'rgb must be uint8 (B, 3, {size}, {size}). '
-                             f'Got {rgb.dtype} {tuple(rgb.shape)}.')
+            raise ValueError(
+                f'rgb must be uint8 (B, 3, {size}, {size}). Got {rgb.dtype} {tuple(rgb.shape)}.'
+            )
         x = rgb.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
-        feature = self.convs(x)                                         # (B, C, h, w)
-        heat = self.heat(F.relu(feature)).flatten(2)                    # (B, P, h*w)
+        feature = self.convs(x)  # (B, C, h, w)
+        heat = self.heat(F.relu(feature)).flatten(2)  # (B, P, h*w)
         # Each map at one scale: left to itself the softmax stays flat and no keypoint forms.
         heat = (heat - heat.mean(-1, keepdim=True)) / (heat.std(-1, keepdim=True) + 1e-3)
         weight = (3 * heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
-        place = weight @ self.grid                                      # (B, P, 2)
-        local = weight @ feature.flatten(2).transpose(1, 2)             # (B, P, C)
+        place = weight @ self.grid  # (B, P, 2)
+        local = weight @ feature.flatten(2).transpose(1, 2)  # (B, P, C)
         return Keypoints(place, local)
 
 
@@ -119,16 +128,15 @@ class KeypointEncoder(nn.Module):
         self.register_buffer('bands', torch.pi * 2.0 ** torch.arange(4), persistent=False)
         # Each keypoint has its own projection: (keypoints, features, width).
         features = 2 * (2 + 2 * 2 * 4) + c.channels
-        self.project = nn.Parameter(
-            torch.randn(c.keypoints, features, width) * features ** -0.5)
+        self.project = nn.Parameter(torch.randn(c.keypoints, features, width) * features**-0.5)
         self.bias = nn.Parameter(torch.randn(c.tokens, width) * 0.1)
 
     def forward(self, seen: Tensor | Keypoints) -> Tensor:
         """uint8 (B, 3, S, S), or the keypoints found in it -> float (B, tokens, width)."""
         place, local = seen if isinstance(seen, Keypoints) else self.locate(seen)
         # Where it is, and where as seen from the first keypoint: what moves is moved to something.
-        x = torch.stack([place, place - place[:, :1]], dim=2)           # (B, P, 2, 2)
-        angle = (x.unsqueeze(-1) * self.bands).flatten(2)               # (B, P, 2*2*4)
+        x = torch.stack([place, place - place[:, :1]], dim=2)  # (B, P, 2, 2)
+        angle = (x.unsqueeze(-1) * self.bands).flatten(2)  # (B, P, 2*2*4)
         x = torch.cat([x.flatten(2), angle.sin(), angle.cos(), local], dim=-1)
         x = torch.einsum('bpi,piw->bpw', x, self.project)
         B, P, W = x.shape

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .cameras import Jitter
+from vw2_ros.sim.cameras import Jitter
 
 RGB = tuple[float, float, float]
 FLOOR_HALF = 4.0  # the drawn floor reaches so far from the origin [m]
@@ -30,10 +30,10 @@ class Wood:
     waviness: float = 0.5
     contrast: float = 1.0
     seed: int = 0
-    grain_along: str = "x"  # or "y"
+    grain_along: str = 'x'  # or "y"
 
     def __post_init__(self) -> None:
-        if self.grain_along not in ("x", "y"):
+        if self.grain_along not in ('x', 'y'):
             raise ValueError(f'grain_along must be "x" or "y". Got {self.grain_along!r}')
 
 
@@ -50,11 +50,11 @@ class Light:
     def arguments(self) -> dict:
         """What is set, as keyword arguments of the engine's renderer."""
         named = {
-            "lightDirection": self.direction,
-            "lightColor": self.colour,
-            "lightAmbientCoeff": self.ambient,
-            "lightDiffuseCoeff": self.diffuse,
-            "lightSpecularCoeff": self.specular,
+            'lightDirection': self.direction,
+            'lightColor': self.colour,
+            'lightAmbientCoeff': self.ambient,
+            'lightDiffuseCoeff': self.diffuse,
+            'lightSpecularCoeff': self.specular,
         }
         return {k: v for k, v in named.items() if v is not None}
 
@@ -82,7 +82,7 @@ class Appearance:
     def random(rng: np.random.Generator, strength: float = 1.0) -> Appearance:
         """A look drawn at random; `strength` in [0, 1] scales how far cameras and light move."""
         if not 0.0 <= strength <= 1.0:
-            raise ValueError(f"strength must lie in [0, 1]. Got {strength}")
+            raise ValueError(f'strength must lie in [0, 1]. Got {strength}')
         wood = _random_wood(rng)
         door = wood if rng.random() < 0.6 else _random_wood(rng)
         grey = rng.uniform(0.05, 0.5)
@@ -132,26 +132,30 @@ def _random_wood(rng: np.random.Generator) -> Wood:
         light = rng.uniform(0.3, 0.95, 3)
     dark = light * rng.uniform(0.6, 0.95)
     return Wood(
-        light=_rgb(light), dark=_rgb(dark), lines_per_m=float(rng.uniform(25, 120)),
-        waviness=float(rng.uniform(0.0, 1.5)), contrast=float(rng.uniform(0.3, 1.2)),
-        seed=int(rng.integers(2**31)), grain_along=str(rng.choice(["x", "y"])),
+        light=_rgb(light),
+        dark=_rgb(dark),
+        lines_per_m=float(rng.uniform(25, 120)),
+        waviness=float(rng.uniform(0.0, 1.5)),
+        contrast=float(rng.uniform(0.3, 1.2)),
+        seed=int(rng.integers(2**31)),
+        grain_along=str(rng.choice(['x', 'y'])),
     )
 
 
 _LOOKS = {
-    "A": Appearance(
+    'A': Appearance(
         wood=Wood((0.54, 0.32, 0.22), (0.40, 0.21, 0.14), 120.0, 0.3, 0.7, 11),
         door=Wood((0.49, 0.29, 0.20), (0.36, 0.19, 0.12), 140.0, 0.5, 0.7, 12),
     ),
-    "B": Appearance(
-        wood=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, "y"),
-        door=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, "y"),
+    'B': Appearance(
+        wood=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, 'y'),
+        door=Wood((1.0, 0.83, 0.60), (0.91, 0.69, 0.46), 90.0, 0.1, 0.7, 21, 'y'),
     ),
-    "C": Appearance(
-        wood=Wood((0.75, 0.52, 0.31), (0.56, 0.37, 0.21), 90.0, 0.1, 0.8, 31, "y"),
+    'C': Appearance(
+        wood=Wood((0.75, 0.52, 0.31), (0.56, 0.37, 0.21), 90.0, 0.1, 0.8, 31, 'y'),
         door=Wood((0.54, 0.32, 0.21), (0.40, 0.22, 0.14), 120.0, 0.5, 0.8, 32),
     ),
-    "D": Appearance(
+    'D': Appearance(
         wood=Wood((0.78, 0.60, 0.40), (0.53, 0.38, 0.24), 70.0, 0.6, 0.9, 41),
         door=Wood((0.72, 0.54, 0.35), (0.50, 0.36, 0.23), 50.0, 1.5, 0.8, 42),
     ),
@@ -190,7 +194,7 @@ def wood_texture(wood: Wood) -> np.ndarray:
     patch = _noise(rng, 4, 4, n)
     mix = 0.5 + wood.contrast * (0.28 * rings + 0.12 * fibre + 0.15 * patch)
     mix = np.clip(mix, 0.0, 1.0)[..., None]  # (n, n, 1)
-    if wood.grain_along == "y":
+    if wood.grain_along == 'y':
         mix = mix.swapaxes(0, 1)
     rgb = np.array(wood.dark) * (1 - mix) + np.array(wood.light) * mix
     return (255 * np.clip(rgb, 0, 1)).astype(np.uint8)

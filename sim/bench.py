@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .play_table import PlayTable
+from vw2_ros.sim.play_table import PlayTable
 
 _ACTIONS_SEED = 0
 
@@ -33,7 +33,7 @@ def _steps_per_s(table: PlayTable, look: Callable[[], object], seconds: float) -
     return steps / spent
 
 
-def bench_sim(scene: str = "D", seconds: float = 5.0) -> dict[str, float]:
+def bench_sim(scene: str = 'D', seconds: float = 5.0) -> dict[str, float]:
     """Control steps per second of one table in this process, resets not counted.
 
     Args:
@@ -52,20 +52,20 @@ def bench_sim(scene: str = "D", seconds: float = 5.0) -> dict[str, float]:
         def observe_and_render(size: int) -> Callable[[], None]:
             def look() -> None:
                 observe()
-                table.render("static", size)
+                table.render('static', size)
 
             return look
 
         out = {
-            "steps_per_s_no_camera": _steps_per_s(table, observe, seconds),
-            "steps_per_s_static_200": _steps_per_s(table, observe_and_render(200), seconds),
-            "steps_per_s_static_96": _steps_per_s(table, observe_and_render(96), seconds),
+            'steps_per_s_no_camera': _steps_per_s(table, observe, seconds),
+            'steps_per_s_static_200': _steps_per_s(table, observe_and_render(200), seconds),
+            'steps_per_s_static_96': _steps_per_s(table, observe_and_render(96), seconds),
         }
         rng = np.random.default_rng(_ACTIONS_SEED)
         began = time.perf_counter()
         for _ in range(10):
             table.reset(rng=rng)
-        out["reset_ms"] = 100.0 * (time.perf_counter() - began)
+        out['reset_ms'] = 100.0 * (time.perf_counter() - began)
     return {key: round(value, 1) for key, value in out.items()}
 
 

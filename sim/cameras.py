@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..kinematics import BASE_POSITION, euler_to_matrix, hand_pose
-from .engine import Engine, projection_matrix, view_matrix
+from vw2_ros.arms.panda import BASE_POSITION, euler_to_matrix, hand_pose
+from vw2_ros.sim.engine import Engine, projection_matrix, view_matrix
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class View:
         return eye, np.stack([right, np.cross(forward, right), forward], axis=1)
 
 
-RENDERER = "pybullet_tiny"  # goes into every data set, checkpoint and result
-STATIC = Camera("static", size=200, fov_deg=10.0, near=0.01, far=10.0)
-GRIPPER = Camera("gripper", size=84, fov_deg=75.0, near=0.01, far=2.0)
+RENDERER = 'pybullet_tiny'  # goes into every data set, checkpoint and result
+STATIC = Camera('static', size=200, fov_deg=10.0, near=0.01, far=10.0)
+GRIPPER = Camera('gripper', size=84, fov_deg=75.0, near=0.01, far=2.0)
 CAMERAS = {camera.name: camera for camera in (STATIC, GRIPPER)}
 
 STATIC_VIEW = View(
@@ -82,7 +82,7 @@ def get_camera(name: str) -> Camera:
     try:
         return CAMERAS[name]
     except (KeyError, TypeError):
-        raise ValueError(f"unknown camera {name!r}: choose from {sorted(CAMERAS)}") from None
+        raise ValueError(f'unknown camera {name!r}: choose from {sorted(CAMERAS)}') from None
 
 
 def gripper_view(joints, offset=(0.0, 0.0, 0.0)) -> View:
@@ -106,14 +106,19 @@ def image_size(camera: Camera, size) -> tuple[int, int]:
         height, width = (size, size) if np.ndim(size) == 0 else size
         height, width = int(height), int(width)
     except (TypeError, ValueError):
-        raise ValueError(f"an image size is a number or (height, width). Got {size!r}") from None
+        raise ValueError(f'an image size is a number or (height, width). Got {size!r}') from None
     if not (8 <= height <= 4096 and 8 <= width <= 4096):
-        raise ValueError(f"an image side must be within 8..4096 pixels. Got {size!r}")
+        raise ValueError(f'an image side must be within 8..4096 pixels. Got {size!r}')
     return width, height
 
 
 def render(
-    engine: Engine, camera: Camera, view: View, size=None, *, fov_scale: float = 1.0,
+    engine: Engine,
+    camera: Camera,
+    view: View,
+    size=None,
+    *,
+    fov_scale: float = 1.0,
     light: dict | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """One picture: rgba uint8 (H, W, 4) and depth float32 (H, W) [m]."""

@@ -22,29 +22,35 @@ a block between the fingers for one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import os
-from pathlib import Path
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
 
 import numpy as np
 
-from .appearance import Appearance
-from .cameras import RENDERER, STATIC, STATIC_VIEW
-from .dataset_writer import SessionWriter, check_same_plan, is_finished, read_markers, write_index
-from .expert import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
-from .landmarks import landmarks, scene_state
-from .long_horizon import initial_states, scene_obs_for
-from .play_table import PlayTable
-from .scenes import SCENES, random_scene_obs
-from .tasks import TASKS, TaskOracle, held_block
+from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.cameras import RENDERER, STATIC, STATIC_VIEW
+from vw2_ros.sim.dataset_writer import (
+    SessionWriter,
+    check_same_plan,
+    is_finished,
+    read_markers,
+    write_index,
+)
+from vw2_ros.sim.expert.skills.skills import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
+from vw2_ros.sim.landmarks import landmarks, scene_state
+from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
+from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.scenes import SCENES, random_scene_obs
+from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block
 
 COLOURS = ('red', 'blue', 'pink')
 SPLITS = ('training', 'validation')
@@ -111,22 +117,34 @@ def startable(oracle: TaskOracle, state) -> list[str]:
         return [t for t in HELD_TASKS if oracle.can_start(t, state)]
     blocks = {
         colour: dataclasses.replace(
-            block, contacts=frozenset(c for c in block.contacts if c[0] != 'robot'))
+            block, contacts=frozenset(c for c in block.contacts if c[0] != 'robot')
+        )
         for colour, block in state.blocks.items()
     }
-    free = dataclasses.replace(state, blocks=blocks, robot_contacts=frozenset(
-        body for body in state.robot_contacts if not body.startswith('block_')))
+    free = dataclasses.replace(
+        state,
+        blocks=blocks,
+        robot_contacts=frozenset(
+            body for body in state.robot_contacts if not body.startswith('block_')
+        ),
+    )
     return [t for t in TASKS if oracle.can_start(t, free) and can_be_pushed(t, free)]
 
 
 def _kind(task: str) -> str:
     words = task.split('_')
-    return words[0] if words[0] in ('rotate', 'lift', 'place', 'stack') else \
-        words[0] + words[1] if words[0] == 'move' else words[-1]
+    return (
+        words[0]
+        if words[0] in ('rotate', 'lift', 'place', 'stack')
+        else words[0] + words[1]
+        if words[0] == 'move'
+        else words[-1]
+    )
 
 
-def _choose(tasks: list[str], counts: dict[str, int], last: str | None,
-            rng: np.random.Generator) -> str:
+def _choose(
+    tasks: list[str], counts: dict[str, int], last: str | None, rng: np.random.Generator
+) -> str:
     """The next task: the rarer so far, the likelier; not the kind of thing just done."""
     fresh = [t for t in tasks if last is None or _kind(t) != _kind(last)] or tasks
     weights = np.array([0.15 ** (counts[t] - min(counts[x] for x in fresh)) for t in fresh])
@@ -142,7 +160,7 @@ def _start(table: PlayTable, session: int, rng: np.random.Generator) -> None:
         states = initial_states()
         obs = scene_obs_for(table.scene.name, states[int(rng.integers(len(states)))]).copy()
         for i in range(3):
-            obs[6 + 6 * i:8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
+            obs[6 + 6 * i : 8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
             obs[11 + 6 * i] += rng.uniform(-0.2, 0.2)
         table.reset(scene_obs=obs)
     else:
@@ -193,14 +211,24 @@ def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
     return images
 
 
-def _taught(table: PlayTable, robot_obs: np.ndarray, scene_obs: np.ndarray) -> dict[str, np.ndarray]:
+def _taught(
+    table: PlayTable, robot_obs: np.ndarray, scene_obs: np.ndarray
+) -> dict[str, np.ndarray]:
     fov_deg = STATIC.fov_deg * table.appearance.jitter.fov_scale
-    return {'landmarks': landmarks(table.scene, table.view(), fov_deg, robot_obs, scene_obs),
-            'scene_state': scene_state(table.scene, robot_obs, scene_obs)}
+    return {
+        'landmarks': landmarks(table.scene, table.view(), fov_deg, robot_obs, scene_obs),
+        'scene_state': scene_state(table.scene, robot_obs, scene_obs),
+    }
 
 
-def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
-                 rng: np.random.Generator, astray: Astray | None) -> bool:
+def _demonstrate(
+    table: PlayTable,
+    task: str,
+    plan: Plan,
+    writer: SessionWriter,
+    rng: np.random.Generator,
+    astray: Astray | None,
+) -> bool:
     """One task from the present state, annotated if it was solved. Returns whether it was."""
     expert = Expert(table, task)
 
@@ -232,8 +260,13 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
                 solved = first - 1
         action = expert.act()
         robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
-        frame = writer.add(action, robot_obs, scene_obs, _images(table, plan),
-                           _taught(table, robot_obs, scene_obs))
+        frame = writer.add(
+            action,
+            robot_obs,
+            scene_obs,
+            _images(table, plan),
+            _taught(table, robot_obs, scene_obs),
+        )
         table.step(action)
         if solved is None and expert.done:
             solved = frame
@@ -254,15 +287,17 @@ def _demonstrate(table: PlayTable, task: str, plan: Plan, writer: SessionWriter,
     return True
 
 
-def record_session(out: Path, split: str, session: int, plan: Plan,
-                   astray: Astray | None = None) -> dict:
+def record_session(
+    out: Path, split: str, session: int, plan: Plan, astray: Astray | None = None
+) -> dict:
     """Record one session and write it. Returns its marker, with `attempts` {task: [solved, all]}."""
     rng = np.random.default_rng([plan.seed, SPLITS.index(split), session])
     scene = plan.scenes[session % len(plan.scenes)]
     look = int(rng.integers(2**31)) if plan.randomize else -1
     appearance = Appearance.random(np.random.default_rng(look)) if plan.randomize else None
-    writer = SessionWriter(Path(out) / split, session, shard=plan.shards > 0, scene=scene,
-                           appearance=look)
+    writer = SessionWriter(
+        Path(out) / split, session, shard=plan.shards > 0, scene=scene, appearance=look
+    )
     oracle = TaskOracle(scene)
     counts = dict.fromkeys(TASKS, 0)
     attempts: dict[str, list[int]] = {}
@@ -315,11 +350,22 @@ def _end_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGKILL)  # a session is written whole or not at all
 
 
-def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: int = 2,
-            randomize: bool = False, seed: int = 0, shards: int = 0, image_size: int = 200,
-            depth: bool = False, tasks_per_episode: int = 12,
-            validation_episodes: int | None = None, progress: bool = True,
-            policy: str = '', astray: Astray | None = None) -> dict:
+def collect(
+    out: Path | str,
+    scenes: str = 'D',
+    episodes: int = 100,
+    workers: int = 2,
+    randomize: bool = False,
+    seed: int = 0,
+    shards: int = 0,
+    image_size: int = 200,
+    depth: bool = False,
+    tasks_per_episode: int = 12,
+    validation_episodes: int | None = None,
+    progress: bool = True,
+    policy: str = '',
+    astray: Astray | None = None,
+) -> dict:
     """Collect `episodes` training sessions, and some for validation.
 
     Sessions that are already in `out` are kept. Ctrl-C stops after writing the index of what is
@@ -338,21 +384,32 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
         ValueError: a setting makes no sense, or `out` holds data of other settings.
         KeyboardInterrupt: after Ctrl-C, with the index written.
     """
-    from .phrases import train_phrases
+    from vw2_ros.sim.phrases import train_phrases
 
     if episodes < 1 or workers < 1:
         raise ValueError(f'episodes and workers must be at least 1. Got {episodes}, {workers}')
-    plan = Plan(scenes=scenes, seed=seed, randomize=randomize, shards=shards,
-                image_size=image_size, depth=depth, tasks_per_session=tasks_per_episode,
-                policy=policy)
+    plan = Plan(
+        scenes=scenes,
+        seed=seed,
+        randomize=randomize,
+        shards=shards,
+        image_size=image_size,
+        depth=depth,
+        tasks_per_session=tasks_per_episode,
+        policy=policy,
+    )
     out = Path(out)
     if validation_episodes is None:
         validation_episodes = max(1, round(episodes / 20))
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
     config = config_of(plan)
     check_same_plan(out, 'expert', config['expert'])
-    jobs = [(out, split, k, plan, astray) for split in SPLITS for k in range(number[split])
-            if not is_finished(out / split, k)]
+    jobs = [
+        (out, split, k, plan, astray)
+        for split in SPLITS
+        for k in range(number[split])
+        if not is_finished(out / split, k)
+    ]
     total = sum(number.values())
 
     def index() -> dict:
@@ -375,13 +432,21 @@ def collect(out: Path | str, scenes: str = 'D', episodes: int = 100, workers: in
 
 def config_of(plan: Plan) -> dict:
     """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the plan."""
-    config = {'expert': {**dataclasses.asdict(plan), 'version': VERSION},
-              'scene': f'calvin_scene_{plan.scenes}',
-              'control_freq': 30, 'renderer': RENDERER}
+    config = {
+        'expert': {**dataclasses.asdict(plan), 'version': VERSION},
+        'scene': f'calvin_scene_{plan.scenes}',
+        'control_freq': 30,
+        'renderer': RENDERER,
+    }
     if not plan.randomize:  # else the camera is moved a little in each session
-        config['cameras'] = {'static': {
-            'fov': STATIC.fov_deg, 'look_from': list(STATIC_VIEW.eye),
-            'look_at': list(STATIC_VIEW.target), 'up_vector': list(STATIC_VIEW.up)}}
+        config['cameras'] = {
+            'static': {
+                'fov': STATIC.fov_deg,
+                'look_from': list(STATIC_VIEW.eye),
+                'look_at': list(STATIC_VIEW.target),
+                'up_vector': list(STATIC_VIEW.up),
+            }
+        }
     return config
 
 
@@ -397,9 +462,16 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
     )
 
     context = multiprocessing.get_context('spawn')
-    bar = Progress(TextColumn('collecting'), BarColumn(), MofNCompleteColumn(),
-                   TextColumn('{task.fields[frames]} frames'), TimeElapsedColumn(),
-                   TimeRemainingColumn(), console=Console(stderr=True), disable=not progress)
+    bar = Progress(
+        TextColumn('collecting'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('{task.fields[frames]} frames'),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not progress,
+    )
     pool = ProcessPoolExecutor(min(workers, max(1, len(jobs))), context, _quiet_worker)
     tell = progress and not bar.console.is_terminal
     try:
@@ -419,9 +491,12 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
                 now = time.monotonic()
                 left = len(jobs) - ended
                 if tell and left and now - told > TELL_S:
-                    print(f'collecting: {total - left} of {total} episodes, {frames} new frames, '
-                          f'about {(now - began) / ended * left / 60:.0f} min left',
-                          file=sys.stderr, flush=True)
+                    print(
+                        f'collecting: {total - left} of {total} episodes, {frames} new frames, '
+                        f'about {(now - began) / ended * left / 60:.0f} min left',
+                        file=sys.stderr,
+                        flush=True,
+                    )
                     told = now
                 if now - indexed > 60.0:
                     index()

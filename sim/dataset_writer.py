@@ -34,16 +34,16 @@ after another (uint8), `offsets` int64 (n + 1) where each begins, `frame_ids` in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import io
 import json
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 import yaml
+from PIL import Image
 
 FRAME_STRIDE = 10_000
 ROW_KEYS = {'actions': 7, 'rel_actions': 7, 'robot_obs': 15, 'scene_obs': 24}
@@ -113,8 +113,9 @@ class SessionWriter:
         appearance: seed of the randomised look, -1 where it is the plain one.
     """
 
-    def __init__(self, split: Path, session: int, *, shard: bool, scene: str,
-                 appearance: int = -1):
+    def __init__(
+        self, split: Path, session: int, *, shard: bool, scene: str, appearance: int = -1
+    ):
         self.split = Path(split)
         self.session = session
         self.shard = shard
@@ -138,8 +139,14 @@ class SessionWriter:
         """Id that the next added frame gets."""
         return self.session * FRAME_STRIDE + len(self._rows)
 
-    def add(self, rel_action, robot_obs, scene_obs, images: dict[str, np.ndarray],
-            more: dict[str, np.ndarray] | None = None) -> int:
+    def add(
+        self,
+        rel_action,
+        robot_obs,
+        scene_obs,
+        images: dict[str, np.ndarray],
+        more: dict[str, np.ndarray] | None = None,
+    ) -> int:
         """Add one frame: what was seen, and the action commanded then. Returns the frame's id.
 
         Args:
@@ -151,8 +158,11 @@ class SessionWriter:
         if self.room <= 0:
             raise ValueError(f'a session holds at most {FRAME_STRIDE} frames; start a new one')
         row = {'rel_actions': rel_action, 'robot_obs': robot_obs, 'scene_obs': scene_obs}
-        row = {key: np.array(value, dtype=np.float64) for key, value in row.items()
-               if value is not None}
+        row = {
+            key: np.array(value, dtype=np.float64)
+            for key, value in row.items()
+            if value is not None
+        }
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
                 raise ValueError(f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}')
@@ -224,8 +234,9 @@ class SessionWriter:
         }
         if source:
             marker['source'] = source
-        write_atomically(marker_path(self.split, self.session),
-                         (json.dumps(marker) + '\n').encode())
+        write_atomically(
+            marker_path(self.split, self.session), (json.dumps(marker) + '\n').encode()
+        )
         return marker
 
     def _write_shard(self, first: int) -> None:
@@ -242,8 +253,9 @@ class SessionWriter:
             **stacked,
         }
         # PNG is compressed already.
-        write_atomically(self.split / 'shards' / f'shard_{self.session:05d}.npz',
-                         _npz_bytes(False, arrays))
+        write_atomically(
+            self.split / 'shards' / f'shard_{self.session:05d}.npz', _npz_bytes(False, arrays)
+        )
 
     def _sums(self) -> dict:
         if not self._rows:
@@ -251,8 +263,12 @@ class SessionWriter:
         sums = {}
         for key in (k for k in ROW_KEYS if k != 'actions' and k in self._rows[0]):
             values = np.stack([row[key] for row in self._rows])
-            sums[key] = {'sum': values.sum(0).tolist(), 'square': (values**2).sum(0).tolist(),
-                         'min': values.min(0).tolist(), 'max': values.max(0).tolist()}
+            sums[key] = {
+                'sum': values.sum(0).tolist(),
+                'square': (values**2).sum(0).tolist(),
+                'min': values.min(0).tolist(),
+                'max': values.max(0).tolist(),
+            }
         return sums
 
 
@@ -284,11 +300,15 @@ def check_same_plan(out: Path, key: str, wanted) -> None:
         path = out / split / '.hydra' / 'merged_config.yaml'
         found = yaml.safe_load(path.read_text()) or {} if path.is_file() else {key: wanted}
         if key not in found:
-            raise ValueError(f'{out} holds data from elsewhere, of {found.get("scene", "no scene")}. '
-                             'Choose another folder')
+            raise ValueError(
+                f'{out} holds data from elsewhere, of {found.get("scene", "no scene")}. '
+                'Choose another folder'
+            )
         if found[key] != wanted:
-            raise ValueError(f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
-                             f'{_differing(wanted, found[key])}. Choose another folder')
+            raise ValueError(
+                f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
+                f'{_differing(wanted, found[key])}. Choose another folder'
+            )
 
 
 def _differing(one: dict, other: dict) -> str:
@@ -316,17 +336,26 @@ def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[st
     write_atomically(split / 'ep_start_end_ids.npy', _npy_bytes(start_end))
     write_atomically(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
     annotations = [Annotation(**a) for m in markers for a in m['annotations']]
-    write_atomically(split / 'lang_annotations' / 'auto_lang_ann.npy',
-                     _npy_bytes(language_array(annotations, wordings)))
-    write_atomically(split / 'statistics.yaml',
-                     yaml.safe_dump(_statistics(markers), default_flow_style=None).encode())
+    write_atomically(
+        split / 'lang_annotations' / 'auto_lang_ann.npy',
+        _npy_bytes(language_array(annotations, wordings)),
+    )
+    write_atomically(
+        split / 'statistics.yaml',
+        yaml.safe_dump(_statistics(markers), default_flow_style=None).encode(),
+    )
     write_atomically(split / '.hydra' / 'merged_config.yaml', yaml.safe_dump(config).encode())
-    return {'sessions': len(markers), 'frames': sum(m['frames'] for m in markers),
-            'ranges': len(ranges), 'annotations': len(annotations)}
+    return {
+        'sessions': len(markers),
+        'frames': sum(m['frames'] for m in markers),
+        'ranges': len(ranges),
+        'annotations': len(annotations),
+    }
 
 
-def language_array(annotations: Sequence[Annotation],
-                   wordings: Callable[[str], Sequence[str]]) -> np.ndarray:
+def language_array(
+    annotations: Sequence[Annotation], wordings: Callable[[str], Sequence[str]]
+) -> np.ndarray:
     """CALVIN's annotation file: a zero-dimensional object array around a dict.
 
     `emb` holds sentence embeddings in CALVIN; none are computed here, its last axis is empty.
@@ -357,8 +386,13 @@ def _statistics(markers: Iterable[dict]) -> dict:
         mean = np.sum([m['sums'][key]['sum'] for m in markers], axis=0) / n
         square = np.sum([m['sums'][key]['square'] for m in markers], axis=0) / n
         std = np.sqrt(np.maximum(square - mean**2, 0.0))
-        statistics[key] = [{'_target_': 'calvin_agent.utils.transforms.NormalizeVector',
-                            'mean': mean.tolist(), 'std': np.maximum(std, 1e-6).tolist()}]
+        statistics[key] = [
+            {
+                '_target_': 'calvin_agent.utils.transforms.NormalizeVector',
+                'mean': mean.tolist(),
+                'std': np.maximum(std, 1e-6).tolist(),
+            }
+        ]
     low = np.min([m['sums']['rel_actions']['min'] for m in markers], axis=0)
     high = np.max([m['sums']['rel_actions']['max'] for m in markers], axis=0)
     statistics['act_min_bound'] = low.tolist()

@@ -40,7 +40,7 @@ with _quiet_stderr():
     import pybullet as _p
     import pybullet_data as _data
 
-PANDA_DIR = os.path.join(_data.getDataPath(), "franka_panda")
+PANDA_DIR = os.path.join(_data.getDataPath(), 'franka_panda')
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Engine:
         self._client = _p.connect(_p.DIRECT)
         if self._client < 0:
             raise RuntimeError(
-                "PyBullet gave no physics client (it allows 1024 per process): close unused tables"
+                'PyBullet gave no physics client (it allows 1024 per process): close unused tables'
             )
 
     # -------------------------------------------------------------- life
@@ -95,13 +95,16 @@ class Engine:
     # -------------------------------------------------------------- bodies
 
     def load_urdf(
-        self, path: str, position=(0.0, 0.0, 0.0), quaternion=(0.0, 0.0, 0.0, 1.0), *,
-        fixed: bool,
+        self, path: str, position=(0.0, 0.0, 0.0), quaternion=(0.0, 0.0, 0.0, 1.0), *, fixed: bool
     ) -> int:
         """Load a URDF file; returns the body's number. The pose is that of its root link."""
         return _p.loadURDF(
-            path, basePosition=position, baseOrientation=quaternion, useFixedBase=fixed,
-            flags=_p.URDF_USE_INERTIA_FROM_FILE, physicsClientId=self._client,
+            path,
+            basePosition=position,
+            baseOrientation=quaternion,
+            useFixedBase=fixed,
+            flags=_p.URDF_USE_INERTIA_FROM_FILE,
+            physicsClientId=self._client,
         )
 
     def add_plane(self) -> int:
@@ -123,7 +126,10 @@ class Engine:
     def add_visual_mesh(self, obj_file: str, rgba=(1, 1, 1, 1), position=(0, 0, 0)) -> int:
         """A body that is only seen."""
         visual = _p.createVisualShape(
-            _p.GEOM_MESH, fileName=obj_file, rgbaColor=rgba, specularColor=(0, 0, 0),
+            _p.GEOM_MESH,
+            fileName=obj_file,
+            rgbaColor=rgba,
+            specularColor=(0, 0, 0),
             physicsClientId=self._client,
         )
         return _p.createMultiBody(0, -1, visual, position, physicsClientId=self._client)
@@ -133,47 +139,51 @@ class Engine:
         out = []
         for i in range(_p.getNumJoints(body, physicsClientId=self._client)):
             info = _p.getJointInfo(body, i, physicsClientId=self._client)
-            out.append(
-                Joint(i, info[1].decode(), info[12].decode(), info[2] != _p.JOINT_FIXED)
-            )
+            out.append(Joint(i, info[1].decode(), info[12].decode(), info[2] != _p.JOINT_FIXED))
         return out
 
     def set_contact(self, body: int, link: int, **values: float) -> None:
         """Contact values of a link (lateral_friction, spinning_friction, restitution, ...)."""
         names = {
-            "lateral_friction": "lateralFriction",
-            "spinning_friction": "spinningFriction",
-            "rolling_friction": "rollingFriction",
-            "restitution": "restitution",
-            "linear_damping": "linearDamping",
-            "angular_damping": "angularDamping",
-            "stiffness": "contactStiffness",
-            "damping": "contactDamping",
-            "margin": "collisionMargin",
+            'lateral_friction': 'lateralFriction',
+            'spinning_friction': 'spinningFriction',
+            'rolling_friction': 'rollingFriction',
+            'restitution': 'restitution',
+            'linear_damping': 'linearDamping',
+            'angular_damping': 'angularDamping',
+            'stiffness': 'contactStiffness',
+            'damping': 'contactDamping',
+            'margin': 'collisionMargin',
         }
         _p.changeDynamics(
-            body, link, physicsClientId=self._client,
-            **{names[k]: v for k, v in values.items()},
+            body, link, physicsClientId=self._client, **{names[k]: v for k, v in values.items()}
         )
 
     def never_sleep(self, body: int) -> None:
         """Keep a body from being put to sleep when it rests."""
         _p.changeDynamics(
-            body, -1, activationState=_p.ACTIVATION_STATE_DISABLE_SLEEPING,
+            body,
+            -1,
+            activationState=_p.ACTIVATION_STATE_DISABLE_SLEEPING,
             physicsClientId=self._client,
         )
 
     def ignore_collision(self, body_a: int, link_a: int, body_b: int, link_b: int) -> None:
         """Let two links pass through each other."""
-        _p.setCollisionFilterPair(
-            body_a, body_b, link_a, link_b, 0, physicsClientId=self._client
-        )
+        _p.setCollisionFilterPair(body_a, body_b, link_a, link_b, 0, physicsClientId=self._client)
 
     def gear(self, body: int, link_a: int, link_b: int, *, max_force: float) -> None:
         """Make two finger joints of one body move alike."""
         parent, child = link_a, link_b
         constraint = _p.createConstraint(
-            body, parent, body, child, _p.JOINT_GEAR, (1, 0, 0), (0, 0, 0), (0, 0, 0),
+            body,
+            parent,
+            body,
+            child,
+            _p.JOINT_GEAR,
+            (1, 0, 0),
+            (0, 0, 0),
+            (0, 0, 0),
             physicsClientId=self._client,
         )
         _p.changeConstraint(
@@ -193,9 +203,7 @@ class Engine:
 
     def pose(self, body: int) -> tuple[np.ndarray, np.ndarray]:
         """World position (3,) and quaternion xyzw (4,) of a body's base."""
-        position, quaternion = _p.getBasePositionAndOrientation(
-            body, physicsClientId=self._client
-        )
+        position, quaternion = _p.getBasePositionAndOrientation(body, physicsClientId=self._client)
         return np.array(position), np.array(quaternion)
 
     def velocity(self, body: int) -> tuple[np.ndarray, np.ndarray]:
@@ -217,25 +225,39 @@ class Engine:
     def distance(self, body_a: int, body_b: int, within: float) -> float:
         """Shortest distance between two bodies [m], negative when they overlap; inf beyond."""
         found = _p.getClosestPoints(body_a, body_b, within, physicsClientId=self._client)
-        return min((c[8] for c in found or ()), default=float("inf"))
+        return min((c[8] for c in found or ()), default=float('inf'))
 
     # -------------------------------------------------------------- motion
 
     def position_motors(
-        self, body: int, joints: Sequence[int], targets: Sequence[float], *,
-        force: float, max_velocity: float,
+        self,
+        body: int,
+        joints: Sequence[int],
+        targets: Sequence[float],
+        *,
+        force: float,
+        max_velocity: float,
     ) -> None:
         """Drive joints to positions with a force limit [N m or N] and a speed limit."""
         for joint, target in zip(joints, targets):
             _p.setJointMotorControl2(
-                body, joint, _p.POSITION_CONTROL, targetPosition=target, force=force,
-                maxVelocity=max_velocity, physicsClientId=self._client,
+                body,
+                joint,
+                _p.POSITION_CONTROL,
+                targetPosition=target,
+                force=force,
+                maxVelocity=max_velocity,
+                physicsClientId=self._client,
             )
 
     def brake(self, body: int, joint: int, force: float) -> None:
         """Hold a joint by friction: a motor at zero speed with a force limit [N]."""
         _p.setJointMotorControl2(
-            body, joint, _p.VELOCITY_CONTROL, targetVelocity=0.0, force=force,
+            body,
+            joint,
+            _p.VELOCITY_CONTROL,
+            targetVelocity=0.0,
+            force=force,
             physicsClientId=self._client,
         )
 
@@ -267,15 +289,17 @@ class Engine:
         """Change the colour or the texture of a link (`shape`: one of its shapes, -1 all)."""
         values: dict = {}
         if rgba is not None:
-            values["rgbaColor"] = rgba
+            values['rgbaColor'] = rgba
         if texture is not None:
-            values["textureUniqueId"] = texture
-        _p.changeVisualShape(
-            body, link, shapeIndex=shape, physicsClientId=self._client, **values
-        )
+            values['textureUniqueId'] = texture
+        _p.changeVisualShape(body, link, shapeIndex=shape, physicsClientId=self._client, **values)
 
     def render(
-        self, width: int, height: int, view: Sequence[float], projection: Sequence[float],
+        self,
+        width: int,
+        height: int,
+        view: Sequence[float],
+        projection: Sequence[float],
         light: dict | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw with TinyRenderer.
@@ -287,9 +311,15 @@ class Engine:
             rgba uint8 (H, W, 4) and the raw depth buffer float32 (H, W) in [0, 1].
         """
         _, _, rgba, depth, _ = _p.getCameraImage(
-            width, height, viewMatrix=view, projectionMatrix=projection, shadow=0,
-            renderer=_p.ER_TINY_RENDERER, flags=_p.ER_NO_SEGMENTATION_MASK,
-            physicsClientId=self._client, **(light or {}),
+            width,
+            height,
+            viewMatrix=view,
+            projectionMatrix=projection,
+            shadow=0,
+            renderer=_p.ER_TINY_RENDERER,
+            flags=_p.ER_NO_SEGMENTATION_MASK,
+            physicsClientId=self._client,
+            **(light or {}),
         )
         return (
             np.asarray(rgba, dtype=np.uint8).reshape(height, width, 4),

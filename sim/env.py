@@ -21,38 +21,40 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from .appearance import Appearance
-from .cameras import get_camera, image_size
-from .play_table import ACTION_KINDS, CONTROL_HZ, PlayTable
-from .scenes import get_scene
+from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.cameras import get_camera, image_size
+from vw2_ros.sim.play_table import ACTION_KINDS, CONTROL_HZ, PlayTable
+from vw2_ros.sim.scenes import get_scene
 
 # lowest and highest value of each action kind, without the gripper; "abs" in metres and radians
 _ACTION_BOUNDS = {
-    "rel": (-np.ones(6), np.ones(6)),
-    "abs": (np.array([-1.5, -1.5, 0.0] + [-2 * np.pi] * 3),
-            np.array([1.5, 1.5, 2.0] + [2 * np.pi] * 3)),
-    "joint_rel": (-np.full(7, 0.1), np.full(7, 0.1)),
-    "joint_abs": (-np.full(7, 4.0), np.full(7, 4.0)),
+    'rel': (-np.ones(6), np.ones(6)),
+    'abs': (
+        np.array([-1.5, -1.5, 0.0] + [-2 * np.pi] * 3),
+        np.array([1.5, 1.5, 2.0] + [2 * np.pi] * 3),
+    ),
+    'joint_rel': (-np.full(7, 0.1), np.full(7, 0.1)),
+    'joint_abs': (-np.full(7, 4.0), np.full(7, 4.0)),
 }
 
 
 class PlayTableEnv(gymnasium.Env):
     """One play table; `reset(seed=...)` draws the start, the same seed gives the same episode."""
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_HZ}
+    metadata = {'render_modes': ['rgb_array'], 'render_fps': CONTROL_HZ}
 
     def __init__(
         self,
-        scene: str = "D",
+        scene: str = 'D',
         *,
         image_size: int | tuple[int, int] | None = 96,
-        cameras: Sequence[str] = ("static",),
+        cameras: Sequence[str] = ('static',),
         depth: bool = False,
-        action_mode: str = "rel",
+        action_mode: str = 'rel',
         randomize: bool = False,
         task: str | None = None,
         max_steps: int = 360,
-        render_mode: str | None = "rgb_array",
+        render_mode: str | None = 'rgb_array',
     ) -> None:
         """Build the table.
 
@@ -71,10 +73,10 @@ class PlayTableEnv(gymnasium.Env):
         """
         super().__init__()
         if action_mode not in ACTION_KINDS:
-            raise ValueError(f"action_mode must be one of {ACTION_KINDS}. Got {action_mode!r}")
+            raise ValueError(f'action_mode must be one of {ACTION_KINDS}. Got {action_mode!r}')
         if max_steps < 1:
-            raise ValueError(f"max_steps must be at least 1. Got {max_steps}")
-        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f'max_steps must be at least 1. Got {max_steps}')
+        if render_mode not in (None, 'rgb_array'):
             raise ValueError(f'render_mode must be None or "rgb_array". Got {render_mode!r}')
         self.scene = get_scene(scene)
         self.cameras = tuple(cameras)
@@ -87,10 +89,13 @@ class PlayTableEnv(gymnasium.Env):
         self._oracle = None
         self.task = task
         if task is not None:
-            from .tasks import TASKS, TaskOracle  # not needed, nor loaded, without a task
+            from vw2_ros.sim.tasks import (  # not needed, nor loaded, without a task
+                TASKS,
+                TaskOracle,
+            )
 
             if task not in TASKS:
-                raise ValueError(f"unknown task {task!r}: choose from {', '.join(TASKS)}")
+                raise ValueError(f'unknown task {task!r}: choose from {", ".join(TASKS)}')
             self._oracle = TaskOracle()
         spaces = self._image_spaces()
         self.table = PlayTable(self.scene)
@@ -99,19 +104,21 @@ class PlayTableEnv(gymnasium.Env):
             np.append(low, -1.0).astype(np.float32), np.append(high, 1.0).astype(np.float32)
         )
         unbounded = dict(low=-np.inf, high=np.inf, dtype=np.float64)
-        self.observation_space = gymnasium.spaces.Dict({
-            "robot_obs": gymnasium.spaces.Box(shape=(15,), **unbounded),
-            "scene_obs": gymnasium.spaces.Box(shape=(24,), **unbounded),
-            **spaces,
-        })
+        self.observation_space = gymnasium.spaces.Dict(
+            {
+                'robot_obs': gymnasium.spaces.Box(shape=(15,), **unbounded),
+                'scene_obs': gymnasium.spaces.Box(shape=(24,), **unbounded),
+                **spaces,
+            }
+        )
 
     def _image_spaces(self) -> dict[str, gymnasium.Space]:
         out: dict[str, gymnasium.Space] = {}
         for name in self.cameras:
             width, height = image_size(get_camera(name), self._image_size)
-            out[f"rgb_{name}"] = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
+            out[f'rgb_{name}'] = gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8)
             if self._depth:
-                out[f"depth_{name}"] = gymnasium.spaces.Box(
+                out[f'depth_{name}'] = gymnasium.spaces.Box(
                     0.0, get_camera(name).far, (height, width), np.float32
                 )
         return out
@@ -127,25 +134,22 @@ class PlayTableEnv(gymnasium.Env):
         """
         super().reset(seed=seed)
         options = options or {}
-        unknown = set(options) - {"robot_obs", "scene_obs"}
+        unknown = set(options) - {'robot_obs', 'scene_obs'}
         if unknown:
-            raise ValueError(f"unknown options {sorted(unknown)}: robot_obs, scene_obs are known")
+            raise ValueError(f'unknown options {sorted(unknown)}: robot_obs, scene_obs are known')
         if self.randomize:
             self.table.set_appearance(Appearance.random(self.np_random))
-        self.table.reset(
-            options.get("robot_obs"), options.get("scene_obs"), rng=self.np_random
-        )
+        self.table.reset(options.get('robot_obs'), options.get('scene_obs'), rng=self.np_random)
         self._start = self.table.state() if self._oracle else None
-        return self._observe(), {"time": self.table.time}
+        return self._observe(), {'time': self.table.time}
 
-    def step(
-        self, action
-    ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
+    def step(self, action) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """One control step; ValueError where the action is not finite or of the wrong size."""
         action = np.array(action, dtype=float)
         if action.shape != self.action_space.shape:
-            raise ValueError(f"an action must have shape {self.action_space.shape}. "
-                             f"Got {action.shape}")
+            raise ValueError(
+                f'an action must have shape {self.action_space.shape}. Got {action.shape}'
+            )
         if np.isfinite(action[-1]):
             action[-1] = 1.0 if action[-1] > 0 else -1.0
         self.table.step((self.action_mode, action))
@@ -153,21 +157,21 @@ class PlayTableEnv(gymnasium.Env):
         if self._oracle is not None:
             success = bool(self._oracle.succeeded(self.task, self._start, self.table.state()))
         truncated = self.table.steps >= self.max_steps and not success
-        info = {"time": self.table.time, "success": success}
+        info = {'time': self.table.time, 'success': success}
         return self._observe(), float(success), success, truncated, info
 
     def _observe(self) -> dict[str, np.ndarray]:
-        out = {"robot_obs": self.table.robot_obs(), "scene_obs": self.table.scene_obs()}
+        out = {'robot_obs': self.table.robot_obs(), 'scene_obs': self.table.scene_obs()}
         for name in self.cameras:
             rgb, depth = self.table.render(name, self._image_size, depth=True)
-            out[f"rgb_{name}"] = rgb
+            out[f'rgb_{name}'] = rgb
             if self._depth:
-                out[f"depth_{name}"] = depth
+                out[f'depth_{name}'] = depth
         return out
 
     def render(self) -> np.ndarray | None:
         """The static camera's 200 x 200 picture, or None where `render_mode` is None."""
-        return None if self.render_mode is None else self.table.render("static")
+        return None if self.render_mode is None else self.table.render('static')
 
     def close(self) -> None:
         """Free the table."""

@@ -12,9 +12,9 @@ import math
 
 import numpy as np
 
-from ..kinematics import euler_to_matrix
-from .cameras import View
-from .scenes import Scene
+from vw2_ros.arms.panda import euler_to_matrix
+from vw2_ros.sim.cameras import View
+from vw2_ros.sim.scenes import Scene
 
 COLOURS = ('red', 'blue', 'pink')
 HANDLES = {'slider': 0, 'drawer': 1, 'switch': 3}  # column in scene_obs: how far it was moved [m]
@@ -29,8 +29,9 @@ def project(points: np.ndarray, view: View, fov_deg: float) -> np.ndarray:
     return local[..., :2] / (local[..., 2:] * math.tan(math.radians(fov_deg) / 2))
 
 
-def landmarks(scene: Scene, view: View, fov_deg: float, robot_obs: np.ndarray,
-              scene_obs: np.ndarray) -> np.ndarray:
+def landmarks(
+    scene: Scene, view: View, fov_deg: float, robot_obs: np.ndarray, scene_obs: np.ndarray
+) -> np.ndarray:
     """Where `LANDMARKS` are in the static camera's picture.
 
     Args:
@@ -41,10 +42,12 @@ def landmarks(scene: Scene, view: View, fov_deg: float, robot_obs: np.ndarray,
     tcp, turn = robot_obs[:3], euler_to_matrix(robot_obs[3:6])
     half = 0.5 * robot_obs[6] * turn[:, 1]
     blocks = _blocks(scene, scene_obs)
-    handles = [at + scene_obs[HANDLES[name]] * along
-               for name, (at, along) in scene.handles.items()]
-    points = np.stack([tcp, tcp - HAND_M * turn[:, 2], tcp + half, tcp - half,
-                       *blocks[:, :3], *handles])  # (10, 3)
+    handles = [
+        at + scene_obs[HANDLES[name]] * along for name, (at, along) in scene.handles.items()
+    ]
+    points = np.stack(
+        [tcp, tcp - HAND_M * turn[:, 2], tcp + half, tcp - half, *blocks[:, :3], *handles]
+    )  # (10, 3)
     return project(points, view, fov_deg).clip(-1, 1).astype(np.float32)
 
 
@@ -57,8 +60,16 @@ def scene_state(scene: Scene, robot_obs: np.ndarray, scene_obs: np.ndarray) -> n
     """
     blocks = _blocks(scene, scene_obs)
     twice = 2 * blocks[:, 5]
-    return np.concatenate([robot_obs[:3], robot_obs[6:7], scene_obs[:6], blocks[:, :3].ravel(),
-                           np.sin(twice), np.cos(twice)]).astype(np.float32)
+    return np.concatenate(
+        [
+            robot_obs[:3],
+            robot_obs[6:7],
+            scene_obs[:6],
+            blocks[:, :3].ravel(),
+            np.sin(twice),
+            np.cos(twice),
+        ]
+    ).astype(np.float32)
 
 
 def _blocks(scene: Scene, scene_obs: np.ndarray) -> np.ndarray:

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .scenes import DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
-from .state import COLOURS
-from .tasks import TASKS
+from vw2_ros.sim.scenes import DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
+from vw2_ros.sim.state import COLOURS
+from vw2_ros.sim.tasks import TASKS
 
 Symbolic = dict  # 'led', 'lightbulb', 'slider', 'drawer', '<colour>_block' x 3, 'grasped'
 
@@ -88,11 +88,7 @@ def _branches() -> dict[str, tuple[_Branch, ...]]:
         add(f'lift_{c}_block_table', {block: 'table', **free}, grasp)
         # the slider hides the half of the shelf on its own side
         for block_at, slider_at in (('slider_left', 'right'), ('slider_right', 'left')):
-            add(
-                f'lift_{c}_block_slider',
-                {block: block_at, 'slider': slider_at, **free},
-                grasp,
-            )
+            add(f'lift_{c}_block_slider', {block: block_at, 'slider': slider_at, **free}, grasp)
         add(f'lift_{c}_block_drawer', {block: 'drawer', 'drawer': 'open', **free}, grasp)
         # the recipe names the half after the slider's side, though the open half is the other one
         for side in ('right', 'left'):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scenes import Box, Cylinder, Link, Part, Prism, Sphere
+from vw2_ros.sim.scenes import Box, Cylinder, Link, Part, Prism, Sphere
 
 Faces = list[np.ndarray]  # each (n >= 3, 3), counter-clockwise seen from outside
 
@@ -69,10 +69,14 @@ def sphere_faces(centre, radius: float, sides: int = 16) -> Faces:
     rows = sides // 2
     lat = math.pi * (np.arange(rows + 1) / rows - 0.5)
     lon = 2 * math.pi * np.arange(sides) / sides
-    grid = radius * np.stack([
-        np.cos(lat)[:, None] * np.cos(lon), np.cos(lat)[:, None] * np.sin(lon),
-        np.repeat(np.sin(lat)[:, None], sides, axis=1),
-    ], axis=-1) + np.asarray(centre)  # (rows + 1, sides, 3)
+    grid = radius * np.stack(
+        [
+            np.cos(lat)[:, None] * np.cos(lon),
+            np.cos(lat)[:, None] * np.sin(lon),
+            np.repeat(np.sin(lat)[:, None], sides, axis=1),
+        ],
+        axis=-1,
+    ) + np.asarray(centre)  # (rows + 1, sides, 3)
     out = []
     for r in range(rows):
         for i in range(sides):
@@ -113,14 +117,14 @@ def write_obj(path: Path, faces: Faces, texture_span: float = 1.0, centre=(0.0, 
         for p in face:
             u = 0.5 + (p[a] - centre[0]) / texture_span
             v = 0.5 + (p[b] - centre[1]) / texture_span
-            lines.append(f"v {p[0]:.6f} {p[1]:.6f} {p[2]:.6f}")
-            lines.append(f"vt {u:.6f} {v:.6f}")
-        lines.append(f"vn {normal[0]:.6f} {normal[1]:.6f} {normal[2]:.6f}")
+            lines.append(f'v {p[0]:.6f} {p[1]:.6f} {p[2]:.6f}')
+            lines.append(f'vt {u:.6f} {v:.6f}')
+        lines.append(f'vn {normal[0]:.6f} {normal[1]:.6f} {normal[2]:.6f}')
         for k in range(1, len(face) - 1):
             corners = (first, first + k, first + k + 1)
-            lines.append("f " + " ".join(f"{c}/{c}/{number}" for c in corners))
+            lines.append('f ' + ' '.join(f'{c}/{c}/{number}' for c in corners))
         first += len(face)
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text('\n'.join(lines) + '\n')
     return path
 
 
@@ -144,7 +148,7 @@ def _collision(part: Part, folder: Path, name: str) -> str:
             f'<collision><origin xyz="{x} {y} {z}"/><geometry>'
             f'<sphere radius="{part.radius}"/></geometry></collision>'
         )
-    path = write_obj(folder / f"{name}.obj", part_faces(part))
+    path = write_obj(folder / f'{name}.obj', part_faces(part))
     return f'<collision><geometry><mesh filename="{path.name}"/></geometry></collision>'
 
 
@@ -168,27 +172,27 @@ def write_table(
         xml.append(
             f'<link name="{link.name}"><inertial><mass value="{mass}"/>'
             f'<inertia ixx="{inertia}" ixy="0" ixz="0" iyy="{inertia}" iyz="0" izz="{inertia}"/>'
-            "</inertial>"
+            '</inertial>'
         )
         by_material: dict[str, Faces] = {}
         for part in link.parts if seen else ():
             by_material.setdefault(part.material, []).extend(part_faces(part))
         materials[link.name] = list(by_material)
         for material, faces in by_material.items():
-            mesh = write_obj(folder / f"{path.stem}_{link.name}_{material}.obj", faces)
+            mesh = write_obj(folder / f'{path.stem}_{link.name}_{material}.obj', faces)
             xml.append(
                 f'<visual><geometry><mesh filename="{mesh.name}"/></geometry>'
                 f'<material name="{link.name}_{material}"><color rgba="1 1 1 1"/></material>'
-                "</visual>"
+                '</visual>'
             )
         for i, part in enumerate(link.parts if solid else ()):
             if part.solid:
-                xml.append(_collision(part, folder, f"{path.stem}_{link.name}_{i}"))
-        xml.append("</link>")
+                xml.append(_collision(part, folder, f'{path.stem}_{link.name}_{i}'))
+        xml.append('</link>')
         if link is links[0]:
             continue
         x, y, z = link.origin
-        kind = "fixed" if link.axis is None else "prismatic"
+        kind = 'fixed' if link.axis is None else 'prismatic'
         xml.append(
             f'<joint name="{link.name}_joint" type="{kind}"><parent link="{links[0].name}"/>'
             f'<child link="{link.name}"/><origin xyz="{x} {y} {z}" rpy="{link.roll} 0 0"/>'
@@ -199,16 +203,16 @@ def write_table(
                 f'<axis xyz="{ax} {ay} {az}"/><dynamics damping="0" friction="0"/>'
                 f'<limit lower="0" upper="{link.travel}" effort="1000" velocity="10"/>'
             )
-        xml.append("</joint>")
-    xml.append("</robot>")
-    path.write_text("\n".join(xml))
+        xml.append('</joint>')
+    xml.append('</robot>')
+    path.write_text('\n'.join(xml))
     return materials
 
 
 def write_floor(folder: Path, half: float) -> Path:
     """A square floor of side 2 `half` [m] at z = 0 whose texture covers it once."""
     quad = np.array([[half, half, 0], [-half, half, 0], [-half, -half, 0], [half, -half, 0]])
-    return write_obj(folder / "floor.obj", [quad], texture_span=2 * half)
+    return write_obj(folder / 'floor.obj', [quad], texture_span=2 * half)
 
 
 def write_tga(path: Path, rgb: np.ndarray) -> Path:
@@ -216,7 +220,7 @@ def write_tga(path: Path, rgb: np.ndarray) -> Path:
     height, width, _ = rgb.shape
     header = bytearray(18)
     header[2] = 2
-    header[12:16] = width.to_bytes(2, "little") + height.to_bytes(2, "little")
+    header[12:16] = width.to_bytes(2, 'little') + height.to_bytes(2, 'little')
     header[16], header[17] = 24, 0x20
     path.write_bytes(bytes(header) + np.ascontiguousarray(rgb[:, :, ::-1]).tobytes())
     return path

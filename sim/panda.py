@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..kinematics import BASE_POSITION, JOINT_LOWER, JOINT_UPPER
-from .engine import PANDA_DIR, Engine
-from .meshes import box_faces, write_obj
+from vw2_ros.arms.panda import BASE_POSITION, JOINT_LOWER, JOINT_UPPER
+from vw2_ros.sim.engine import PANDA_DIR, Engine
+from vw2_ros.sim.meshes import box_faces, write_obj
 
 ARM_FORCE = 200.0  # N m
 ARM_MAX_VELOCITY = 2.0  # rad/s
@@ -52,9 +52,9 @@ def _finger_faces() -> list[np.ndarray]:
 
 
 def _finger_xml(side: str, mesh: str) -> str:
-    sign = 1 if side == "left" else -1
-    yaw = "0" if side == "left" else "3.14159265359"
-    shapes = "".join(
+    sign = 1 if side == 'left' else -1
+    yaw = '0' if side == 'left' else '3.14159265359'
+    shapes = ''.join(
         f'<collision><origin xyz="0 {sign * c[1]} {c[2]}"/>'
         f'<geometry><box size="{s[0]} {s[1]} {s[2]}"/></geometry></collision>'
         for c, s in (_PAD, _KNUCKLE)
@@ -67,7 +67,7 @@ def _finger_xml(side: str, mesh: str) -> str:
         f'<visual><origin rpy="0 0 {yaw}" xyz="0 0 0"/>'
         f'<geometry><mesh filename="{mesh}"/></geometry>'
         '<material name="panda_white"><color rgba="1 1 1 1"/></material></visual>'
-        f"{shapes}</link>"
+        f'{shapes}</link>'
     )
 
 
@@ -78,21 +78,23 @@ def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
         seen: with what is drawn.
         solid: with what collides.
     """
-    text = (Path(PANDA_DIR) / "panda.urdf").read_text()
-    text = text.replace("meshes/visual/", "meshes/collision/")
-    text = text.replace("package://", PANDA_DIR.rstrip("/") + "/")
-    finger = write_obj(path.parent / "finger.obj", _finger_faces())
-    for side in ("left", "right"):
+    text = (Path(PANDA_DIR) / 'panda.urdf').read_text()
+    text = text.replace('meshes/visual/', 'meshes/collision/')
+    text = text.replace('package://', PANDA_DIR.rstrip('/') + '/')
+    finger = write_obj(path.parent / 'finger.obj', _finger_faces())
+    for side in ('left', 'right'):
         text = re.sub(
-            rf'<link name="panda_{side}finger">.*?</link>', _finger_xml(side, finger.name), text,
+            rf'<link name="panda_{side}finger">.*?</link>',
+            _finger_xml(side, finger.name),
+            text,
             flags=re.S,
         )
     # the body of the wrist camera, which the fixed camera sees too
     housing = write_obj(
-        path.parent / "wrist_camera.obj", box_faces((-0.122, 0, 0.0), (0.02, 0.08, 0.02))
+        path.parent / 'wrist_camera.obj', box_faces((-0.122, 0, 0.0), (0.02, 0.08, 0.02))
     )
     text = text.replace(
-        "</robot>",
+        '</robot>',
         '<link name="wrist_camera"><inertial><mass value="0.0"/>'
         '<inertia ixx="0" ixy="0" ixz="0" iyy="0" iyz="0" izz="0"/></inertial>'
         f'<visual><geometry><mesh filename="{housing.name}"/></geometry>'
@@ -100,9 +102,9 @@ def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
         '<joint name="wrist_camera_joint" type="fixed"><parent link="panda_hand"/>'
         '<child link="wrist_camera"/></joint></robot>',
     )
-    for element, wanted in (("visual", seen), ("collision", solid)):
+    for element, wanted in (('visual', seen), ('collision', solid)):
         if not wanted:
-            text = re.sub(rf"<{element}>.*?</{element}>", "", text, flags=re.S)
+            text = re.sub(rf'<{element}>.*?</{element}>', '', text, flags=re.S)
     path.write_text(text)
 
 
@@ -114,10 +116,10 @@ class Panda:
         self.engine = engine
         self.body = engine.load_urdf(str(urdf), tuple(BASE_POSITION), fixed=True)
         joints = engine.joints(self.body)
-        self.links = {-1: "panda_link0"} | {j.index: j.link for j in joints}
+        self.links = {-1: 'panda_link0'} | {j.index: j.link for j in joints}
         by_name = {j.name: j.index for j in joints}
-        self.arm = tuple(by_name[f"panda_joint{i}"] for i in range(1, 8))
-        self.fingers = (by_name["panda_finger_joint1"], by_name["panda_finger_joint2"])
+        self.arm = tuple(by_name[f'panda_joint{i}'] for i in range(1, 8))
+        self.fingers = (by_name['panda_finger_joint1'], by_name['panda_finger_joint2'])
         engine.gear(self.body, *self.fingers, max_force=50.0)
         self._opens: bool | None = None  # what the fingers' motors were last told
 
@@ -139,15 +141,20 @@ class Panda:
     def command(self, q: np.ndarray, gripper: float) -> None:
         """Drive the joints (7,) [rad]; gripper +1 opens, -1 closes."""
         self.engine.position_motors(
-            self.body, self.arm, np.asarray(q, dtype=float).tolist(),
-            force=ARM_FORCE, max_velocity=ARM_MAX_VELOCITY,
+            self.body,
+            self.arm,
+            np.asarray(q, dtype=float).tolist(),
+            force=ARM_FORCE,
+            max_velocity=ARM_MAX_VELOCITY,
         )
         opens = bool(gripper > 0)
         if opens is self._opens:
             return  # a motor keeps its goal
         self._opens = opens
         self.engine.position_motors(
-            self.body, self.fingers, [FINGER_OPEN if opens else 0.0] * 2,
+            self.body,
+            self.fingers,
+            [FINGER_OPEN if opens else 0.0] * 2,
             force=FINGER_OPEN_FORCE if opens else FINGER_CLOSE_FORCE,
             max_velocity=FINGER_MAX_VELOCITY,
         )

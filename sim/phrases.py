@@ -15,8 +15,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from .state import COLOURS
-from .tasks import TASKS, check_task
+from vw2_ros.sim.state import COLOURS
+from vw2_ros.sim.tasks import TASKS, check_task
 
 _FILE = Path(__file__).parent / 'data' / 'phrases.json'
 _SIDES = (

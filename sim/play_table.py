@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kinematics import (
+from vw2_ros.arms.panda import (
     BASE_POSITION,
     JOINT_LOWER,
     JOINT_UPPER,
@@ -42,12 +42,13 @@ from ..kinematics import (
     matrix_to_euler,
     quaternion_to_euler,
 )
-from . import cameras
-from .appearance import Appearance
-from .engine import Engine
-from .meshes import write_table
-from .panda import Panda, write_panda
-from .scenes import (
+from vw2_ros.sim import cameras
+from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.engine import Engine
+from vw2_ros.sim.meshes import write_table
+from vw2_ros.sim.panda import Panda, write_panda
+from vw2_ros.sim.renderer import Pose, Stage
+from vw2_ros.sim.scenes import (
     BUTTON_THRESHOLD,
     BUTTON_TRAVEL,
     DRAWER_RANGE,
@@ -59,8 +60,7 @@ from .scenes import (
     random_scene_obs,
     table_links,
 )
-from .stage import Pose, Stage
-from .state import COLOURS, BlockState, SceneState
+from vw2_ros.sim.state import COLOURS, BlockState, SceneState
 
 CONTROL_HZ = 30
 PHYSICS_HZ = 240
@@ -72,12 +72,14 @@ BUTTON_SPRING_FORCE = 3.0  # N
 BLOCK_MASS = 1.0  # kg
 BLOCK_FRICTION = 0.7
 BLOCK_SPINNING_FRICTION = 0.001
-MECHANISMS = ("slider", "drawer", "button", "switch")  # in the order of scene_obs
-ACTION_KINDS = ("rel", "abs", "joint_rel", "joint_abs")
+MECHANISMS = ('slider', 'drawer', 'button', 'switch')  # in the order of scene_obs
+ACTION_KINDS = ('rel', 'abs', 'joint_rel', 'joint_abs')
 
 _DICT_KINDS = {
-    "cartesian_rel": "rel", "cartesian_abs": "abs",
-    "joint_rel": "joint_rel", "joint_abs": "joint_abs",
+    'cartesian_rel': 'rel',
+    'cartesian_abs': 'abs',
+    'joint_rel': 'joint_rel',
+    'joint_abs': 'joint_abs',
 }
 
 
@@ -104,7 +106,7 @@ def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable],
 class PlayTable:
     """One simulated table and Panda in a PyBullet world of its own."""
 
-    def __init__(self, scene: str | Scene = "D", *, appearance: Appearance | None = None) -> None:
+    def __init__(self, scene: str | Scene = 'D', *, appearance: Appearance | None = None) -> None:
         """Build the table.
 
         Args:
@@ -115,20 +117,21 @@ class PlayTable:
         """
         self.scene = get_scene(scene)
         self.appearance = appearance or Appearance.of(self.scene.name)
-        self._folder = tempfile.TemporaryDirectory(prefix="vw2_table_")
+        self._folder = tempfile.TemporaryDirectory(prefix='vw2_table_')
         folder = Path(self._folder.name)
         links = table_links(self.scene)
         # contacts with a body without joints are solved much faster, so what stands still is apart
-        self._still_urdfs = {x.name: folder / f"{x.name}.urdf" for x in links if x.axis is None}
+        self._still_urdfs = {x.name: folder / f'{x.name}.urdf' for x in links if x.axis is None}
         for link in links:
             if link.axis is None:
                 write_table([link], self._still_urdfs[link.name], solid=True)
-        self._table_urdf = folder / "mechanisms.urdf"
+        self._table_urdf = folder / 'mechanisms.urdf'
         write_table(
-            [Link("frame", ()), *(x for x in links if x.axis is not None)], self._table_urdf,
+            [Link('frame', ()), *(x for x in links if x.axis is not None)],
+            self._table_urdf,
             solid=True,
         )
-        self._panda_urdf = folder / "panda.urdf"
+        self._panda_urdf = folder / 'panda.urdf'
         write_panda(self._panda_urdf, solid=True)
         self._engine = Engine()
         self._drawing: list[Stage] = []  # made at the first picture
@@ -175,7 +178,7 @@ class PlayTable:
             )
         scene_obs = np.array(scene_obs, dtype=float)
         if scene_obs.shape != (24,) or not np.isfinite(scene_obs).all():
-            raise ValueError(f"scene_obs must be 24 finite numbers. Got {scene_obs!r}")
+            raise ValueError(f'scene_obs must be 24 finite numbers. Got {scene_obs!r}')
         self._check_open()
         self._build(scene_obs)
         self._panda.reset(q, width)
@@ -206,32 +209,39 @@ class PlayTable:
         for body in still:  # parts of one table: they run within each other
             for index in (-1, *self._joint.values()):
                 engine.ignore_collision(self._table, index, body, -1)
-        for name in ("drawer", "slider", "switch"):
+        for name in ('drawer', 'slider', 'switch'):
             engine.brake(self._table, self._joint[name], FRICTION_MOTOR_FORCE)
         engine.position_motors(
-            self._table, [self._joint["button"]], [0.0],
-            force=BUTTON_SPRING_FORCE, max_velocity=1.0,
+            self._table,
+            [self._joint['button']],
+            [0.0],
+            force=BUTTON_SPRING_FORCE,
+            max_velocity=1.0,
         )
         self._blocks: dict[str, int] = {}
         for i, colour in enumerate(self.scene.block_order):
-            pose = scene_obs[6 + 6 * i:12 + 6 * i]
+            pose = scene_obs[6 + 6 * i : 12 + 6 * i]
             body = engine.add_box(
-                self.scene.block_sizes[colour], pose[:3].tolist(),
-                euler_to_quaternion(pose[3:]).tolist(), mass=BLOCK_MASS,
+                self.scene.block_sizes[colour],
+                pose[:3].tolist(),
+                euler_to_quaternion(pose[3:]).tolist(),
+                mass=BLOCK_MASS,
             )
             engine.set_contact(
-                body, -1, lateral_friction=BLOCK_FRICTION,
+                body,
+                -1,
+                lateral_friction=BLOCK_FRICTION,
                 spinning_friction=BLOCK_SPINNING_FRICTION,
             )
             engine.never_sleep(body)
             self._blocks[colour] = body
-        self._link_names |= {(self._floor, -1): "floor"}
+        self._link_names |= {(self._floor, -1): 'floor'}
         self._link_names |= {(self._panda.body, i): name for i, name in self._panda.links.items()}
-        self._body_names = {
-            self._floor: "floor", self._table: "table", self._panda.body: "robot",
-        } | dict.fromkeys(still, "table") | {
-            body: f"block_{colour}" for colour, body in self._blocks.items()
-        }
+        self._body_names = (
+            {self._floor: 'floor', self._table: 'table', self._panda.body: 'robot'}
+            | dict.fromkeys(still, 'table')
+            | {body: f'block_{colour}' for colour, body in self._blocks.items()}
+        )
 
         limits = (self.scene.slider_range, DRAWER_RANGE, BUTTON_TRAVEL, SWITCH_TRAVEL)
         for name, value, top in zip(MECHANISMS, scene_obs, limits):
@@ -239,7 +249,7 @@ class PlayTable:
         self._seen.clear()
         self._led = int(scene_obs[5] > 0.5)
         self._pressed = float(scene_obs[2]) > BUTTON_THRESHOLD
-        self._bulb = int(self._mechanisms()["switch"] > SWITCH_THRESHOLD)
+        self._bulb = int(self._mechanisms()['switch'] > SWITCH_THRESHOLD)
 
     # -------------------------------------------------------------- step
 
@@ -269,13 +279,13 @@ class PlayTable:
 
     def _resolve(self, kind: str, values: np.ndarray) -> _Command:
         controller = self._controller
-        if kind == "rel":
+        if kind == 'rel':
             return _Command(*controller.step(values))
-        if kind == "abs":
+        if kind == 'abs':
             euler = values[3:6] if len(values) == 7 else quaternion_to_euler(values[3:7])
             return _Command(*controller.move_to(values[:3], euler, values[-1]))
         q = values[:7]
-        if kind == "joint_rel":
+        if kind == 'joint_rel':
             q = q + self.joint_positions()
         q = np.clip(q, JOINT_LOWER, JOINT_UPPER)
         controller.reset(q, values[7])
@@ -283,11 +293,11 @@ class PlayTable:
 
     def _update_lights(self) -> None:
         mechanisms = self._mechanisms()
-        pressed = mechanisms["button"] > BUTTON_THRESHOLD
+        pressed = mechanisms['button'] > BUTTON_THRESHOLD
         if pressed and not self._pressed:
             self._led = 1 - self._led
         self._pressed = pressed
-        self._bulb = int(mechanisms["switch"] > SWITCH_THRESHOLD)
+        self._bulb = int(mechanisms['switch'] > SWITCH_THRESHOLD)
 
     # -------------------------------------------------------------- what is measured
 
@@ -327,9 +337,9 @@ class PlayTable:
         """(15,) float64, see the table above."""
         q, _, width = self._joint_states()
         position, rotation = self._hand()
-        return np.concatenate([
-            position, matrix_to_euler(rotation), (width,), q, (self._command.gripper,),
-        ])
+        return np.concatenate(
+            [position, matrix_to_euler(rotation), (width,), q, (self._command.gripper,)]
+        )
 
     def scene_obs(self) -> np.ndarray:
         """(24,) float64, see `scenes`; blocks in the scene's order."""
@@ -352,13 +362,16 @@ class PlayTable:
             body = self._blocks[colour]
             linear, angular = engine.velocity(body)
             contacts = frozenset(
-                (self._body_names[other], self._link_names.get((other, link), "base"))
+                (self._body_names[other], self._link_names.get((other, link), 'base'))
                 for other, link in engine.contacts(body)
             )
             blocks[colour] = BlockState(*poses[colour], linear, angular, contacts)
         return SceneState(
-            blocks=blocks, **self._mechanisms(), lightbulb=self._bulb, led=self._led,
-            robot_contacts=frozenset(touched_by_robot - {"robot"}),
+            blocks=blocks,
+            **self._mechanisms(),
+            lightbulb=self._bulb,
+            led=self._led,
+            robot_contacts=frozenset(touched_by_robot - {'robot'}),
         )
 
     @_once_per_step
@@ -381,7 +394,7 @@ class PlayTable:
 
     # -------------------------------------------------------------- what is seen
 
-    def render(self, camera: str = "static", size=None, depth: bool = False):
+    def render(self, camera: str = 'static', size=None, depth: bool = False):
         """A picture of the world as it stands.
 
         Args:
@@ -396,12 +409,15 @@ class PlayTable:
         cam = cameras.get_camera(camera)
         self._check_open()
         rgb, metres = self._stage().render(
-            cam, self.view(camera), size, self._pose(),
+            cam,
+            self.view(camera),
+            size,
+            self._pose(),
             fov_scale=self.appearance.jitter.fov_scale if cam is cameras.STATIC else 1.0,
         )
         return (rgb, metres) if depth else rgb
 
-    def view(self, camera: str = "static") -> cameras.View:
+    def view(self, camera: str = 'static') -> cameras.View:
         """Where a camera looks from now."""
         jitter = self.appearance.jitter
         if cameras.get_camera(camera) is cameras.GRIPPER:
@@ -434,12 +450,10 @@ class PlayTable:
 
     def _check_open(self) -> None:
         if not self._engine.is_open:
-            raise RuntimeError("this play table was closed: make a new one")
+            raise RuntimeError('this play table was closed: make a new one')
 
 
-def _release(
-    engine: Engine, drawing: list[Stage], folder: tempfile.TemporaryDirectory
-) -> None:
+def _release(engine: Engine, drawing: list[Stage], folder: tempfile.TemporaryDirectory) -> None:
     engine.close()
     for stage in drawing:
         stage.close()
@@ -452,7 +466,7 @@ def _robot_start(robot_obs) -> tuple[np.ndarray, float, float]:
         return REST_JOINTS.copy(), 0.08, 1.0
     values = np.array(robot_obs, dtype=float)
     if values.shape not in ((15,), (7,)) or not np.isfinite(values).all():
-        raise ValueError(f"robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}")
+        raise ValueError(f'robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}')
     if values.shape == (7,):
         return values, 0.08, 1.0
     return values[7:14], float(values[6]), 1.0 if values[14] >= 0 else -1.0
@@ -461,23 +475,23 @@ def _robot_start(robot_obs) -> tuple[np.ndarray, float, float]:
 def _parse_action(action) -> tuple[str, np.ndarray]:
     if isinstance(action, Mapping):
         try:
-            kind, values = _DICT_KINDS[action["type"]], action["action"]
+            kind, values = _DICT_KINDS[action['type']], action['action']
         except KeyError:
             raise ValueError(
                 f'an action dictionary has "type" (one of {sorted(_DICT_KINDS)}) and "action". '
-                f"Got {dict(action)!r}"
+                f'Got {dict(action)!r}'
             ) from None
     elif isinstance(action, tuple) and len(action) == 2 and isinstance(action[0], str):
         kind, values = action
         if kind not in ACTION_KINDS:
-            raise ValueError(f"unknown kind of action {kind!r}: choose from {ACTION_KINDS}")
+            raise ValueError(f'unknown kind of action {kind!r}: choose from {ACTION_KINDS}')
     elif isinstance(action, tuple) and len(action) == 3:
         # CALVIN's (position, orientation, gripper) is absolute
-        kind, values = "abs", np.concatenate([np.ravel(part) for part in action])
+        kind, values = 'abs', np.concatenate([np.ravel(part) for part in action])
     else:
-        kind, values = "rel", action
-    if kind == "abs" and isinstance(values, tuple) and len(values) == 3:
+        kind, values = 'rel', action
+    if kind == 'abs' and isinstance(values, tuple) and len(values) == 3:
         values = np.concatenate([np.ravel(part) for part in values])
     values = np.asarray(values, dtype=float)
-    size = {"rel": 7, "abs": 8 if values.shape == (8,) else 7, "joint_rel": 8, "joint_abs": 8}
+    size = {'rel': 7, 'abs': 8 if values.shape == (8,) else 7, 'joint_rel': 8, 'joint_abs': 8}
     return kind, check_action(values, size[kind])

@@ -39,17 +39,13 @@ SWITCH_TRAVEL = 0.088
 SWITCH_THRESHOLD = 0.044
 LEAN = math.radians(30.0)  # of the cabinet's front
 SLIDER_HANDLE = 0.14  # its x from the slider's frame
-BLOCK_SIZES = MappingProxyType({
-    "small": (0.04, 0.04, 0.04),
-    "middle": (0.056, 0.04, 0.04),
-    "big": (0.08, 0.04, 0.04),
-})
-BLOCK_COLOURS = MappingProxyType({
-    "red": (1.0, 0.0, 0.0, 1.0),
-    "blue": (0.0, 0.0, 1.0, 1.0),
-    "pink": (1.0, 0.0, 1.0, 1.0),
-})
-SURFACES = ("table", "slider_left", "slider_right")
+BLOCK_SIZES = MappingProxyType(
+    {'small': (0.04, 0.04, 0.04), 'middle': (0.056, 0.04, 0.04), 'big': (0.08, 0.04, 0.04)}
+)
+BLOCK_COLOURS = MappingProxyType(
+    {'red': (1.0, 0.0, 0.0, 1.0), 'blue': (0.0, 0.0, 1.0, 1.0), 'pink': (1.0, 0.0, 1.0, 1.0)}
+)
+SURFACES = ('table', 'slider_left', 'slider_right')
 
 
 @dataclass(frozen=True)
@@ -92,17 +88,21 @@ class Scene:
     @property
     def block_sizes(self) -> dict[str, tuple[float, float, float]]:
         """Colour -> full side lengths (x, y, z)."""
-        return {c: BLOCK_SIZES[self.block_kinds[c]] for c in ("red", "blue", "pink")}
+        return {c: BLOCK_SIZES[self.block_kinds[c]] for c in ('red', 'blue', 'pink')}
 
     @property
     def handles(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """slider, drawer, switch -> where to take the handle at position 0 (3,), its way (3,)."""
         return {
-            "slider": (np.array([self.slider_x + SLIDER_HANDLE, 0.0, 0.545]),
-                       np.array([-1.0, 0.0, 0.0])),
-            "drawer": (np.array([self.drawer_x, -0.2475, 0.36]), np.array([0.0, -1.0, 0.0])),
-            "switch": (np.array([self.switch_x, 0.0134, 0.5225]),
-                       np.array([0.0, math.sin(LEAN), math.cos(LEAN)])),
+            'slider': (
+                np.array([self.slider_x + SLIDER_HANDLE, 0.0, 0.545]),
+                np.array([-1.0, 0.0, 0.0]),
+            ),
+            'drawer': (np.array([self.drawer_x, -0.2475, 0.36]), np.array([0.0, -1.0, 0.0])),
+            'switch': (
+                np.array([self.switch_x, 0.0134, 0.5225]),
+                np.array([0.0, math.sin(LEAN), math.cos(LEAN)]),
+            ),
         }
 
     @property
@@ -115,62 +115,94 @@ class Scene:
         obs = np.zeros(24)
         for i, colour in enumerate(self.block_order):
             x, y, z, yaw = self.default_blocks[colour]
-            obs[6 + 6 * i:12 + 6 * i] = (x, y, z, 0.0, 0.0, yaw)
+            obs[6 + 6 * i : 12 + 6 * i] = (x, y, z, 0.0, 0.0, yaw)
         return obs
 
 
 def _spawn(table_x, left_x, right_x) -> Mapping[str, Region]:
     shelf = PLANK_TOP + 0.02
-    return MappingProxyType({
-        "table": Region(table_x, (-0.15, -0.03), TABLE_TOP + 0.02),
-        "slider_left": Region(left_x, (0.05, 0.12), shelf),
-        "slider_right": Region(right_x, (0.05, 0.12), shelf),
-    })
+    return MappingProxyType(
+        {
+            'table': Region(table_x, (-0.15, -0.03), TABLE_TOP + 0.02),
+            'slider_left': Region(left_x, (0.05, 0.12), shelf),
+            'slider_right': Region(right_x, (0.05, 0.12), shelf),
+        }
+    )
 
 
 _AD_SHELF = ((-0.32, -0.16), (-0.05, 0.13))
-SCENES: Mapping[str, Scene] = MappingProxyType({
-    "A": Scene(
-        name="A", button_x=-0.28, switch_x=0.30, slider_x=-0.10, slider_range=0.28,
-        drawer_x=0.10, plank_x=-0.10, block_order=("pink", "blue", "red"),
-        block_kinds={"red": "middle", "blue": "big", "pink": "small"},
-        spawn=_spawn((-0.20, 0.35), *_AD_SHELF),
-        default_blocks={
-            "red": (0.08, 0.09, 0.461, 1.9), "blue": (-0.185, 0.085, 0.461, 1.1),
-            "pink": (-0.185, -0.135, 0.46, 0.65),
-        },
-    ),
-    "B": Scene(
-        name="B", button_x=0.28, switch_x=-0.32, slider_x=0.088, slider_range=0.304,
-        drawer_x=0.18, plank_x=0.08, block_order=("red", "blue", "pink"),
-        block_kinds={"red": "small", "blue": "big", "pink": "middle"},
-        spawn=_spawn((-0.35, 0.15), (-0.12, 0.06), (0.15, 0.33)),
-        default_blocks={
-            "red": (-0.31, -0.145, 0.46, 0.65), "blue": (0.05, 0.09, 0.461, 0.9),
-            "pink": (0.24, 0.09, 0.461, 1.5),
-        },
-    ),
-    "C": Scene(
-        name="C", button_x=-0.12, switch_x=-0.32, slider_x=0.06, slider_range=0.24,
-        drawer_x=0.10, plank_x=0.08, block_order=("blue", "red", "pink"),
-        block_kinds={"red": "big", "blue": "small", "pink": "middle"},
-        spawn=_spawn((0.0, 0.35), (-0.12, 0.06), (0.15, 0.30)),
-        default_blocks={
-            "red": (0.045, 0.085, 0.461, 0.85), "blue": (0.01, -0.12, 0.46, 0.65),
-            "pink": (0.22, 0.09, 0.461, 1.5),
-        },
-    ),
-    "D": Scene(
-        name="D", button_x=-0.12, switch_x=0.30, slider_x=-0.10, slider_range=0.28,
-        drawer_x=0.18, plank_x=-0.10, block_order=("red", "blue", "pink"),
-        block_kinds={"red": "middle", "blue": "small", "pink": "big"},
-        spawn=_spawn((0.0, 0.35), *_AD_SHELF),
-        default_blocks={
-            "red": (0.011, -0.13, 0.46, -0.68), "blue": (-0.16, 0.09, 0.461, 1.0),
-            "pink": (0.07, 0.09, 0.461, 1.5),
-        },
-    ),
-})
+SCENES: Mapping[str, Scene] = MappingProxyType(
+    {
+        'A': Scene(
+            name='A',
+            button_x=-0.28,
+            switch_x=0.30,
+            slider_x=-0.10,
+            slider_range=0.28,
+            drawer_x=0.10,
+            plank_x=-0.10,
+            block_order=('pink', 'blue', 'red'),
+            block_kinds={'red': 'middle', 'blue': 'big', 'pink': 'small'},
+            spawn=_spawn((-0.20, 0.35), *_AD_SHELF),
+            default_blocks={
+                'red': (0.08, 0.09, 0.461, 1.9),
+                'blue': (-0.185, 0.085, 0.461, 1.1),
+                'pink': (-0.185, -0.135, 0.46, 0.65),
+            },
+        ),
+        'B': Scene(
+            name='B',
+            button_x=0.28,
+            switch_x=-0.32,
+            slider_x=0.088,
+            slider_range=0.304,
+            drawer_x=0.18,
+            plank_x=0.08,
+            block_order=('red', 'blue', 'pink'),
+            block_kinds={'red': 'small', 'blue': 'big', 'pink': 'middle'},
+            spawn=_spawn((-0.35, 0.15), (-0.12, 0.06), (0.15, 0.33)),
+            default_blocks={
+                'red': (-0.31, -0.145, 0.46, 0.65),
+                'blue': (0.05, 0.09, 0.461, 0.9),
+                'pink': (0.24, 0.09, 0.461, 1.5),
+            },
+        ),
+        'C': Scene(
+            name='C',
+            button_x=-0.12,
+            switch_x=-0.32,
+            slider_x=0.06,
+            slider_range=0.24,
+            drawer_x=0.10,
+            plank_x=0.08,
+            block_order=('blue', 'red', 'pink'),
+            block_kinds={'red': 'big', 'blue': 'small', 'pink': 'middle'},
+            spawn=_spawn((0.0, 0.35), (-0.12, 0.06), (0.15, 0.30)),
+            default_blocks={
+                'red': (0.045, 0.085, 0.461, 0.85),
+                'blue': (0.01, -0.12, 0.46, 0.65),
+                'pink': (0.22, 0.09, 0.461, 1.5),
+            },
+        ),
+        'D': Scene(
+            name='D',
+            button_x=-0.12,
+            switch_x=0.30,
+            slider_x=-0.10,
+            slider_range=0.28,
+            drawer_x=0.18,
+            plank_x=-0.10,
+            block_order=('red', 'blue', 'pink'),
+            block_kinds={'red': 'middle', 'blue': 'small', 'pink': 'big'},
+            spawn=_spawn((0.0, 0.35), *_AD_SHELF),
+            default_blocks={
+                'red': (0.011, -0.13, 0.46, -0.68),
+                'blue': (-0.16, 0.09, 0.461, 1.0),
+                'pink': (0.07, 0.09, 0.461, 1.5),
+            },
+        ),
+    }
+)
 
 
 def get_scene(name: str | Scene) -> Scene:
@@ -180,7 +212,7 @@ def get_scene(name: str | Scene) -> Scene:
     try:
         return SCENES[name]
     except (KeyError, TypeError):
-        raise ValueError(f"unknown scene {name!r}: choose from {', '.join(SCENES)}") from None
+        raise ValueError(f'unknown scene {name!r}: choose from {", ".join(SCENES)}') from None
 
 
 # ---------------------------------------------------------------- parts
@@ -192,7 +224,7 @@ class Box:
 
     centre: tuple[float, float, float]
     size: tuple[float, float, float]
-    material: str = "wood"
+    material: str = 'wood'
     roll: float = 0.0
     solid: bool = True
 
@@ -203,7 +235,7 @@ class Prism:
 
     polygon: tuple[tuple[float, float], ...]
     x: tuple[float, float]
-    material: str = "wood"
+    material: str = 'wood'
     solid: bool = True
 
 
@@ -214,7 +246,7 @@ class Cylinder:
     centre: tuple[float, float, float]
     radius: float
     height: float
-    material: str = "wood"
+    material: str = 'wood'
     solid: bool = True
 
 
@@ -224,7 +256,7 @@ class Sphere:
 
     centre: tuple[float, float, float]
     radius: float
-    material: str = "wood"
+    material: str = 'wood'
     solid: bool = True
 
 
@@ -251,8 +283,12 @@ def _slope_y(z: float) -> float:
 
 def _cabinet_block(x: tuple[float, float]) -> Prism:
     return Prism(
-        ((0.02, TABLE_TOP), (0.18, TABLE_TOP), (0.18, CABINET_TOP),
-         (_slope_y(CABINET_TOP), CABINET_TOP)),
+        (
+            (0.02, TABLE_TOP),
+            (0.18, TABLE_TOP),
+            (0.18, CABINET_TOP),
+            (_slope_y(CABINET_TOP), CABINET_TOP),
+        ),
         x,
     )
 
@@ -267,8 +303,12 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
         _cabinet_block((right, 0.44)),
         Box((0.0, 0.17, 0.535), (0.88, 0.02, 0.22)),  # back wall
         Prism(  # top of the cabinet
-            ((_slope_y(0.626), 0.626), (0.18, 0.626), (0.18, CABINET_TOP),
-             (_slope_y(CABINET_TOP), CABINET_TOP)),
+            (
+                (_slope_y(0.626), 0.626),
+                (0.18, 0.626),
+                (0.18, CABINET_TOP),
+                (_slope_y(CABINET_TOP), CABINET_TOP),
+            ),
             (left, right),
         ),
         Box((0.5 * (left - 0.44), 0.10, 0.421), (left + 0.44, 0.16, 0.038)),
@@ -287,56 +327,75 @@ def table_links(scene: Scene) -> tuple[Link, ...]:
     )
     # the slots that the switch's arms run in
     for x in (scene.switch_x - 0.05, scene.switch_x + 0.05):
-        top.append(Box((x, _slope_y(0.545) - 0.0005, 0.545), (0.004, 0.002, 0.11), "slot", -LEAN,
-                       solid=False))
+        top.append(
+            Box(
+                (x, _slope_y(0.545) - 0.0005, 0.545),
+                (0.004, 0.002, 0.11),
+                'slot',
+                -LEAN,
+                solid=False,
+            )
+        )
     for x in (-0.41, 0.41):
         for y in (-0.15, 0.15):
             top.append(Box((x, y, 0.19), (0.04, 0.04, 0.38)))
 
     drawer = (
-        Box((0.0, -0.06, 0.321), (0.44, 0.24, 0.042), "door"),
-        Box((0.0, -0.17125, 0.35), (0.44, 0.0165, 0.098), "door"),
-        Box((0.0, 0.054, 0.365), (0.44, 0.012, 0.07), "door"),
-        Box((-0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
-        Box((0.214, -0.06, 0.365), (0.012, 0.24, 0.07), "door"),
+        Box((0.0, -0.06, 0.321), (0.44, 0.24, 0.042), 'door'),
+        Box((0.0, -0.17125, 0.35), (0.44, 0.0165, 0.098), 'door'),
+        Box((0.0, 0.054, 0.365), (0.44, 0.012, 0.07), 'door'),
+        Box((-0.214, -0.06, 0.365), (0.012, 0.24, 0.07), 'door'),
+        Box((0.214, -0.06, 0.365), (0.012, 0.24, 0.07), 'door'),
         # a bar that stands out, on two arms
-        Box((0.0, -0.2475, 0.36), (0.24, 0.025, 0.04), "handle"),
-        Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
-        Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), "handle"),
+        Box((0.0, -0.2475, 0.36), (0.24, 0.025, 0.04), 'handle'),
+        Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), 'handle'),
+        Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), 'handle'),
     )
     centre = SLIDER_HANDLE
     slider = (
-        Box((centre - 0.006, 0.006, 0.007), (0.282, 0.228, 0.012), "door"),
-        Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), "handle"),
-        Box((centre, 0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
-        Box((centre, -0.074, 0.038), (0.026, 0.022, 0.052), "handle"),
+        Box((centre - 0.006, 0.006, 0.007), (0.282, 0.228, 0.012), 'door'),
+        Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), 'handle'),
+        Box((centre, 0.074, 0.038), (0.026, 0.022, 0.052), 'handle'),
+        Box((centre, -0.074, 0.038), (0.026, 0.022, 0.052), 'handle'),
     )
     switch = (
-        Box((0.0, 0.055, 0.0), (0.12, 0.02, 0.03), "handle"),
-        Box((-0.05, 0.022, 0.0), (0.02, 0.05, 0.02), "handle"),
-        Box((0.05, 0.022, 0.0), (0.02, 0.05, 0.02), "handle"),
+        Box((0.0, 0.055, 0.0), (0.12, 0.02, 0.03), 'handle'),
+        Box((-0.05, 0.022, 0.0), (0.02, 0.05, 0.02), 'handle'),
+        Box((0.05, 0.022, 0.0), (0.02, 0.05, 0.02), 'handle'),
     )
     return (
-        Link("table", tuple(top), mass=0.0),
-        Link("plank", (Box((scene.plank_x, 0.09, 0.4215), (0.52, 0.14, 0.039)),)),
-        Link("drawer", drawer, (dx, 0.0, 0.0), 0.0, (0.0, -1.0, 0.0), DRAWER_RANGE, 0.5),
+        Link('table', tuple(top), mass=0.0),
+        Link('plank', (Box((scene.plank_x, 0.09, 0.4215), (0.52, 0.14, 0.039)),)),
+        Link('drawer', drawer, (dx, 0.0, 0.0), 0.0, (0.0, -1.0, 0.0), DRAWER_RANGE, 0.5),
         Link(
-            "slider", slider, (scene.slider_x, 0.075, 0.535), math.radians(60.0),
-            (-1.0, 0.0, 0.0), scene.slider_range, 0.3,
+            'slider',
+            slider,
+            (scene.slider_x, 0.075, 0.535),
+            math.radians(60.0),
+            (-1.0, 0.0, 0.0),
+            scene.slider_range,
+            0.3,
         ),
         Link(
-            "switch", switch, (scene.switch_x, 0.061, 0.495), math.radians(150.0),
-            (0.0, 0.0, -1.0), SWITCH_TRAVEL, 0.1,
+            'switch',
+            switch,
+            (scene.switch_x, 0.061, 0.495),
+            math.radians(150.0),
+            (0.0, 0.0, -1.0),
+            SWITCH_TRAVEL,
+            0.1,
         ),
         Link(
-            "button",
-            (
-                Cylinder((0.0, 0.0, 0.0245), 0.035, 0.045, "button"),
-            ),
-            (scene.button_x, -0.12, TABLE_TOP), 0.0, (0.0, 0.0, -1.0), BUTTON_TRAVEL, 0.1,
+            'button',
+            (Cylinder((0.0, 0.0, 0.0245), 0.035, 0.045, 'button'),),
+            (scene.button_x, -0.12, TABLE_TOP),
+            0.0,
+            (0.0, 0.0, -1.0),
+            BUTTON_TRAVEL,
+            0.1,
         ),
-        Link("led", (Box((scene.led_x, 0.16, 0.656), (0.166, 0.046, 0.016), "light"),)),
-        Link("lightbulb", (Sphere((scene.bulb_x, 0.16, 0.67), 0.031, "light"),)),
+        Link('led', (Box((scene.led_x, 0.16, 0.656), (0.166, 0.046, 0.016), 'light'),)),
+        Link('lightbulb', (Sphere((scene.bulb_x, 0.16, 0.67), 0.031, 'light'),)),
     )
 
 
@@ -363,12 +422,12 @@ def _rectangles_apart(a: np.ndarray, b: np.ndarray, gap: float) -> bool:
 
 
 def _clear_of_table(corners: np.ndarray, surface: str, scene: Scene) -> bool:
-    if surface == "table":
+    if surface == 'table':
         button = np.array([scene.button_x, -0.12])
         steps = np.linspace(0.0, 1.0, 9)[:, None]
-        ring = np.concatenate([
-            corners[i] + steps * (corners[(i + 1) % 4] - corners[i]) for i in range(4)
-        ])
+        ring = np.concatenate(
+            [corners[i] + steps * (corners[(i + 1) % 4] - corners[i]) for i in range(4)]
+        )
         return bool(np.hypot(*(ring - button).T).min() > 0.037)
     left, right = scene.opening
     x, y = corners.T
@@ -406,7 +465,7 @@ def random_scene_obs(scene: Scene | str, rng: np.random.Generator) -> np.ndarray
             ):
                 break
         else:  # pragma: no cover - the surfaces have room for twelve
-            raise RuntimeError(f"no room left for the {colour} block in scene {scene.name}")
+            raise RuntimeError(f'no room left for the {colour} block in scene {scene.name}')
         placed.append(corners)
-        obs[6 + 6 * i:12 + 6 * i] = (x, y, region.z, 0.0, 0.0, yaw)
+        obs[6 + 6 * i : 12 + 6 * i] = (x, y, region.z, 0.0, 0.0, yaw)
     return obs

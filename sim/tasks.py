@@ -17,8 +17,8 @@ from functools import partial
 
 import numpy as np
 
-from .scenes import DRAWER_RANGE, Scene, get_scene
-from .state import COLOURS, ROBOT, BlockState, SceneState
+from vw2_ros.sim.scenes import DRAWER_RANGE, Scene, get_scene
+from vw2_ros.sim.state import COLOURS, ROBOT, BlockState, SceneState
 
 # links of the body 'table'
 TOP, PLANK, DRAWER = 'table', 'plank', 'drawer'

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import get_typestore, Stores
+from rosbags.typesys import Stores, get_typestore
 
-from vw2_ros.kinematics import REST_JOINTS
+from vw2_ros.arms.panda import REST_JOINTS
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 T = STORE.types
@@ -22,28 +22,36 @@ START_S = 1_700_000_000.0
 def header(at_s):
     at_ns = round(at_s * 1e9)
     return T['std_msgs/msg/Header'](
-        T['builtin_interfaces/msg/Time'](at_ns // 10**9, at_ns % 10**9), 'x')
+        T['builtin_interfaces/msg/Time'](at_ns // 10**9, at_ns % 10**9), 'x'
+    )
 
 
 def image(at_s, rgb):
     h, w, _ = rgb.shape
     return 'sensor_msgs/msg/Image', T['sensor_msgs/msg/Image'](
-        header(at_s), h, w, 'rgb8', 0, 3 * w, np.ascontiguousarray(rgb).reshape(-1))
+        header(at_s), h, w, 'rgb8', 0, 3 * w, np.ascontiguousarray(rgb).reshape(-1)
+    )
 
 
 def joint_state(at_s, names, positions):
     none = np.zeros(0)
     return 'sensor_msgs/msg/JointState', T['sensor_msgs/msg/JointState'](
-        header(at_s), list(names), np.array(positions, float), none, none)
+        header(at_s), list(names), np.array(positions, float), none, none
+    )
 
 
 def trajectory(at_s, names, positions, points=1):
     none = np.zeros(0)
     point = T['trajectory_msgs/msg/JointTrajectoryPoint'](
-        np.array(positions, float), none, none, none,
-        T['builtin_interfaces/msg/Duration'](0, 33_333_333))
+        np.array(positions, float),
+        none,
+        none,
+        none,
+        T['builtin_interfaces/msg/Duration'](0, 33_333_333),
+    )
     return 'trajectory_msgs/msg/JointTrajectory', T['trajectory_msgs/msg/JointTrajectory'](
-        header(at_s), list(names), [point] * points)
+        header(at_s), list(names), [point] * points
+    )
 
 
 def text(words):
@@ -102,22 +110,39 @@ class Motion:
         out, late = [], self.late_s
         for i in range(int(self.seconds * self.image_hz) + 1):
             s = i / self.image_hz
-            out.append((START_S + s + late, f'{self.lead}image_raw',
-                        image((START_S + s) * self.stamps, self.picture(i))))
+            out.append(
+                (
+                    START_S + s + late,
+                    f'{self.lead}image_raw',
+                    image((START_S + s) * self.stamps, self.picture(i)),
+                )
+            )
         for i in range(int(self.seconds * self.joint_hz) + 2):
             s = (i - 0.4) / self.joint_hz
             names, values = list(self.names), list(self.joints(s))
             if self.finger:
                 names, values = [FINGERS[0], *names], [self.finger_m(s), *values]
-            out.append((START_S + s + late, f'{self.lead}joint_states', joint_state(
-                (START_S + s + self.joint_clock_s) * self.stamps, names[::-1], values[::-1])))
+            out.append(
+                (
+                    START_S + s + late,
+                    f'{self.lead}joint_states',
+                    joint_state(
+                        (START_S + s + self.joint_clock_s) * self.stamps, names[::-1], values[::-1]
+                    ),
+                )
+            )
         for i in range(int(self.seconds * self.command_hz) + 2 if self.command_hz else 0):
             s = (i - 0.6) / self.command_hz
             names, values = [*self.names], [*self.joints(s + PERIOD_S)]
             if self.finger:
                 names, values = [*names, FINGERS[0]], [*values, self.finger_m(s)]
-            out.append((START_S + s + late, f'{self.lead}joint_commands', trajectory(
-                (START_S + s) * self.stamps, names, values)))
+            out.append(
+                (
+                    START_S + s + late,
+                    f'{self.lead}joint_commands',
+                    trajectory((START_S + s) * self.stamps, names, values),
+                )
+            )
         out += [(START_S + s + 1e-3, f'{self.lead}instruction', text(w)) for s, w in self.words]
         return out
 
@@ -133,7 +158,7 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
     Returns:
         joints (n, 7), clipped actions (n, 7) and task number (n,) of each step.
     """
-    from vw2_ros.sim.expert import Expert, prepare, settle
+    from vw2_ros.sim.expert.skills.skills import Expert, prepare, settle
     from vw2_ros.sim.play_table import PlayTable
 
     rng = np.random.default_rng(seed)
@@ -144,15 +169,22 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
             prepare(table, task, rng)
             settle(table)
             expert = Expert(table, task)
-            messages.append((START_S + (k - 0.3) * PERIOD_S, '/instruction',
-                             text(task.replace('_', ' '))))
+            messages.append(
+                (START_S + (k - 0.3) * PERIOD_S, '/instruction', text(task.replace('_', ' ')))
+            )
             for _ in range(200):
                 at = START_S + (k + jitter * rng.standard_normal()) * PERIOD_S
                 half = table.gripper_width() / 2
-                messages.append((at + 1e-3, '/joint_states', joint_state(
-                    at, ARM + FINGERS, [*table.joint_positions(), half, half])))
-                messages.append((at + 3e-3, '/static/image_raw',
-                                 image(at, table.render('static', px))))
+                messages.append(
+                    (
+                        at + 1e-3,
+                        '/joint_states',
+                        joint_state(at, ARM + FINGERS, [*table.joint_positions(), half, half]),
+                    )
+                )
+                messages.append(
+                    (at + 3e-3, '/static/image_raw', image(at, table.render('static', px)))
+                )
                 action = expert.act()
                 joints.append(table.joint_positions())
                 actions.append(np.clip(action, -1, 1))
@@ -160,8 +192,13 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
                 table.step(action)
                 told, grip = table.command
                 at = START_S + (k + phase + jitter * rng.standard_normal()) * PERIOD_S
-                messages.append((at + 1e-3, '/joint_commands', trajectory(
-                    at, ARM + FINGERS[:1], [*told, 0.04 if grip > 0 else 0.0])))
+                messages.append(
+                    (
+                        at + 1e-3,
+                        '/joint_commands',
+                        trajectory(at, ARM + FINGERS[:1], [*told, 0.04 if grip > 0 else 0.0]),
+                    )
+                )
                 k += 1
                 if expert.done:
                     break

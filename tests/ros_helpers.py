@@ -28,14 +28,35 @@ def tiny_weights(folder, image_size=32, dldm=True):
     head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
     head.set_normalization(torch.zeros(6), torch.full((6,), 0.3))
     checkpoint.save_checkpoint(
-        folder, tokenizer=tokenizer, head=head,
-        planner=Planner(PlannerConfig(
-            vocab_size=tokenizer.vocab_size, buckets=32, codebook_size=12, width=16, layers=1,
-            heads=2, hidden=16,
-            vision=VisionConfig(image_size=image_size, stem=4, channels=4, keypoints=4))),
-        dldm=DLDM(DLDMConfig(image_size=16, channels=(4, 4, 8), decoder_channels=(8, 4, 4),
-                             query_width=8, query_heads=2, levels=(4, 3))) if dldm else None,
-        provenance={'command': 'test'})
+        folder,
+        tokenizer=tokenizer,
+        head=head,
+        planner=Planner(
+            PlannerConfig(
+                vocab_size=tokenizer.vocab_size,
+                buckets=32,
+                codebook_size=12,
+                width=16,
+                layers=1,
+                heads=2,
+                hidden=16,
+                vision=VisionConfig(image_size=image_size, stem=4, channels=4, keypoints=4),
+            )
+        ),
+        dldm=DLDM(
+            DLDMConfig(
+                image_size=16,
+                channels=(4, 4, 8),
+                decoder_channels=(8, 4, 4),
+                query_width=8,
+                query_heads=2,
+                levels=(4, 3),
+            )
+        )
+        if dldm
+        else None,
+        provenance={'command': 'test'},
+    )
     return str(folder)
 
 
@@ -52,8 +73,12 @@ class Bench:
 
     def add(self, node_class, *, wait=True, **parameters):
         """Make a node with parameters ('__' for '.'), start it and wait until it is active."""
-        node = node_class(context=self.context, parameter_overrides=[
-            Parameter(k.replace('__', '.'), value=v) for k, v in parameters.items()])
+        node = node_class(
+            context=self.context,
+            parameter_overrides=[
+                Parameter(k.replace('__', '.'), value=v) for k, v in parameters.items()
+            ],
+        )
         self.nodes.append(node)
         self.executor.add_node(node)
         if wait:

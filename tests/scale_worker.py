@@ -3,30 +3,30 @@
 """What tests/test_scale.py lets several processes do: scale_worker.py FOLDER OUT JOB..."""
 
 import os
-from pathlib import Path
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from vw2_ros.models import parallel
-from vw2_ros.models import train_dldm
-from vw2_ros.models import train_head
-from vw2_ros.models import train_planner
-from vw2_ros.models import train_sight
 from vw2_ros.models.checkpoint import save_tensors
 from vw2_ros.models.dldm import CodeNorm
-from vw2_ros.models.training import fit
-from vw2_ros.models.training import TrainConfig
+from vw2_ros.models.stages import head as train_head
+from vw2_ros.models.stages import planner as train_planner
+from vw2_ros.models.stages import sight as train_sight
+from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.training.loop.loop import TrainConfig, fit
 
 STEPS = 12
 
 
 def small_run(out, stopped_by=None, **options):
     """A regression whose last layer is never used; process `stopped_by` gets a SIGTERM."""
-    config = TrainConfig(steps=STEPS, batch=8, lr=1e-2, warmup=3, ema=0.9, log_every=1,
-                         device='cpu')
+    config = TrainConfig(
+        steps=STEPS, batch=8, lr=1e-2, warmup=3, ema=0.9, log_every=1, device='cpu'
+    )
     config.torch_device()
     torch.manual_seed(0)
     model = torch.nn.ModuleList([torch.nn.Linear(4, 3), torch.nn.Linear(3, 3)])
@@ -40,8 +40,16 @@ def small_run(out, stopped_by=None, **options):
     def loss(batch, progress):
         return {'loss': (model[0](batch['x']) - batch['x'].sum(1, keepdim=True)).square().mean()}
 
-    fit('small', model, config, out, make_batch=make_batch, loss=loss, identity={},
-        **{'resume': False, **options})
+    fit(
+        'small',
+        model,
+        config,
+        out,
+        make_batch=make_batch,
+        loss=loss,
+        identity={},
+        **{'resume': False, **options},
+    )
 
 
 def normed(rank, world):
@@ -52,15 +60,20 @@ def normed(rank, world):
     z = z[rank::world].contiguous().requires_grad_()
     out = norm(z)
     (out * weight[rank::world]).square().mean().backward()
-    seen = torch.tensor([1., 1, 1, 0, 0, 1, 0, 0])[rank::world]  # three clips and one, of two
-    return {'out': out, 'gradient': z.grad / world, 'mean': norm.mean, 'var': norm.var,
-            'count': parallel.common_count(seen.sum()) * world}
+    seen = torch.tensor([1.0, 1, 1, 0, 0, 1, 0, 0])[rank::world]  # three clips and one, of two
+    return {
+        'out': out,
+        'gradient': z.grad / world,
+        'mean': norm.mean,
+        'var': norm.var,
+        'count': parallel.common_count(seen.sum()) * world,
+    }
 
 
 def video_stage(stage, config, data, out, one):
     """Train the VDM, or it and the dLDM together, from the runs in `one`."""
-    from vw2_ros.models import train_disentangle  # needs diffusers
-    from vw2_ros.models import train_vdm
+    from vw2_ros.models.stages import disentangle as train_disentangle  # needs diffusers
+    from vw2_ros.models.stages import vdm as train_vdm
 
     if stage == 'vdm':
         train_vdm.main(config, data, out)

@@ -17,9 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import get_typestore, Stores
+from rosbags.typesys import Stores, get_typestore
 
-CODECS = {'.mp4': 'libx264', '.mov': 'mpeg4', '.mkv': 'libx264', '.webm': 'libvpx', '.avi': 'mpeg4'}
+CODECS = {
+    '.mp4': 'libx264',
+    '.mov': 'mpeg4',
+    '.mkv': 'libx264',
+    '.webm': 'libvpx',
+    '.avi': 'mpeg4',
+}
 
 
 def level(i):
@@ -35,7 +41,7 @@ def number(rgb):
 def picture(i, width=64, height=48):
     rgb = np.full((height, width, 3), level(i), np.uint8)
     x = width // 2 - 6 + i % 8
-    rgb[height // 2 - 4:height // 2 + 4, x:x + 8] = (250, 60, 40)
+    rgb[height // 2 - 4 : height // 2 + 4, x : x + 8] = (250, 60, 40)
     return rgb
 
 
@@ -69,25 +75,40 @@ def _info(version, fps, dtype, paths, episodes, camera):
     image = {'dtype': dtype, 'shape': [48, 64, 3], 'names': ['height', 'width', 'channels']}
     depth = {**image, 'info': {'video.is_depth_map': True}}
     scalar = {'dtype': 'int64', 'shape': [1], 'names': None}
-    return {'codebase_version': version, 'robot_type': 'panda', 'fps': fps, 'chunks_size': 1000,
-            'total_episodes': len(episodes), 'total_frames': sum(map(len, episodes)),
-            'splits': {'train': f'0:{len(episodes)}'}, **paths, 'features': {
-                'action': {'dtype': 'float32', 'shape': [7], 'names': None},
-                'observation.images.depth': depth, camera: image,
-                'observation.images.wrist': image,
-                'episode_index': scalar, 'frame_index': scalar}}
+    return {
+        'codebase_version': version,
+        'robot_type': 'panda',
+        'fps': fps,
+        'chunks_size': 1000,
+        'total_episodes': len(episodes),
+        'total_frames': sum(map(len, episodes)),
+        'splits': {'train': f'0:{len(episodes)}'},
+        **paths,
+        'features': {
+            'action': {'dtype': 'float32', 'shape': [7], 'names': None},
+            'observation.images.depth': depth,
+            camera: image,
+            'observation.images.wrist': image,
+            'episode_index': scalar,
+            'frame_index': scalar,
+        },
+    }
 
 
 def _table(episodes, camera=None, first=0):
-    rows = [(e, i, rgb) for e, frames in enumerate(episodes, first)
-            for i, rgb in enumerate(frames)]
-    columns = {'episode_index': pa.array([e for e, *_ in rows], pa.int64()),
-               'frame_index': pa.array([i for _, i, _ in rows], pa.int64()),
-               'action': pa.array([[0.0] * 7] * len(rows), pa.list_(pa.float32(), 7))}
+    rows = [
+        (e, i, rgb) for e, frames in enumerate(episodes, first) for i, rgb in enumerate(frames)
+    ]
+    columns = {
+        'episode_index': pa.array([e for e, *_ in rows], pa.int64()),
+        'frame_index': pa.array([i for _, i, _ in rows], pa.int64()),
+        'action': pa.array([[0.0] * 7] * len(rows), pa.list_(pa.float32(), 7)),
+    }
     if camera:
         columns[camera] = pa.array(
             [{'bytes': png(rgb), 'path': f'frame-{i:06d}.png'} for _, i, rgb in rows],
-            pa.struct({'bytes': pa.binary(), 'path': pa.string()}))
+            pa.struct({'bytes': pa.binary(), 'path': pa.string()}),
+        )
     return pa.table(columns)
 
 
@@ -105,20 +126,28 @@ def write_lerobot_v21(root, episodes, fps=10, filmed=True, camera='observation.i
     data = 'data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet'
     video = 'videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4'
     for e, frames in enumerate(episodes):
-        _write(_table([frames], None if filmed else camera, e),
-               root / data.format(episode_chunk=0, episode_index=e))
+        _write(
+            _table([frames], None if filmed else camera, e),
+            root / data.format(episode_chunk=0, episode_index=e),
+        )
         if filmed:
             for key in (camera, 'observation.images.wrist'):
                 shown = frames if key == camera else [255 - rgb for rgb in frames]
-                write_video(root / video.format(episode_chunk=0, video_key=key, episode_index=e),
-                            shown, fps)
+                write_video(
+                    root / video.format(episode_chunk=0, video_key=key, episode_index=e),
+                    shown,
+                    fps,
+                )
     (root / 'meta').mkdir(parents=True)
     paths = {'data_path': data, 'video_path': video if filmed else None}
     info = _info('v2.1', fps, 'video' if filmed else 'image', paths, episodes, camera)
     (root / 'meta' / 'info.json').write_text(json.dumps(info))
-    (root / 'meta' / 'episodes.jsonl').write_text(''.join(json.dumps(
-        {'episode_index': e, 'tasks': ['play'], 'length': len(f)}) + '\n'
-        for e, f in enumerate(episodes)))
+    (root / 'meta' / 'episodes.jsonl').write_text(
+        ''.join(
+            json.dumps({'episode_index': e, 'tasks': ['play'], 'length': len(f)}) + '\n'
+            for e, f in enumerate(episodes)
+        )
+    )
     return root
 
 
@@ -128,25 +157,50 @@ def write_lerobot_v3(root, files, fps=10, filmed=True, camera='observation.image
     video = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
     rows, count = [], 0
     for f, episodes in enumerate(files):
-        _write(_table(episodes, None if filmed else camera, count),
-               root / data.format(chunk_index=0, file_index=f))
+        _write(
+            _table(episodes, None if filmed else camera, count),
+            root / data.format(chunk_index=0, file_index=f),
+        )
         if filmed:
-            write_video(root / video.format(video_key=camera, chunk_index=0, file_index=f),
-                        [rgb for frames in episodes for rgb in frames], fps)
+            write_video(
+                root / video.format(video_key=camera, chunk_index=0, file_index=f),
+                [rgb for frames in episodes for rgb in frames],
+                fps,
+            )
         start = 0
         for frames in episodes:
             end = start + len(frames)
             lead = f'videos/{camera}'
-            rows.append({'episode_index': count, 'tasks': ['play'], 'length': len(frames),
-                         'data/chunk_index': 0, 'data/file_index': f,
-                         **({f'{lead}/chunk_index': 0, f'{lead}/file_index': f,
-                             f'{lead}/from_timestamp': start / fps,
-                             f'{lead}/to_timestamp': end / fps} if filmed else {})})
+            rows.append(
+                {
+                    'episode_index': count,
+                    'tasks': ['play'],
+                    'length': len(frames),
+                    'data/chunk_index': 0,
+                    'data/file_index': f,
+                    **(
+                        {
+                            f'{lead}/chunk_index': 0,
+                            f'{lead}/file_index': f,
+                            f'{lead}/from_timestamp': start / fps,
+                            f'{lead}/to_timestamp': end / fps,
+                        }
+                        if filmed
+                        else {}
+                    ),
+                }
+            )
             start, count = end, count + 1
     _write(pa.Table.from_pylist(rows), root / 'meta/episodes/chunk-000/file-000.parquet')
     paths = {'data_path': data, 'video_path': video if filmed else None}
-    info = _info('v3.0', fps, 'video' if filmed else 'image', paths,
-                 [e for episodes in files for e in episodes], camera)
+    info = _info(
+        'v3.0',
+        fps,
+        'video' if filmed else 'image',
+        paths,
+        [e for episodes in files for e in episodes],
+        camera,
+    )
     (root / 'meta' / 'info.json').write_text(json.dumps(info))
     return root
 
@@ -165,7 +219,8 @@ def write_bag(path, topics, fps=20, storage='mcap'):
             for i, rgb in enumerate(frames):
                 stamp = 1_000_000_000_000 + round(i * 1e9 / fps)
                 header = types['std_msgs/msg/Header'](
-                    types['builtin_interfaces/msg/Time'](*divmod(stamp, 10**9)), 'camera')
+                    types['builtin_interfaces/msg/Time'](*divmod(stamp, 10**9)), 'camera'
+                )
                 if compressed:
                     data = np.frombuffer(png(rgb, f'.{encoding}'), np.uint8)
                     message = types[kind](header, encoding, data)
@@ -179,8 +234,9 @@ def write_bag(path, topics, fps=20, storage='mcap'):
 def _raw(rgb, encoding):
     """height, width, encoding, is_bigendian, step, data of an Image, its lines padded."""
     h, w = rgb.shape[:2]
-    shown = {'rgb8': rgb, 'bgr8': rgb[..., ::-1],
-             '16UC1': np.repeat(rgb[..., :1], 2, axis=2)}[encoding].reshape(h, -1)
+    shown = {'rgb8': rgb, 'bgr8': rgb[..., ::-1], '16UC1': np.repeat(rgb[..., :1], 2, axis=2)}[
+        encoding
+    ].reshape(h, -1)
     lines = np.pad(shown, ((0, 0), (0, 5)))
     return h, w, encoding, 0, lines.shape[1], lines.reshape(-1)
 

@@ -64,7 +64,7 @@ def check_tasks(names: str) -> list[str]:
         return list(TASKS)
     chosen = [n.strip() for n in names.split(',') if n.strip()]
     if not chosen:
-        raise UsageError("no task given; say --tasks all or --tasks NAME,NAME")
+        raise UsageError('no task given; say --tasks all or --tasks NAME,NAME')
     for name in chosen:
         if name not in TASKS:
             raise UsageError(close_matches('task', name, TASKS))
@@ -78,11 +78,14 @@ def check_policy(name: str, learned: bool = False) -> str:
         name: what the user typed.
         learned: refuse 'expert' and 'random'.
     """
-    from vw2_ros import paths
+    from vw2_ros import files as paths
 
     folder = paths.weights_dir()
-    shipped = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._') \
-        if folder.is_dir() else []
+    shipped = (
+        sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._')
+        if folder.is_dir()
+        else []
+    )
     known = shipped if learned else ['expert', 'random', *shipped]
     if name in known or os.path.isdir(name):
         return name
@@ -134,7 +137,7 @@ def check_folders(option: str, folders: Iterable[pathlib.Path]) -> None:
 
 def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
-    from vw2_ros import paths
+    from vw2_ros import files as paths
 
     if os.path.isfile(name):
         return pathlib.Path(name)
@@ -169,20 +172,32 @@ def _example(text: str) -> str:
 
 def build() -> 'typer.Typer':
     """Return the command-line application (its own function, as typer may be missing)."""
-    settings = {'no_args_is_help': True, 'add_completion': False,
-                'context_settings': {'help_option_names': ['-h', '--help']},
-                'pretty_exceptions_enable': False, 'rich_markup_mode': 'rich'}
-    app = typer.Typer(help='VideoWorld 2 on ROS 2: an instruction and a camera move the arm.',
-                      epilog=_example('vw2 demo'), **settings)
-    train = typer.Typer(help='Train a part of the model.', **settings,
-                        epilog=_example('vw2 train dldm --config tiny --data data/play '
-                                        '--out runs/a/dldm'))
-    bench = typer.Typer(help='Measure speed.', **settings,
-                        epilog=_example('vw2 bench loop --json out/loop.json'))
+    settings = {
+        'no_args_is_help': True,
+        'add_completion': False,
+        'context_settings': {'help_option_names': ['-h', '--help']},
+        'pretty_exceptions_enable': False,
+        'rich_markup_mode': 'rich',
+    }
+    app = typer.Typer(
+        help='VideoWorld 2 on ROS 2: an instruction and a camera move the arm.',
+        epilog=_example('vw2 demo'),
+        **settings,
+    )
+    train = typer.Typer(
+        help='Train a part of the model.',
+        **settings,
+        epilog=_example('vw2 train dldm --config tiny --data data/play --out runs/a/dldm'),
+    )
+    bench = typer.Typer(
+        help='Measure speed.', **settings, epilog=_example('vw2 bench loop --json out/loop.json')
+    )
     app.add_typer(train, name='train')
-    experiment = typer.Typer(help='Train and evaluate rows of a table, side by side.', **settings,
-                             epilog=_example('vw2 experiment calvin-table --scale tiny '
-                                             '--out out/table'))
+    experiment = typer.Typer(
+        help='Train and evaluate rows of a table, side by side.',
+        **settings,
+        epilog=_example('vw2 experiment calvin-table --scale tiny --out out/table'),
+    )
     app.add_typer(bench, name='bench')
     app.add_typer(experiment, name='experiment')
     option = typer.Option
@@ -190,59 +205,100 @@ def build() -> 'typer.Typer':
 
     @app.command(epilog=_example('vw2 demo --out out/demo'))
     def demo(
-        out: Annotated[path_type, option(help='Folder for result.json, video.mp4, report.html.',
-                                         callback=new_folder)]
-        = path_type('out/demo'),
+        out: Annotated[
+            path_type,
+            option(help='Folder for result.json, video.mp4, report.html.', callback=new_folder),
+        ] = path_type('out/demo'),
         scene: Annotated[str, option(help='Scene of the play table: A, B, C or D.')] = 'D',
-        policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
-        = 'play_table',
+        policy: Annotated[
+            str, option(help='Shipped weights or the folder of a checkpoint.')
+        ] = 'play_table',
         seed: Annotated[int, option(help='Which chain of five tasks.')] = 0,
     ) -> None:
         """Drive a chain of five tasks through the real nodes, and film it."""
         scene, policy = check_scene(scene), check_policy(policy, learned=True)
-        from vw2_ros import demo as module
+        from vw2_ros.evaluation.rollouts import demo as module
 
         raise typer.Exit(module.run(out=out, scene=scene, seed=seed, policy=policy))
 
-    @app.command(epilog=_example('vw2 collect --out data/play --scenes D --episodes 200 --workers 2'))
+    @app.command(
+        epilog=_example('vw2 collect --out data/play --scenes D --episodes 200 --workers 2')
+    )
     def collect(
-        out: Annotated[path_type, option(help='Folder of the data set, made or resumed.',
-                                         callback=new_folder)],
+        out: Annotated[
+            path_type, option(help='Folder of the data set, made or resumed.', callback=new_folder)
+        ],
         scenes: Annotated[str, option(help='Scenes to play in, e.g. D or ABCD.')] = 'D',
         episodes: Annotated[int, option(min=1, help='Episodes (one reset each).')] = 100,
         workers: Annotated[int, option(min=1, help='Processes.')] = 2,
-        randomize: Annotated[bool, option('--randomize', help='Vary textures, colours, light and '
-                                          'camera pose.')] = False,
+        randomize: Annotated[
+            bool, option('--randomize', help='Vary textures, colours, light and camera pose.')
+        ] = False,
         seed: Annotated[int, option(help='The same seed gives the same data.')] = 0,
-        shards: Annotated[int, option(min=0, help='Write compressed shards with images of this '
-                                      'size (pixels) instead of one file per frame; 0: frames.')] = 0,
-        image_size: Annotated[int, option(min=16, max=1024, help='Side of the static images where '
-                                          'there are no shards (pixels).')] = 200,
-        depth: Annotated[bool, option('--depth', help='Also depth images (without shards).')]
-        = False,
+        shards: Annotated[
+            int,
+            option(
+                min=0,
+                help='Write compressed shards with images of this '
+                'size (pixels) instead of one file per frame; 0: frames.',
+            ),
+        ] = 0,
+        image_size: Annotated[
+            int,
+            option(
+                min=16,
+                max=1024,
+                help='Side of the static images where there are no shards (pixels).',
+            ),
+        ] = 200,
+        depth: Annotated[
+            bool, option('--depth', help='Also depth images (without shards).')
+        ] = False,
         tasks_per_episode: Annotated[int, option(min=1, help='Tasks that follow one reset.')] = 30,
-        validation_episodes: Annotated[int | None, option(min=0, help='Default: one for twenty of '
-                                                          'training.')] = None,
-        policy: Annotated[str, option(help='Let this policy act now and then, unrecorded: the data '
-                                      'show how the expert gets back from where it errs.')] = '',
+        validation_episodes: Annotated[
+            int | None, option(min=0, help='Default: one for twenty of training.')
+        ] = None,
+        policy: Annotated[
+            str,
+            option(
+                help='Let this policy act now and then, unrecorded: the data '
+                'show how the expert gets back from where it errs.'
+            ),
+        ] = '',
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
         scenes = check_scenes(scenes)
+        from vw2_ros.evaluation.rollouts.rollouts import PolicyTurn, checkpoint_sha256
         from vw2_ros.sim import collect as module
 
-        from .evaluation import checkpoint_sha256, PolicyTurn
-
         result = module.collect(
-            out=out, scenes=scenes, episodes=episodes, workers=workers, randomize=randomize,
-            seed=seed, shards=shards, image_size=image_size, depth=depth,
-            tasks_per_episode=tasks_per_episode, validation_episodes=validation_episodes,
+            out=out,
+            scenes=scenes,
+            episodes=episodes,
+            workers=workers,
+            randomize=randomize,
+            seed=seed,
+            shards=shards,
+            image_size=image_size,
+            depth=depth,
+            tasks_per_episode=tasks_per_episode,
+            validation_episodes=validation_episodes,
             policy=(checkpoint_sha256(policy) or policy) if policy else '',
-            astray=PolicyTurn(policy) if policy else None)
+            astray=PolicyTurn(policy) if policy else None,
+        )
         solved = sum(s for s, _ in result['success'].values())
         tried = sum(t for _, t in result['success'].values())
-        show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in counts.items())
-                                     for k, counts in result.items() if k != 'success'},
-              'tasks': f'{solved} of {tried} solved'})
+        show(
+            {
+                'folder': str(out),
+                **{
+                    k: ', '.join(f'{v} {n}' for n, v in counts.items())
+                    for k, counts in result.items()
+                    if k != 'success'
+                },
+                'tasks': f'{solved} of {tried} solved',
+            }
+        )
 
     @app.command(epilog=_example('vw2 record --out bags/drawer'))
     def record(
@@ -252,67 +308,117 @@ def build() -> 'typer.Typer':
         seconds: Annotated[float, option(min=0, help='End after so long; 0: at Ctrl-C.')] = 0,
     ) -> None:
         """Record images, joints, commands and instructions of a running robot into a bag."""
-        from vw2_ros import recorder
+        from vw2_ros.recording import recorder
 
         raise typer.Exit(recorder.run(out, image, namespace, seconds))
 
     @app.command(epilog=_example('vw2 convert --bag bags --out data/mine'))
     def convert(
-        bag: Annotated[list[path_type], option(help='A bag, or a folder that holds some; may be '
-                                               'given several times.')],
-        out: Annotated[path_type, option(help='Folder of the data set, made or added to.',
-                                         callback=new_folder)],
-        image: Annotated[str, option(help='Topic of what the policy shall see (default: image_raw, '
-                                     'or the only one).')] = '',
+        bag: Annotated[
+            list[path_type],
+            option(help='A bag, or a folder that holds some; may be given several times.'),
+        ],
+        out: Annotated[
+            path_type,
+            option(help='Folder of the data set, made or added to.', callback=new_folder),
+        ],
+        image: Annotated[
+            str,
+            option(
+                help='Topic of what the policy shall see (default: image_raw, or the only one).'
+            ),
+        ] = '',
         instruction: Annotated[str, option(help='What bags show in which nobody says so.')] = '',
-        limits: Annotated[path_type | None, option(help='Your copy of config/limits.yaml, for the '
-                                                   'names of the joints.')] = None,
-        actions: Annotated[str, option(help='commands, joints (as measured) or auto: commands '
-                                       'where they were recorded.')] = 'auto',
-        json_file: Annotated[path_type | None, option('--json', help='Write the report here.',
-                                                             callback=new_file)] = None,
+        limits: Annotated[
+            path_type | None,
+            option(help='Your copy of config/limits.yaml, for the names of the joints.'),
+        ] = None,
+        actions: Annotated[
+            str,
+            option(
+                help='commands, joints (as measured) or auto: commands where they were recorded.'
+            ),
+        ] = 'auto',
+        json_file: Annotated[
+            path_type | None, option('--json', help='Write the report here.', callback=new_file)
+        ] = None,
     ) -> None:
         """Make recordings of a robot into data to train the action head with."""
         check_file(limits, '--limits')
-        from vw2_ros import bag_data
+        from vw2_ros.recording import episodes as bag_data
 
         if actions not in bag_data.ACTIONS:
             raise UsageError(close_matches('--actions', actions, bag_data.ACTIONS))
-        result = bag_data.convert(bag, out, image=image, instruction=instruction, limits=limits,
-                                  actions=actions)
+        result = bag_data.convert(
+            bag, out, image=image, instruction=instruction, limits=limits, actions=actions
+        )
         write_json(json_file, result)
         for line in bag_data.tell(result):
             print(line)
-        show({'folder': str(out), **{k: ', '.join(f'{v} {n}' for n, v in result[k].items())
-                                     for k in ('training', 'validation')}})
+        show(
+            {
+                'folder': str(out),
+                **{
+                    k: ', '.join(f'{v} {n}' for n, v in result[k].items())
+                    for k in ('training', 'validation')
+                },
+            }
+        )
         if not result['training']['annotations']:
-            print('vw2: no episode with words in it: nothing to train the head with',
-                  file=sys.stderr)
+            print(
+                'vw2: no episode with words in it: nothing to train the head with', file=sys.stderr
+            )
             raise typer.Exit(1)
 
     config_type = Annotated[str, option(help='tiny, cpu, gpu, paper or a YAML file.')]
-    videos_type = Annotated[list[path_type], option(
-        '--data', help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
-        'data; may be given several times.')]
-    data_type = Annotated[list[path_type], option(
-        '--data', help='Data set in CALVIN format; may be given several times.')]
-    run_type = Annotated[path_type, option(help='Folder for checkpoints and curves.',
-                                           callback=new_folder)]
-    sight_type = Annotated[path_type | None, option(
-        help='Folder of a sight run, whose keypoints are taken and kept. Without, sight learns '
-        'with the rest. For the head with --scratch only.')]
-    resume_type = Annotated[bool, option('--resume', help='Go on from the last checkpoint in '
-                                         '--out, exact to the step.')]
+    videos_type = Annotated[
+        list[path_type],
+        option(
+            '--data',
+            help='Folder of videos, LeRobot data, ROS 2 bags, WebDataset shards or CALVIN '
+            'data; may be given several times.',
+        ),
+    ]
+    data_type = Annotated[
+        list[path_type],
+        option('--data', help='Data set in CALVIN format; may be given several times.'),
+    ]
+    run_type = Annotated[
+        path_type, option(help='Folder for checkpoints and curves.', callback=new_folder)
+    ]
+    sight_type = Annotated[
+        path_type | None,
+        option(
+            help='Folder of a sight run, whose keypoints are taken and kept. Without, sight learns '
+            'with the rest. For the head with --scratch only.'
+        ),
+    ]
+    resume_type = Annotated[
+        bool,
+        option('--resume', help='Go on from the last checkpoint in --out, exact to the step.'),
+    ]
     seed_type = Annotated[int | None, option(help="Instead of the config's.")]
-    minutes_type = Annotated[float | None, option(
-        min=0, help="Stop and finish after this time; instead of the config's.")]
+    minutes_type = Annotated[
+        float | None,
+        option(min=0, help="Stop and finish after this time; instead of the config's."),
+    ]
 
     def stage_command(name: str):
-        return train.command(name, epilog=_example(
-            f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'))
+        return train.command(
+            name,
+            epilog=_example(
+                f'vw2 train {name} --config tiny --data data/play --out runs/a/{name}'
+            ),
+        )
 
-    def learn(module: str, config: str, data: list, out: pathlib.Path,
-              builds_on: dict | None = None, **options) -> None:
+    def learn(
+        module: str,
+        config: str,
+        data: list,
+        out: pathlib.Path,
+        builds_on: dict | None = None,
+        **options,
+    ) -> None:
         """Check what all stages are told, and train.
 
         Args:
@@ -325,81 +431,153 @@ def build() -> 'typer.Typer':
         for key, (folder, before) in (builds_on or {}).items():
             options[key] = folder or out.parent / before
             if not options[key].is_dir():
-                raise UsageError(f'the {before} run {options[key]} is not a folder: train it '
-                                 f'first (vw2 train --help) or name it with --{key}')
+                raise UsageError(
+                    f'the {before} run {options[key]} is not a folder: train it '
+                    f'first (vw2 train --help) or name it with --{key}'
+                )
         import importlib
 
         record = importlib.import_module(f'vw2_ros.models.train_{module}').main(
-            file, data, out, **options)
+            file, data, out, **options
+        )
         if record:  # of several processes the first one speaks
             show({'policy': out / 'policy'} if module == 'head' else {'folder': out})
 
     @stage_command('sight')
-    def train_sight(config: config_type, data: data_type, out: run_type,
-                    resume: resume_type = False, seed: seed_type = None,
-                    max_minutes: minutes_type = None) -> None:
+    def train_sight(
+        config: config_type,
+        data: data_type,
+        out: run_type,
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
+    ) -> None:
         """Train the keypoints to look with, on what `vw2 collect` writes; real robots do without."""
         learn('sight', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
 
     @stage_command('dldm')
     def train_dldm(
-        config: config_type, data: videos_type, out: run_type,
-        stage: Annotated[str, option(help='warmup: codes from reconstruction alone; disentangle: '
-                                     'codes through a video diffusion model, after a warm-up.')]
-        = 'warmup',
-        init: Annotated[path_type | None, option(help='For stage disentangle: folder of the '
-                                                 'warm-up run (default: warmup beside --out).')]
-        = None,
-        vdm: Annotated[path_type | None, option(
-            help='For stage disentangle: folder of a vdm run (default: vdm beside --out), or of a '
-            'diffusers pipeline of Cosmos-Predict2.')] = None,
-        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+        config: config_type,
+        data: videos_type,
+        out: run_type,
+        stage: Annotated[
+            str,
+            option(
+                help='warmup: codes from reconstruction alone; disentangle: '
+                'codes through a video diffusion model, after a warm-up.'
+            ),
+        ] = 'warmup',
+        init: Annotated[
+            path_type | None,
+            option(
+                help='For stage disentangle: folder of the '
+                'warm-up run (default: warmup beside --out).'
+            ),
+        ] = None,
+        vdm: Annotated[
+            path_type | None,
+            option(
+                help='For stage disentangle: folder of a vdm run (default: vdm beside --out), or of a '
+                'diffusers pipeline of Cosmos-Predict2.'
+            ),
+        ] = None,
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
     ) -> None:
         """Train the latent dynamics model on videos, without actions."""
         if stage not in ('warmup', 'disentangle'):
             raise UsageError(f'--stage must be warmup or disentangle. Got {stage!r}')
         if stage == 'warmup' and (init or vdm):
             raise UsageError('--init and --vdm go with --stage disentangle only')
-        module, builds_on = ('disentangle', {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')}) \
-            if stage == 'disentangle' else ('dldm', None)
-        learn(module, config, data, out, builds_on, resume=resume, seed=seed,
-              max_minutes=max_minutes)
+        module, builds_on = (
+            ('disentangle', {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')})
+            if stage == 'disentangle'
+            else ('dldm', None)
+        )
+        learn(
+            module, config, data, out, builds_on, resume=resume, seed=seed, max_minutes=max_minutes
+        )
 
     @stage_command('planner')
     def train_planner(
-        config: config_type, data: data_type, out: run_type,
-        init: Annotated[path_type | None, option(help='Folder of the dldm run that this stage '
-                                                 'builds on (default: dldm beside --out).')] = None,
+        config: config_type,
+        data: data_type,
+        out: run_type,
+        init: Annotated[
+            path_type | None,
+            option(
+                help='Folder of the dldm run that this stage '
+                'builds on (default: dldm beside --out).'
+            ),
+        ] = None,
         sight: sight_type = None,
-        start: Annotated[str, option(help='Shipped weights or the folder of a policy to begin '
-                                     'with. Its words, keypoints and backbone stay as they are; '
-                                     'the codes of another dldm run are learned.')] = '',
-        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+        start: Annotated[
+            str,
+            option(
+                help='Shipped weights or the folder of a policy to begin '
+                'with. Its words, keypoints and backbone stay as they are; '
+                'the codes of another dldm run are learned.'
+            ),
+        ] = '',
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
     ) -> None:
         """Train the planner: instruction and image to codes."""
         if start and sight:
             raise UsageError('--start brings its own sight: leave out --sight')
-        learn('planner', config, data, out, {'init': (init, 'dldm')}, sight=sight,
-              start=check_policy(start, learned=True) if start else None, resume=resume, seed=seed,
-              max_minutes=max_minutes)
+        learn(
+            'planner',
+            config,
+            data,
+            out,
+            {'init': (init, 'dldm')},
+            sight=sight,
+            start=check_policy(start, learned=True) if start else None,
+            resume=resume,
+            seed=seed,
+            max_minutes=max_minutes,
+        )
 
     @stage_command('head')
     def train_head(
-        config: config_type, data: data_type, out: run_type,
-        init: Annotated[path_type | None, option(help='Folder of the planner run that this stage '
-                                                 'builds on (default: planner beside --out).')]
-        = None,
-        labels: Annotated[float, option(help='Fraction of the labelled windows to use, above 0 and '
-                                        'up to 1.')] = 1.0,
-        scratch: Annotated[bool, option('--scratch', help='Without a planner run: a plain '
-                                        'transformer, no latents.')] = False,
+        config: config_type,
+        data: data_type,
+        out: run_type,
+        init: Annotated[
+            path_type | None,
+            option(
+                help='Folder of the planner run that this stage '
+                'builds on (default: planner beside --out).'
+            ),
+        ] = None,
+        labels: Annotated[
+            float, option(help='Fraction of the labelled windows to use, above 0 and up to 1.')
+        ] = 1.0,
+        scratch: Annotated[
+            bool,
+            option('--scratch', help='Without a planner run: a plain transformer, no latents.'),
+        ] = False,
         sight: sight_type = None,
-        start: Annotated[str, option(help='Shipped weights or the folder of a policy to go on '
-                                     'with: its head, and its planner too unless --init names '
-                                     'another.')] = '',
-        learn_sight: Annotated[bool, option('--learn-sight', help='Let the keypoints learn too, for '
-                                            'another camera than they know.')] = False,
-        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+        start: Annotated[
+            str,
+            option(
+                help='Shipped weights or the folder of a policy to go on '
+                'with: its head, and its planner too unless --init names '
+                'another.'
+            ),
+        ] = '',
+        learn_sight: Annotated[
+            bool,
+            option(
+                '--learn-sight',
+                help='Let the keypoints learn too, for another camera than they know.',
+            ),
+        ] = False,
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
     ) -> None:
         """Train the action head on the hidden states of the planner."""
         if not 0 < labels <= 1:
@@ -407,53 +585,98 @@ def build() -> 'typer.Typer':
         if scratch and (init or start):
             raise UsageError('--scratch begins with nothing: leave out --init and --start')
         if sight and not scratch:
-            raise UsageError('--sight goes with --scratch: otherwise the planner run says what '
-                             'sight it has (vw2 train planner --sight)')
+            raise UsageError(
+                '--sight goes with --scratch: otherwise the planner run says what '
+                'sight it has (vw2 train planner --sight)'
+            )
         if start:
             start = check_policy(start, learned=True)
             from vw2_ros.models.checkpoint import resolve
 
             init = init or resolve(start)
-        learn('head', config, data, out, None if scratch else {'init': (init, 'planner')},
-              labels=labels, sight=sight, start=start or None, learn_sight=learn_sight,
-              resume=resume, seed=seed, max_minutes=max_minutes)
+        learn(
+            'head',
+            config,
+            data,
+            out,
+            None if scratch else {'init': (init, 'planner')},
+            labels=labels,
+            sight=sight,
+            start=start or None,
+            learn_sight=learn_sight,
+            resume=resume,
+            seed=seed,
+            max_minutes=max_minutes,
+        )
 
     @stage_command('vdm')
-    def train_vdm(config: config_type, data: videos_type, out: run_type,
-                  resume: resume_type = False, seed: seed_type = None,
-                  max_minutes: minutes_type = None) -> None:
+    def train_vdm(
+        config: config_type,
+        data: videos_type,
+        out: run_type,
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
+    ) -> None:
         """Train the video diffusion model: first frame to video, without actions."""
         learn('vdm', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
 
-    @train.command('keysteps', epilog=_example('vw2 train keysteps --data data/play '
-                                               '--out runs/keysteps'))
+    @train.command(
+        'keysteps', epilog=_example('vw2 train keysteps --data data/play --out runs/keysteps')
+    )
     def train_keysteps(
-        data: data_type, out: run_type, config: config_type = 'cpu',
-        backbone: Annotated[path_type | None, option(help='Folder of a DINOv2 as on the hub, '
-                                                     'instead of a small CNN.')] = None,
-        resume: resume_type = False, seed: seed_type = None, max_minutes: minutes_type = None,
+        data: data_type,
+        out: run_type,
+        config: config_type = 'cpu',
+        backbone: Annotated[
+            path_type | None,
+            option(help='Folder of a DINOv2 as on the hub, instead of a small CNN.'),
+        ] = None,
+        resume: resume_type = False,
+        seed: seed_type = None,
+        max_minutes: minutes_type = None,
     ) -> None:
         """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
-        learn('keysteps', config, data, out, backbone=backbone, resume=resume, seed=seed,
-              max_minutes=max_minutes)
+        learn(
+            'keysteps',
+            config,
+            data,
+            out,
+            backbone=backbone,
+            resume=resume,
+            seed=seed,
+            max_minutes=max_minutes,
+        )
 
-    @app.command(epilog=_example("vw2 imagine --image photo.png --instruction 'open the drawer' "
-                                 '--out out/clip.mp4'))
+    @app.command(
+        epilog=_example(
+            "vw2 imagine --image photo.png --instruction 'open the drawer' --out out/clip.mp4"
+        )
+    )
     def imagine(
-        image: Annotated[path_type, option(help='Picture of the scene, any size; its largest '
-                                           'centred square is taken.')],
+        image: Annotated[
+            path_type,
+            option(help='Picture of the scene, any size; its largest centred square is taken.'),
+        ],
         instruction: Annotated[str, option(help='What to do, in plain words.')],
-        out: Annotated[path_type, option(help='The mp4 file; a strip of it goes to the .png '
-                                         'beside.', callback=new_file)],
-        segments: Annotated[int, option(min=1, max=100, help='Plans in a row, each from the last '
-                                        'frame before it.')] = 4,
-        renderer: Annotated[str, option(help='decoder (quick, coarse) or vdm (the video diffusion '
-                                        'model).')] = 'decoder',
+        out: Annotated[
+            path_type,
+            option(help='The mp4 file; a strip of it goes to the .png beside.', callback=new_file),
+        ],
+        segments: Annotated[
+            int, option(min=1, max=100, help='Plans in a row, each from the last frame before it.')
+        ] = 4,
+        renderer: Annotated[
+            str, option(help='decoder (quick, coarse) or vdm (the video diffusion model).')
+        ] = 'decoder',
         steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
-        policy: Annotated[str, option(help='Shipped weights or the folder of a checkpoint.')]
-        = 'play_table',
-        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
-                                                "policy's folder).")] = None,
+        policy: Annotated[
+            str, option(help='Shipped weights or the folder of a checkpoint.')
+        ] = 'play_table',
+        vdm: Annotated[
+            path_type | None,
+            option(help="Run folder of the VDM (default: vdm/ in the policy's folder)."),
+        ] = None,
         seed: Annotated[int, option(help="Of the VDM's noise.")] = 0,
     ) -> None:
         """Show in a video what the policy means to do about a picture."""
@@ -462,110 +685,200 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         if out.suffix != '.mp4':
             raise UsageError(f'--out must end in .mp4. Got {out}')
-        from vw2_ros import imagine as module
+        from vw2_ros.evaluation.rollouts import imagine as module
 
-        show(module.run(image, instruction, out, segments=segments, renderer=renderer, vdm=vdm,
-                        steps=steps, policy=policy, seed=seed))
+        show(
+            module.run(
+                image,
+                instruction,
+                out,
+                segments=segments,
+                renderer=renderer,
+                vdm=vdm,
+                steps=steps,
+                policy=policy,
+                seed=seed,
+            )
+        )
 
-    @app.command('eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json'))
+    @app.command(
+        'eval', epilog=_example('vw2 eval --policy play_table --chains 20 --json out/e.json')
+    )
     def evaluate(
-        policy: Annotated[str, option(help='Shipped weights, a folder, expert or random.')]
-        = 'play_table',
+        policy: Annotated[
+            str, option(help='Shipped weights, a folder, expert or random.')
+        ] = 'play_table',
         tasks: Annotated[str, option(help='Single tasks: all, or NAME,NAME.')] = '',
         rollouts: Annotated[int, option(min=1, help='Rollouts per task.')] = 20,
         chains: Annotated[int, option(min=0, max=1000, help='Long horizon: chains of five.')] = 0,
         scene: Annotated[str, option(help='A, B, C or D.')] = 'D',
         seed: Annotated[int, option(help='The same seed gives the same result.')] = 0,
-        phrases: Annotated[path_type | None, option(help='JSON, task -> list of wordings, instead '
-                                                    'of the validation phrases.')] = None,
+        phrases: Annotated[
+            path_type | None,
+            option(help='JSON, task -> list of wordings, instead of the validation phrases.'),
+        ] = None,
         workers: Annotated[int, option(min=1, help='Processes.')] = 1,
         video: Annotated[int, option(min=0, help='Film the first K rollouts.')] = 0,
-        execute: Annotated[int, option(min=1, max=16, help='Actions of a plan that are executed '
-                                       'before the next.')] = 8,
+        execute: Annotated[
+            int, option(min=1, max=16, help='Actions of a plan that are executed before the next.')
+        ] = 8,
         ros: Annotated[bool, option('--ros', help='Through the nodes, in lockstep.')] = False,
-        real_time: Annotated[bool, option('--real-time', help='Through the nodes, and the table '
-                                          'waits for nobody.')] = False,
-        out: Annotated[path_type | None, option(
-            help='Folder for report.html, videos and the record that an interrupted run resumes '
-            'from (default: out/eval/POLICY-tasks, -chains).', callback=new_folder)] = None,
-        json_file: Annotated[path_type | None, option('--json', help='Write the result here.',
-                                                             callback=new_file)] = None,
+        real_time: Annotated[
+            bool, option('--real-time', help='Through the nodes, and the table waits for nobody.')
+        ] = False,
+        out: Annotated[
+            path_type | None,
+            option(
+                help='Folder for report.html, videos and the record that an interrupted run resumes '
+                'from (default: out/eval/POLICY-tasks, -chains).',
+                callback=new_folder,
+            ),
+        ] = None,
+        json_file: Annotated[
+            path_type | None, option('--json', help='Write the result here.', callback=new_file)
+        ] = None,
     ) -> None:
         """Measure a policy on single tasks or on chains of five."""
         if not tasks and not chains:
             raise UsageError('say what to evaluate: --tasks all, --tasks NAME,NAME or --chains N')
         chosen = dict(
-            policy=check_policy(policy), tasks=tuple(check_tasks(tasks)) if tasks else (),
-            rollouts=rollouts, chains=chains, scene=check_scene(scene), seed=seed,
-            phrases=check_file(phrases, '--phrases'), workers=workers, video=video, ros=ros,
-            real_time=real_time, execute=execute, out=out)
-        from vw2_ros import evaluation
+            policy=check_policy(policy),
+            tasks=tuple(check_tasks(tasks)) if tasks else (),
+            rollouts=rollouts,
+            chains=chains,
+            scene=check_scene(scene),
+            seed=seed,
+            phrases=check_file(phrases, '--phrases'),
+            workers=workers,
+            video=video,
+            ros=ros,
+            real_time=real_time,
+            execute=execute,
+            out=out,
+        )
+        from vw2_ros.evaluation.rollouts import rollouts as evaluation
 
         options = evaluation.Options(**chosen)
         result = evaluation.run(options)
         write_json(json_file, result)
-        keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
-            ['mean_success'] if tasks else []) + ['seconds']
+        keys = (
+            (['avg_len', 'success_at', 'chains'] if chains else [])
+            + (['mean_success'] if tasks else [])
+            + ['seconds']
+        )
         show({k: result[k] for k in keys} | {'report': str(options.out / 'report.html')})
 
     def add_experiment(name: str, what: str, chains_help: str) -> None:
-        @experiment.command(name, help=what, epilog=_example(
-            f'vw2 experiment {name} --scale tiny --out out/{name}'))
+        @experiment.command(
+            name,
+            help=what,
+            epilog=_example(f'vw2 experiment {name} --scale tiny --out out/{name}'),
+        )
         def run(
-            out: Annotated[path_type, option(help='Folder of all runs and of the table; the same '
-                                             'command goes on where it ended.',
-                                             callback=new_folder)],
-            scale: Annotated[str, option(help='tiny, cpu, gpu or a YAML file (config/experiment/).')]
-            = 'cpu',
-            seeds: Annotated[int | None, option(min=1, help='Trainings of each row; instead of the '
-                                                "scale's.")] = None,
-            rows: Annotated[str, option(help='NAME,NAME; default: all. Other rows and seeds of the '
-                                        'table in --out stay in it, where scale, minutes and '
-                                        'chains are the same.')] = '',
+            out: Annotated[
+                path_type,
+                option(
+                    help='Folder of all runs and of the table; the same '
+                    'command goes on where it ended.',
+                    callback=new_folder,
+                ),
+            ],
+            scale: Annotated[
+                str, option(help='tiny, cpu, gpu or a YAML file (config/experiment/).')
+            ] = 'cpu',
+            seeds: Annotated[
+                int | None, option(min=1, help="Trainings of each row; instead of the scale's.")
+            ] = None,
+            rows: Annotated[
+                str,
+                option(
+                    help='NAME,NAME; default: all. Other rows and seeds of the '
+                    'table in --out stay in it, where scale, minutes and '
+                    'chains are the same.'
+                ),
+            ] = '',
             chains: Annotated[int | None, option(min=0, max=1000, help=chains_help)] = None,
-            minutes: Annotated[float | None, option(min=0.01, help='Of training one row, about: '
-                                                    'steps and time boxes are scaled.')] = None,
+            minutes: Annotated[
+                float | None,
+                option(
+                    min=0.01, help='Of training one row, about: steps and time boxes are scaled.'
+                ),
+            ] = None,
         ) -> None:
-            from vw2_ros import experiment as module
+            from vw2_ros.experiment.jobs import jobs as module
 
             try:
                 module.Scale.load(scale).config(), module.chosen(name, rows)
             except ValueError as error:
                 raise UsageError(str(error)) from error
-            result = module.run(name, out, scale, seeds=seeds, rows=rows, chains=chains,
-                                minutes=minutes)
+            result = module.run(
+                name, out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes
+            )
             lengths = {row['name']: row['mean_length'] for row in result['rows']}
-            show({name: '{mean:.2f} [{low:.2f}, {high:.2f}]'.format(**x)
-                  for name, x in lengths.items() if x} | {'table': str(out / 'table.md')})
+            show(
+                {
+                    name: '{mean:.2f} [{low:.2f}, {high:.2f}]'.format(**x)
+                    for name, x in lengths.items()
+                    if x
+                }
+                | {'table': str(out / 'table.md')}
+            )
 
-    add_experiment('calvin-table', "The paper's comparison: no latents, LAPA's, VideoWorld 1's, "
-                   'VideoWorld 2, with 10 % and with all labels.',
-                   "Of the evaluation, in scene D; instead of the scale's. 0: no heads, no "
-                   'evaluation.')
-    add_experiment('ablation', 'What each part of the dLDM is for. At scale cpu all rows take about '
-                   "7 hours of two cores with --seeds 1, and 26 with the scale's four. What is "
-                   'left to do is told at the start.',
-                   'Also train action heads, and evaluate so many chains. Default: none.')
+    add_experiment(
+        'calvin-table',
+        "The paper's comparison: no latents, LAPA's, VideoWorld 1's, "
+        'VideoWorld 2, with 10 % and with all labels.',
+        "Of the evaluation, in scene D; instead of the scale's. 0: no heads, no evaluation.",
+    )
+    add_experiment(
+        'ablation',
+        'What each part of the dLDM is for. At scale cpu all rows take about '
+        "7 hours of two cores with --seeds 1, and 26 with the scale's four. What is "
+        'left to do is told at the start.',
+        'Also train action heads, and evaluate so many chains. Default: none.',
+    )
 
-    @app.command(epilog=_example('vw2 inspect --dldm vdm=runs/vdm,rec=runs/rec --data data/abcd '
-                                 '--out out/inspect'))
+    @app.command(
+        epilog=_example(
+            'vw2 inspect --dldm vdm=runs/vdm,rec=runs/rec --data data/abcd --out out/inspect'
+        )
+    )
     def inspect(
-        dldm: Annotated[list[str], option(help='Run folder of vw2 train dldm, folder of a policy '
-                                          'or shipped weights; several as A,B or vdm=A,rec=B: the '
-                                          'first is compared with the others.')],
-        data: Annotated[list[path_type], option(help='CALVIN data of several scenes; may be given '
-                                                'several times.')],
-        out: Annotated[path_type, option(help='Folder for inspection.html, inspection.json and '
-                                         'the plots.', callback=new_folder)] = path_type('out/inspect'),
-        looks: Annotated[list[path_type] | None, option(
-            help='Data of vw2 collect --randomize, of another --seed: test on looks that nothing '
-            'learned from, too; may be given several times.')] = None,
+        dldm: Annotated[
+            list[str],
+            option(
+                help='Run folder of vw2 train dldm, folder of a policy '
+                'or shipped weights; several as A,B or vdm=A,rec=B: the '
+                'first is compared with the others.'
+            ),
+        ],
+        data: Annotated[
+            list[path_type],
+            option(help='CALVIN data of several scenes; may be given several times.'),
+        ],
+        out: Annotated[
+            path_type,
+            option(
+                help='Folder for inspection.html, inspection.json and the plots.',
+                callback=new_folder,
+            ),
+        ] = path_type('out/inspect'),
+        looks: Annotated[
+            list[path_type] | None,
+            option(
+                help='Data of vw2 collect --randomize, of another --seed: test on looks that nothing '
+                'learned from, too; may be given several times.'
+            ),
+        ] = None,
         test_scene: Annotated[str, option(help='The scene that no probe learns from.')] = 'D',
-        clips: Annotated[int, option(min=100, help='How many are drawn, spread over scenes and '
-                                     'episodes.')] = 4000,
+        clips: Annotated[
+            int, option(min=100, help='How many are drawn, spread over scenes and episodes.')
+        ] = 4000,
         seed: Annotated[int, option(min=0, help='The same seed gives the same figures.')] = 0,
-        json_file: Annotated[path_type | None, option('--json', help='Write the figures here too.',
-                                                             callback=new_file)] = None,
+        json_file: Annotated[
+            path_type | None,
+            option('--json', help='Write the figures here too.', callback=new_file),
+        ] = None,
     ) -> None:
         """Look inside the latents: motion or appearance? Probes, retrieval, UMAP, swaps."""
         folders: dict[str, str] = {}
@@ -578,10 +891,17 @@ def build() -> 'typer.Typer':
             raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
         check_folders('--data', data)
         check_folders('--looks', looks or [])
-        from vw2_ros import inspection
+        from vw2_ros.inspection.page import page as inspection
 
-        result = inspection.run(folders, data, out, test_scene=test_scene.upper(), seed=seed,
-                                clips=clips, looks=looks or [])
+        result = inspection.run(
+            folders,
+            data,
+            out,
+            test_scene=test_scene.upper(),
+            seed=seed,
+            clips=clips,
+            looks=looks or [],
+        )
         write_json(json_file, result)
         for name, found in result['dldms'].items():
             show(inspection.summary(name, found, result['test_scene']))
@@ -591,8 +911,9 @@ def build() -> 'typer.Typer':
         write_json(json_file, result)
         show(result)
 
-    json_option = Annotated[path_type | None, option('--json', help='Write the figures here.',
-                                                         callback=new_file)]
+    json_option = Annotated[
+        path_type | None, option('--json', help='Write the figures here.', callback=new_file)
+    ]
 
     @bench.command('sim', epilog=_example('vw2 bench sim --json out/sim.json'))
     def bench_sim(
@@ -615,7 +936,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Time of one plan and of the action head."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros import bench as module
+        from vw2_ros.evaluation.rollouts import speed as module
 
         finish(module.policy(policy, calls=calls, threads=threads), json_file)
 
@@ -627,31 +948,47 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Image received to new joint command, and the jitter of the 30 Hz timer, over ROS."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros import bench as module
+        from vw2_ros.evaluation.rollouts import speed as module
 
         finish(module.loop(policy, seconds=seconds), json_file)
 
-    @bench.command('imagination', epilog=_example('vw2 bench imagination --data data/play '
-                                                  '--out out/imagination'))
+    @bench.command(
+        'imagination',
+        epilog=_example('vw2 bench imagination --data data/play --out out/imagination'),
+    )
     def bench_imagination(
-        data: Annotated[path_type, option(help='Annotated data set in CALVIN format; its held-out '
-                                          'part is used.')],
-        out: Annotated[path_type, option(help='Folder for curves.png, strip.png and the record '
-                                         'that an interrupted run resumes from.',
-                                         callback=new_folder)]
-        = path_type('out/imagination'),
+        data: Annotated[
+            path_type,
+            option(help='Annotated data set in CALVIN format; its held-out part is used.'),
+        ],
+        out: Annotated[
+            path_type,
+            option(
+                help='Folder for curves.png, strip.png and the record '
+                'that an interrupted run resumes from.',
+                callback=new_folder,
+            ),
+        ] = path_type('out/imagination'),
         segments: Annotated[int, option(min=1, max=100, help='Of a clip.')] = 4,
         clips: Annotated[int, option(min=1, help='Held-out clips.')] = 32,
         renderer: Annotated[str, option(help='decoder or vdm.')] = 'decoder',
         steps: Annotated[int, option(min=1, max=1000, help="Of the VDM's sampling.")] = 20,
         policy: Annotated[str, option(help='Shipped weights or a folder.')] = 'play_table',
-        vdm: Annotated[path_type | None, option(help='Run folder of the VDM (default: vdm/ in the '
-                                                "policy's folder).")] = None,
-        prior: Annotated[path_type | None, option(help='Run folder of vw2 train vdm: also what that '
-                                                  'VDM makes of the first frame, without codes.')]
-        = None,
-        key_steps: Annotated[path_type | None, option(help='Run folder of vw2 train keysteps: also '
-                                                      'count the goals reached.')] = None,
+        vdm: Annotated[
+            path_type | None,
+            option(help="Run folder of the VDM (default: vdm/ in the policy's folder)."),
+        ] = None,
+        prior: Annotated[
+            path_type | None,
+            option(
+                help='Run folder of vw2 train vdm: also what that '
+                'VDM makes of the first frame, without codes.'
+            ),
+        ] = None,
+        key_steps: Annotated[
+            path_type | None,
+            option(help='Run folder of vw2 train keysteps: also count the goals reached.'),
+        ] = None,
         seed: Annotated[int, option(min=0, help='Which clips.')] = 0,
         json_file: json_option = None,
     ) -> None:
@@ -660,18 +997,31 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         check_folders('--data', [data])
         check_folders('--key-steps', [key_steps] if key_steps else [])
-        from vw2_ros import bench_imagination as module
+        from vw2_ros.evaluation.rollouts import imagination as module
 
-        result = module.run(module.Options(
-            data=data, out=out, policy=policy, renderer=renderer, vdm=vdm, prior=prior, steps=steps,
-            segments=segments, clips=clips, key_steps=key_steps, seed=seed))
+        result = module.run(
+            module.Options(
+                data=data,
+                out=out,
+                policy=policy,
+                renderer=renderer,
+                vdm=vdm,
+                prior=prior,
+                steps=steps,
+                segments=segments,
+                clips=clips,
+                key_steps=key_steps,
+                seed=seed,
+            )
+        )
         finish(result, json_file or out / 'result.json')
 
     @app.command(epilog=_example('vw2 doctor --json'))
-    def doctor(as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,
-               ) -> None:
+    def doctor(
+        as_json: Annotated[bool, option('--json', help='Print the checks as JSON.')] = False,
+    ) -> None:
         """Say what is installed, what is missing and how to mend it."""
-        from vw2_ros import doctor as module
+        from vw2_ros.bringup import doctor as module
 
         raise typer.Exit(module.main(['--json'] if as_json else []))
 
@@ -701,11 +1051,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if typer is None:
         if arguments[:1] == ['doctor']:
-            from vw2_ros import doctor
+            from vw2_ros.bringup import doctor
 
             return doctor.main(arguments[1:])
-        print("vw2: error: typer is not installed; `vw2 doctor` says what is missing",
-              file=sys.stderr)
+        print(
+            'vw2: error: typer is not installed; `vw2 doctor` says what is missing',
+            file=sys.stderr,
+        )
         return 1
     command = typer.main.get_command(build())
     # Python would show the file and the line that warns, which is nothing to a user
@@ -721,8 +1073,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         if type(error).__name__ == 'Abort':
             return _interrupted()
-        expected = isinstance(error, (ValueError, OSError, ModuleNotFoundError)) \
-            or type(error).__module__.startswith('vw2_ros.')
+        expected = isinstance(error, (ValueError, OSError, ModuleNotFoundError)) or type(
+            error
+        ).__module__.startswith('vw2_ros.')
         if not expected or os.environ.get('VW2_DEBUG'):
             raise
         print(f'vw2: error: {_tell(error)}', file=sys.stderr)

@@ -2,10 +2,10 @@
 # Copyright 2026 vw2_ros maintainers
 """Talk to running nodes from a plain program: wait until they are ready, set, ask, listen.
 
-    with Client() as client:
-        client.wait_active(['planner', 'action'])
-        client.set('planner', instruction='open the drawer')
-        client.trigger('reset')
+with Client() as client:
+    client.wait_active(['planner', 'action'])
+    client.set('planner', instruction='open the drawer')
+    client.trigger('reset')
 """
 
 import json
@@ -20,7 +20,8 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
-from . import topics
+from vw2_ros import names
+from vw2_ros.messages import qos
 
 
 class ClientError(RuntimeError):
@@ -38,14 +39,14 @@ class Client:
     def __init__(self, namespace: str = '', *, name: str = 'vw2_client', check=None):
         self._context = Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node(name, namespace=namespace, context=self._context,
-                                      start_parameter_services=False)
+        self.node = rclpy.create_node(
+            name, namespace=namespace, context=self._context, start_parameter_services=False
+        )
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._check = check
         self._clients: dict = {}
-        self._instruction = self.node.create_publisher(String, topics.INSTRUCTION,
-                                                       topics.latched())
+        self._instruction = self.node.create_publisher(String, names.INSTRUCTION, qos.latched())
 
     def close(self) -> None:
         """Leave the graph."""
@@ -97,11 +98,13 @@ class Client:
             while state != 'active':
                 left = end - time.monotonic()
                 if left <= 0:
-                    raise ClientError(f'{name} was not active within {timeout_s:.0f} s; it is '
-                                      f'{state}')
+                    raise ClientError(
+                        f'{name} was not active within {timeout_s:.0f} s; it is {state}'
+                    )
                 try:
-                    answer = self.call(GetState, f'{name}/get_state', GetState.Request(),
-                                       min(left, 5.0))
+                    answer = self.call(
+                        GetState, f'{name}/get_state', GetState.Request(), min(left, 5.0)
+                    )
                     state = answer.current_state.label
                 except ClientError:
                     continue
@@ -114,8 +117,12 @@ class Client:
         Raises:
             ClientError: it refused one, or did not answer.
         """
-        request = SetParameters.Request(parameters=[
-            Parameter(name, value=value).to_parameter_msg() for name, value in parameters.items()])
+        request = SetParameters.Request(
+            parameters=[
+                Parameter(name, value=value).to_parameter_msg()
+                for name, value in parameters.items()
+            ]
+        )
         for result in self.call(SetParameters, f'{node}/set_parameters', request).results:
             if not result.successful:
                 raise ClientError(f'{node} refused: {result.reason}')
@@ -141,12 +148,14 @@ class Client:
         """
         for node in ('planner', 'action'):
             self.set(node, instruction='')
-        self.trigger(topics.RESTART)  # or the last command would draw the arm back
-        state = {name: [float(v) for v in values]
-                 for name, values in (('robot_obs', robot_obs), ('scene_obs', scene_obs))
-                 if values is not None}
+        self.trigger(names.RESTART)  # or the last command would draw the arm back
+        state = {
+            name: [float(v) for v in values]
+            for name, values in (('robot_obs', robot_obs), ('scene_obs', scene_obs))
+            if values is not None
+        }
         self.set('calvin_bridge', reset_state=json.dumps(state) if state else '')
-        self.trigger(topics.RESET)
+        self.trigger(names.RESET)
 
     def start_task(self, task: str, instruction: str, max_steps: int) -> int:
         """Tell all nodes what to do; the serial number under which the table judges it.
@@ -157,7 +166,7 @@ class Client:
         for node in ('planner', 'action'):
             self.set(node, instruction=instruction)
         self.set('calvin_bridge', task=task, max_steps=int(max_steps))
-        return int(self.trigger(topics.START_TASK))
+        return int(self.trigger(names.START_TASK))
 
     def say(self, instruction: str) -> None:
         """Publish an instruction, latched."""

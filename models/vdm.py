@@ -1,0 +1,752 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""VDM: VideoWorld 2's video diffusion model, section 3 and Algorithm 1, l. 30.
+
+first frame + codes + the low-fidelity decoder's video -> the clip, by flow matching on the latents
+of a causal video VAE: K = 1 + T/4 latent frames, code step k belongs to latent frame k. Backbone,
+control branch, VAE and scheduler are diffusers' classes of Cosmos-Predict2 Video2World:
+
+    codes -> Connector -> [null | step 1 | .. | step K-1] -> cross-attention of every block
+    low-fidelity video -> sg -> VAE -> control branch -> added to the residual stream
+
+Where the paper is silent: a learned null token stands for the step that frame 0 has not; keys of
+Cosmos' cross-attention have no positions, so the connector adds a vector per step and query; the
+control branch starts as a copy of the backbone's first blocks; instructions do not enter (the codes
+carry them), so a pretrained Cosmos has to unlearn its text.
+Switches away from it: `mask` (`full` is the public research code's), `connector` (`conv` is),
+`self_attention`, `learned_null`, `control`, `control_weight` (0.5 is), `control_grey` (true is),
+`detach_control`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import (
+    AutoencoderKLWan,
+    CosmosControlNetModel,
+    CosmosTransformer3DModel,
+    FlowMatchEulerDiscreteScheduler,
+)
+from diffusers.models.controlnets import controlnet_cosmos
+from diffusers.models.transformers import transformer_cosmos
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
+
+from vw2_ros.models.checkpoint import (
+    MAX_STATE_BYTES,
+    CheckpointError,
+    config_from_dict,
+    load_json,
+    load_state,
+    load_tensors,
+)
+from vw2_ros.models.pipeline_folder import load_part
+
+# Of Cosmos-Predict2: log sigma of the noise in training, mean and deviation (t = s / (1 + s)); the
+# range of sigma in sampling; the time t that a clean frame is said to have.
+LOG_SIGMA = (math.log(4.0), 1.2)
+SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}
+CLEAN_TIME = 1e-4 / (1 + 1e-4)
+
+# Of noise: one for all, or one for each sample, whose noise then depends on no other sample.
+Generators = torch.Generator | list[torch.Generator] | None
+
+KINDS = {
+    'mask': ('cumulative', 'current', 'full'),
+    'connector': ('mlp_self', 'mlp', 'conv'),
+    'self_attention': ('bidirectional', 'frame_causal'),
+}
+
+
+def _nearest(mask: Tensor, size: list[int], interpolation: str) -> Tensor:
+    return F.interpolate(mask, size=size, mode=interpolation)
+
+
+# Two forwards of diffusers resize a mask with torchvision, which this package does without.
+for _module in (transformer_cosmos, controlnet_cosmos):
+    if not hasattr(_module, 'transforms'):
+        _module.transforms = SimpleNamespace(
+            functional=SimpleNamespace(resize=_nearest),
+            InterpolationMode=SimpleNamespace(NEAREST='nearest'),
+        )
+
+
+@dataclass(frozen=True)
+class VDMConfig:
+    """Sizes and switches of the VDM; the defaults are the paper's (Cosmos-Predict2 2B, 480p).
+
+    height, width: of the frames [px], multiples of 8 * patch. clip_frames: 1 + T, T a multiple of
+    4. fps: frames per second that the backbone's time positions are told (training sets it to that
+    of its clips).
+    queries, code_size: N codes a step, numbers per code, of the dLDM.
+    heads, head_size, layers, context, adaln, patch, rope_scale: of the backbone (context: width of
+    what the cross-attention reads; adaln: rank of the time modulation; patch: side of a token in
+    latent places; rope_scale: of time, height and width positions).
+    mask: which steps latent frame t sees: `cumulative` (<= t), `current` (t) or `full` (all).
+    connector: `mlp_self` (MLP + causal self-attention over steps), `mlp`, or `conv` (over steps, not
+    causal).
+    learned_null: the null token is learned, else zeros.
+    self_attention: `bidirectional` (as Cosmos was trained; codes leak to earlier frames) or
+    `frame_causal` (frame t sees frames <= t: for a VDM trained from scratch).
+    control: whether there is a control branch. control_blocks: its blocks. control_weight: scale
+    of what it adds. control_grey: it sees the video without colours. detach_control: no gradient
+    through its video and its codes.
+    vae_channels, vae_width, vae_blocks, vae_patch: latent channels, base width and residual blocks
+    per level of the VAE (8x in space, 4x in time), and side of the pixel squares that it starts
+    from (2: as Wan 2.2's, with its shortcuts past every level; learns much sooner).
+    """
+
+    height: int = 480
+    width: int = 832
+    clip_frames: int = 93
+    fps: float = 16
+    queries: int = 4
+    code_size: int = 4
+    heads: int = 16
+    head_size: int = 128
+    layers: int = 28
+    context: int = 1024
+    adaln: int = 256
+    patch: int = 2
+    rope_scale: tuple[float, ...] = (1.0, 3.0, 3.0)
+    mask: str = 'cumulative'
+    connector: str = 'mlp_self'
+    learned_null: bool = True
+    self_attention: str = 'bidirectional'
+    control: bool = True
+    control_blocks: int = 3
+    control_weight: float = 1.0
+    control_grey: bool = False
+    detach_control: bool = True
+    vae_channels: int = 16
+    vae_width: int = 96
+    vae_blocks: int = 2
+    vae_patch: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'rope_scale', tuple(self.rope_scale))
+        if min(v for v in vars(self).values() if type(v) is int) < 1:
+            raise ValueError(f'every size must be at least 1. Got {self}.')
+        side, branched = 8 * self.patch, len(range(0, self.layers, self.control_every))
+        for name, holds, wanted in (
+            ('height', self.height % side == 0, f'a multiple of 8 * patch = {side}'),
+            ('width', self.width % side == 0, f'a multiple of 8 * patch = {side}'),
+            (
+                'clip_frames',
+                self.clip_frames >= 5 and self.clip_frames % 4 == 1,
+                '1 + a multiple of 4, at least 5',
+            ),
+            ('fps', self.fps > 0, 'above 0'),
+            # a third of it turns with each axis
+            ('head_size', self.head_size >= 12 and self.head_size % 2 == 0, 'even, >= 12'),
+            (
+                'rope_scale',
+                len(self.rope_scale) == 3 and min(self.rope_scale) > 0,
+                'three positive numbers',
+            ),
+            *(
+                (name, getattr(self, name) in known, f'one of {known}')
+                for name, known in KINDS.items()
+            ),
+            (
+                'control_blocks',
+                branched == self.control_blocks,
+                f'a number that spreads evenly over {self.layers} layers',
+            ),
+            ('control_weight', self.control_weight >= 0, 'at least 0'),
+            ('vae_patch', self.vae_patch in (1, 2), '1 or 2'),
+        ):
+            if not holds:
+                raise ValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frames [px]."""
+        return self.height, self.width
+
+    @property
+    def latent_frames(self) -> int:
+        """K."""
+        return 1 + (self.clip_frames - 1) // 4
+
+    @property
+    def steps(self) -> int:
+        """K - 1, latent steps of a clip."""
+        return self.latent_frames - 1
+
+    @property
+    def places(self) -> int:
+        """Tokens of one latent frame."""
+        return (self.height // (8 * self.patch)) * (self.width // (8 * self.patch))
+
+    @property
+    def control_every(self) -> int:
+        """Every how many layers the control branch adds to the backbone."""
+        return -(-self.layers // self.control_blocks)
+
+
+_SMALL = VDMConfig(
+    height=64,
+    width=64,
+    clip_frames=17,
+    heads=4,
+    head_size=32,
+    layers=6,
+    context=128,
+    adaln=64,
+    rope_scale=(1.0, 1.0, 1.0),
+    control_blocks=3,
+    self_attention='frame_causal',
+    vae_width=16,
+    vae_blocks=1,
+    vae_patch=2,
+)
+# For the tests, for two CPU cores, for one GPU, and the paper's.
+CONFIGS = {
+    'tiny': replace(
+        _SMALL,
+        height=32,
+        width=32,
+        clip_frames=13,
+        heads=2,
+        head_size=16,
+        layers=2,
+        context=32,
+        adaln=16,
+        control_blocks=1,
+        vae_width=4,
+        vae_channels=8,
+    ),
+    'cpu': _SMALL,
+    'gpu': replace(_SMALL, height=96, width=96, heads=6, context=192, adaln=32, vae_width=24),
+    'paper': VDMConfig(),
+}
+
+
+def _sizes(c: VDMConfig) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What CosmosTransformer3DModel, CosmosControlNetModel and AutoencoderKLWan are built with.
+
+    One channel tells which frames are clean, one (always 0 here) which places are padding.
+    """
+    shared = {
+        'num_attention_heads': c.heads,
+        'attention_head_dim': c.head_size,
+        'mlp_ratio': 4.0,
+        'text_embed_dim': c.context,
+        'adaln_lora_dim': c.adaln,
+        'rope_scale': c.rope_scale,
+        'patch_size': (1, c.patch, c.patch),
+        'extra_pos_embed_type': None,
+        'use_crossattn_projection': False,
+        'img_context_dim_in': None,
+    }
+    transformer = {
+        **shared,
+        'in_channels': c.vae_channels + 1,
+        'out_channels': c.vae_channels,
+        'num_layers': c.layers,
+        'concat_padding_mask': True,
+    }
+    control = {
+        **shared,
+        'in_channels': c.vae_channels + 2,
+        'latent_channels': c.vae_channels + 2,
+        'model_channels': c.heads * c.head_size,
+        'n_controlnet_blocks': c.control_blocks,
+    }
+    squares = c.vae_patch == 2  # they halve the size already, so one level less has to
+    pixels = 12 if squares else 3
+    vae = {
+        'base_dim': c.vae_width,
+        'z_dim': c.vae_channels,
+        'num_res_blocks': c.vae_blocks,
+        'dim_mult': [1, 2, 2] if squares else [1, 2, 4, 4],
+        'temperal_downsample': [True, True] if squares else [False, True, True],
+        'in_channels': pixels,
+        'out_channels': pixels,
+        'patch_size': 2 if squares else None,
+        'is_residual': squares,
+    }
+    return transformer, control, vae
+
+
+class CodeAttention(transformer_cosmos.CosmosAttnProcessor2_0):
+    """Cosmos' cross-attention with a mask per query; the weights stay as they are.
+
+    The models take a mask of keys (B, S) and give it two axes; a mask (1, Q, S) then arrives as
+    (1, 1, 1, Q, S).
+    """
+
+    def __call__(
+        self,
+        attn,
+        hidden_states,
+        encoder_hidden_states=None,
+        attention_mask=None,
+        image_rotary_emb=None,
+    ):
+        if attention_mask is not None:
+            attention_mask = attention_mask.squeeze(1)  # (1, 1, Q, S)
+        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
+
+
+class FrameCausalAttention(transformer_cosmos.CosmosAttnProcessor2_0):
+    """Cosmos' self-attention where a place of frame t sees frames <= t; places: per frame."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__()
+        self.places = places
+
+    def __call__(
+        self,
+        attn,
+        hidden_states,
+        encoder_hidden_states=None,
+        attention_mask=None,
+        image_rotary_emb=None,
+    ):
+        frame = torch.arange(hidden_states.shape[1], device=hidden_states.device) // self.places
+        mask = (frame[:, None] >= frame)[None, None]  # (1, 1, Q, Q)
+        return super().__call__(attn, hidden_states, None, mask, image_rotary_emb)
+
+
+class Connector(nn.Module):
+    """Codes -> what the cross-attention reads: MLP, causal self-attention, a null token in front."""
+
+    def __init__(self, config: VDMConfig) -> None:
+        super().__init__()
+        c, W = config, config.context
+        self.heads = W // 64 if W % 64 == 0 else 1
+        self.mlp = nn.Sequential(nn.Linear(c.code_size, W), nn.GELU(), nn.Linear(W, W))
+        self.place = nn.Parameter(torch.randn(c.steps, c.queries, W) * 0.1)
+        self.attention = self.conv = None
+        if c.connector == 'conv':
+            self.conv = nn.Conv2d(W, W, (3, 1), padding=(1, 0))
+        if c.connector == 'mlp_self':
+            self.attention = nn.ModuleDict(
+                {'norm': nn.LayerNorm(W), 'qkv': nn.Linear(W, 3 * W), 'out': nn.Linear(W, W)}
+            )
+        self.norm = nn.LayerNorm(W)
+        self.null = nn.Parameter(
+            torch.randn(1, 1, W) if c.learned_null else torch.zeros(1, 1, W),
+            requires_grad=c.learned_null,
+        )
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """(B, K-1, N, E) -> (B, 1 + (K-1) * N, W); step k sees steps <= k only, but for `conv`."""
+        B, steps, N, _ = codes.shape
+        x = self.mlp(codes) + self.place  # (B, steps, N, W)
+        if self.conv is not None:
+            # (B, steps, N, W) -> (B, W, steps, N) -> back
+            x = x + self.conv(F.gelu(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        x = x.flatten(1, 2)  # (B, steps * N, W)
+        if self.attention is not None:
+            step = torch.arange(steps * N, device=x.device) // N
+            # (B, S, 3 * W) -> (3, B, heads, S, W / heads)
+            qkv = self.attention['qkv'](self.attention['norm'](x))
+            qkv = qkv.view(B, steps * N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            y = F.scaled_dot_product_attention(*qkv, attn_mask=step[:, None] >= step)
+            # (B, heads, S, W / heads) -> (B, S, W)
+            x = x + self.attention['out'](y.transpose(1, 2).flatten(2))
+        return torch.cat([self.null.expand(B, -1, -1), self.norm(x)], dim=1)
+
+
+class VDM(nn.Module):
+    """Denoises the latents of a clip, given its first frame, its codes and a control video.
+
+    Args:
+        transformer, vae, scheduler: pretrained parts of the config's sizes; None: random ones.
+    """
+
+    def __init__(
+        self,
+        config: VDMConfig,
+        transformer: CosmosTransformer3DModel | None = None,
+        vae: AutoencoderKLWan | None = None,
+        scheduler: FlowMatchEulerDiscreteScheduler | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = c = config
+        sizes = _sizes(c)
+        self.transformer = transformer or CosmosTransformer3DModel(**sizes[0])
+        self.controlnet = CosmosControlNetModel(**sizes[1]) if c.control else None
+        self.vae = vae or AutoencoderKLWan(
+            **sizes[2], latents_mean=[0.0] * c.vae_channels, latents_std=[1.0] * c.vae_channels
+        )
+        self.scheduler = scheduler or FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)
+        self.scheduler.register_to_config(**SIGMA_RANGE)  # the pipeline does the same
+        self.connector = Connector(c)
+        blocks = list(self.transformer.transformer_blocks)
+        if c.control:
+            # Copies of the backbone's first blocks, whose outputs start at exactly nothing.
+            net = self.controlnet
+            net.time_embed.load_state_dict(self.transformer.time_embed.state_dict())
+            net.patch_embed_base.load_state_dict(self.transformer.patch_embed.state_dict())
+            for block, source in zip(net.control_blocks, blocks):
+                block.load_state_dict(source.state_dict(), strict=False)
+                nn.init.zeros_(block.after_proj.weight)
+                nn.init.zeros_(block.after_proj.bias)
+            self.transformer.register_to_config(controlnet_block_every_n=c.control_every)
+            blocks += net.control_blocks
+        causal = c.self_attention == 'frame_causal'
+        for block in blocks:
+            block.attn2.set_processor(CodeAttention())
+            block.attn1.set_processor(
+                FrameCausalAttention(c.places)
+                if causal
+                else transformer_cosmos.CosmosAttnProcessor2_0()
+            )
+        # (2, C): mean and deviation of the VAE's latents, which diffusion sees as 0 and 1
+        self.register_buffer(
+            'statistics', torch.tensor([self.vae.config.latents_mean, self.vae.config.latents_std])
+        )
+
+    def match_dtype(self) -> None:
+        """Give connector and control branch the backbone's dtype."""
+        if self.transformer.dtype != torch.float32:
+            for part in filter(None, (self.connector, self.controlnet)):
+                part.to(self.transformer.dtype)
+
+    # ----------------------------------------------------------------------------------- latents
+
+    def _check(self, name: str, video: Tensor, frames: int) -> None:
+        wanted = (frames, 3, *self.config.size)
+        if not video.is_floating_point() or video.shape[1:] != wanted:
+            raise ValueError(
+                f'{name} must be float (B, {", ".join(map(str, wanted))}). '
+                f'Got {video.dtype} {tuple(video.shape)}.'
+            )
+
+    def _posterior(self, video: Tensor) -> Any:
+        # (B, F, 3, H, W) in [0, 1] -> (B, 3, F, H, W) in [-1, 1]
+        return self.vae.encode(video.transpose(1, 2).to(self.vae.dtype) * 2 - 1).latent_dist
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Clip float (B, F, 3, H, W) in [0, 1], F = 1 + 4n -> latents float32 (B, C, 1+n, h, w).
+
+        Latent frame k sees frames <= 4k only.
+        """
+        mean, std = self.statistics.view(2, 1, -1, 1, 1, 1)  # each (1, C, 1, 1, 1)
+        return (self._posterior(video).mode().float() - mean) / std
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (B, C, 1+n, h, w) -> clip float32 (B, 1+4n, 3, H, W) in [0, 1]."""
+        mean, std = self.statistics.view(2, 1, -1, 1, 1, 1)
+        video = self.vae.decode((latents * std + mean).to(self.vae.dtype)).sample
+        return (video.transpose(1, 2).float() + 1) / 2
+
+    def autoencoder_loss(
+        self, video: Tensor, kl_weight: float = 1e-6, generator: Generators = None
+    ) -> Tensor:
+        """MSE of each rebuilt clip (B, F, 3, H, W) + KL per pixel, (B,): trains a VAE of our own."""
+        posterior = self._posterior(video)
+        rebuilt = self.vae.decode(posterior.sample(generator)).sample
+        mse = (rebuilt.transpose(1, 2) - (video * 2 - 1)).square().flatten(1).mean(1)
+        return mse + kl_weight * posterior.kl().flatten(1).sum(1) / video[0].numel()
+
+    @torch.no_grad()
+    def measure_latents(self, video: Tensor) -> None:
+        """Take the latents' mean and deviation from clips, when a VAE of our own is trained."""
+        latents = self._posterior(video).mode().float()  # (B, C, K, h, w)
+        over = (0, 2, 3, 4)
+        self.statistics.copy_(torch.stack([latents.mean(over), latents.std(over) + 1e-6]))
+
+    # --------------------------------------------------------------------------------- denoising
+
+    def _code_mask(self, tokens: int, device: torch.device) -> Tensor | None:
+        """Which tokens the places of each frame see: bool (1, K * places, tokens), or None: all.
+
+        The null token counts as step 0, so each row has at least one.
+        """
+        c = self.config
+        if c.mask == 'full' or tokens == 1:
+            return None
+        frame = torch.arange(c.latent_frames * c.places, device=device)[:, None] // c.places
+        step = (torch.arange(tokens, device=device) + c.queries - 1) // c.queries
+        return (step <= frame if c.mask == 'cumulative' else step == frame)[None]
+
+    def velocity(
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        codes: Tensor | None = None,
+        control: Tensor | None = None,
+    ) -> Tensor:
+        """Predict eps - x0.
+
+        Args:
+            noisy: float (B, C, K, h, w), (1 - t) x0 + t eps, frame 0 clean. time: t, (B,) in
+                (0, 1). codes: float (B, K-1, N, E) of the dLDM, or None: first frame only.
+            control: latents (B, C, K, h, w) of the control video, or None.
+        Returns:
+            float32 (B, C, K, h, w); frame 0 means nothing.
+        Raises:
+            ValueError: if codes have another shape, or control is given where there is no branch.
+        """
+        c, dtype = self.config, self.transformer.dtype
+        B, _, K, h, w = noisy.shape
+        if codes is None:
+            context = self.connector.null.expand(B, -1, -1)
+        elif codes.shape != (B, c.steps, c.queries, c.code_size):
+            raise ValueError(
+                f'codes must be ({B}, {c.steps}, {c.queries}, {c.code_size}). '
+                f'Got {tuple(codes.shape)}.'
+            )
+        else:
+            context = self.connector(codes.to(dtype))  # (B, 1 + (K-1) * N, W)
+        clean = (torch.arange(K, device=noisy.device) == 0).view(1, 1, K, 1, 1)
+        time = torch.where(clean, CLEAN_TIME, time.view(B, 1, 1, 1, 1)).to(
+            dtype
+        )  # (B, 1, K, 1, 1)
+        noisy = noisy.to(dtype)
+        shared = {
+            'timestep': time,
+            'fps': c.fps,
+            'attention_mask': self._code_mask(context.shape[1], noisy.device),
+            'condition_mask': clean.to(dtype).expand(B, 1, K, h, w),
+            'padding_mask': noisy.new_zeros(1, 1, h, w),
+        }
+        if control is not None and not c.control:
+            raise ValueError(f'control must be None, as there is no branch. Got {control.shape}.')
+        added = None
+        if control is not None and c.control_weight:
+            # sg: the codes learn nothing through the branch, neither by its video nor by its context
+            control, seen = (
+                (control.detach(), context.detach()) if c.detach_control else (control, context)
+            )
+            added = self.controlnet(
+                controls_latents=control.to(dtype),
+                latents=noisy,
+                encoder_hidden_states=seen,
+                conditioning_scale=c.control_weight,
+                **shared,
+            ).control_block_samples
+        return self.transformer(
+            hidden_states=noisy,
+            encoder_hidden_states=context,
+            block_controlnet_hidden_states=added,
+            **shared,
+        ).sample.float()
+
+    def encode_control(self, control: Tensor | None) -> Tensor | None:
+        """The low-fidelity clip (B, clip_frames, 3, H, W), not clamped -> what the branch reads."""
+        if control is None:
+            return None
+        self._check('control', control, self.config.clip_frames)
+        keep = torch.is_grad_enabled() and not self.config.detach_control
+        if self.config.control_grey:
+            control = control.mean(dim=2, keepdim=True).expand_as(control)
+        with torch.set_grad_enabled(keep):
+            return self.encode(control.clamp(0, 1))
+
+    def loss(
+        self,
+        video: Tensor,
+        codes: Tensor | None = None,
+        control: Tensor | None = None,
+        generator: Generators = None,
+        edm: bool = False,
+    ) -> Tensor:
+        """Algorithm 1, l. 30: the denoising loss, as `DLDM.loss` calls it.
+
+        Args:
+            video: float (B, clip_frames, 3, H, W) in [0, 1]. codes: float (B, K-1, N, E), with
+                gradient. control: the low-fidelity decoder's clip, shaped like video. generator: of
+            noise and time. edm: see `flow_loss`.
+        Returns:
+            scalar.
+        Raises:
+            ValueError: on another shape or dtype.
+        """
+        self._check('video', video, self.config.clip_frames)
+        with torch.no_grad():
+            latents = self.encode(video)
+        return self.flow_loss(latents, codes, self.encode_control(control), generator, edm)
+
+    def flow_loss(
+        self,
+        latents: Tensor,
+        codes: Tensor | None = None,
+        control: Tensor | None = None,
+        generator: Generators = None,
+        edm: bool = False,
+    ) -> Tensor:
+        """`loss` from latents (B, C, K, h, w), for clips that are encoded once.
+
+        edm: weigh noise levels as the public research code does. Its EDM loss is the squared error
+        of x0 times (1 + s^2) / s^2 with s = t / (1 - t); x0 is off by t times what the velocity is
+        off by, so that is (1 - t)^2 + t^2 times the velocity's: 1 at either end, 1/2 at t = 1/2. A
+        weight of (1 + s)^2 / s^2 would be the plain loss. Kept in both: the times of LOG_SIGMA
+        (the code's log s has mean ln sqrt(24) and deviation 1, and 5 % of its s lie in 200..1e5),
+        and the mean without frame 0 (the code counts it, as an error of 0).
+        """
+        x0, B = latents, len(latents)
+        eps = randn_tensor(x0.shape, generator, x0.device)
+        log_sigma = LOG_SIGMA[0] + LOG_SIGMA[1] * randn_tensor((B,), generator, x0.device)
+        time = log_sigma.sigmoid()
+        t = time.view(B, 1, 1, 1, 1)
+        noisy = torch.cat([x0[:, :, :1], ((1 - t) * x0 + t * eps)[:, :, 1:]], dim=2)
+        predicted = self.velocity(noisy, time, codes, control)
+        error = (predicted - (eps - x0))[:, :, 1:].square()
+        return (error * ((1 - t).square() + t.square()) if edm else error).mean()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        first_frame: Tensor,
+        codes: Tensor | None = None,
+        control: Tensor | None = None,
+        steps: int = 35,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Imagine a clip.
+
+        Args:
+            first_frame: float (B, 3, H, W) in [0, 1]. codes: float (B, K-1, N, E). control: float
+                (B, clip_frames, 3, H, W) in [0, 1]. steps: of Euler's method.
+        Returns:
+            float32 (B, clip_frames, 3, H, W) in [0, 1]; its first frame went through the VAE only.
+        Raises:
+            ValueError: on another shape, dtype or steps < 1.
+        """
+        if steps < 1:
+            raise ValueError(f'steps must be at least 1. Got {steps}.')
+        self._check('first_frame', first_frame[:, None], 1)
+        first = self.encode(first_frame[:, None])  # (B, C, 1, h, w)
+        hint = self.encode_control(control)
+        # Cosmos' scheduler counts in s = t / (1 - t) and its pipeline steps x / (1 - t); Euler's
+        # steps are the same ones in t and x.
+        self.scheduler.set_timesteps(steps)
+        times = self.scheduler.sigmas[:-1]
+        times = times / (1 + times) if self.scheduler.config.use_karras_sigmas else times
+        euler = FlowMatchEulerDiscreteScheduler()
+        euler.set_timesteps(sigmas=times.tolist())
+        B, C, _, h, w = first.shape
+        noise = randn_tensor((B, C, self.config.steps, h, w), generator, first.device)
+        x = torch.cat([first, times[0] * noise], dim=2)
+        for time, timestep in zip(times.to(x), euler.timesteps):
+            flow = self.velocity(x, time.expand(B), codes, hint)
+            x = euler.step(flow, timestep, x).prev_sample
+            x = torch.cat([first, x[:, :, 1:]], dim=2)  # the first frame stays clean
+        return self.decode(x)
+
+    # ----------------------------------------------------------------------------- pretrained ones
+
+    @classmethod
+    def on(cls, prior: VDM, **switches: Any) -> VDM:
+        """A model that codes are to enter: a prior's backbone, VAE and null token, the rest new.
+
+        Args:
+            prior: trained as first frame -> video; its parts are shared, not copied.
+            switches: fields of the config to change: clip, codes, connector, masks, control.
+        Raises:
+            ValueError: if they do not fit the prior's sizes.
+        """
+        config = replace(prior.config, **switches)
+        fixed = (
+            'heads',
+            'head_size',
+            'layers',
+            'context',
+            'adaln',
+            'patch',
+            'vae_channels',
+            'vae_width',
+            'vae_blocks',
+            'vae_patch',
+        )
+        changed = [
+            name
+            for name in fixed
+            if name in switches and getattr(config, name) != getattr(prior.config, name)
+        ]
+        if changed:
+            raise ValueError(f'sizes of the prior must stay. Got another {", ".join(changed)}.')
+        model = cls(config, prior.transformer, prior.vae, prior.scheduler)
+        model.match_dtype()
+        with torch.no_grad():
+            model.statistics.copy_(prior.statistics)
+            if config.learned_null:
+                model.connector.null.copy_(prior.connector.null)
+        return model
+
+    @classmethod
+    def load(cls, folder: str | Path) -> VDM:
+        """A run folder of `vw2 train`: config.json with a section "vdm", and vdm.safetensors.
+
+        Raises:
+            CheckpointError: if the folder is missing, damaged or holds no VDM.
+        """
+        folder = Path(folder).expanduser()
+        config = load_json(folder / 'config.json')
+        if not isinstance(config, dict) or 'vdm' not in config:
+            raise CheckpointError(
+                f'{folder}/config.json must have a section "vdm". Got '
+                f'{sorted(config)}. Give a run folder of vw2 train vdm.'
+            )
+        try:
+            model = cls(config_from_dict(VDMConfig, config['vdm']))
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f'{folder}/config.json: {error}') from error
+        path = folder / 'vdm.safetensors'
+        load_state(model, load_tensors(path, limit=MAX_STATE_BYTES)[0], str(path))
+        return model.eval().requires_grad_(False)
+
+    @classmethod
+    def load_pipeline(
+        cls,
+        folder: str | Path,
+        config: VDMConfig | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> VDM:
+        """Start from a diffusers pipeline folder; connector and control branch are new.
+
+        Args:
+            folder: with transformer/, vae/ and scheduler/, as Cosmos-Predict2-2B-Video2World comes
+                from the hub; only its JSON and safetensors are read, and no hub is asked.
+            config: clip, codes and switches; the sizes of backbone and VAE are the folder's. None:
+                the paper's.
+            dtype: of the weights.
+        Raises:
+            CheckpointError: if a part is missing, damaged, of another class or not as Predict2's.
+            ValueError: if clip or switches do not fit its sizes.
+        """
+        folder = Path(folder).expanduser()
+        transformer = load_part(folder / 'transformer', CosmosTransformer3DModel, dtype)
+        vae = load_part(folder / 'vae', AutoencoderKLWan, dtype)
+        scheduler = load_part(folder / 'scheduler', FlowMatchEulerDiscreteScheduler)
+        t, v = transformer.config, vae.config
+        config = replace(
+            config or VDMConfig(),
+            heads=t.num_attention_heads,
+            head_size=t.attention_head_dim,
+            layers=t.num_layers,
+            context=t.text_embed_dim,
+            adaln=t.adaln_lora_dim,
+            patch=t.patch_size[-1],
+            rope_scale=t.rope_scale,
+            vae_channels=v.z_dim,
+            vae_width=v.base_dim,
+            vae_blocks=v.num_res_blocks,
+            vae_patch=v.patch_size or 1,
+        )
+        wanted_t, _, wanted_v = _sizes(config)
+        for name, saved, wanted in (('transformer', t, wanted_t), ('vae', v, wanted_v)):
+            for key, value in wanted.items():
+                got = type(value)(saved[key]) if isinstance(value, (list, tuple)) else saved[key]
+                if got != value:
+                    raise CheckpointError(
+                        f'{folder / name}: {key} must be {value}, as in '
+                        f'Cosmos-Predict2 Video2World. Got {got}. Take that '
+                        'pipeline.'
+                    )
+        model = cls(config, transformer, vae, scheduler)
+        model.match_dtype()
+        return model

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Draws the play table.
+
+What is seen lives in two worlds apart from the physics: one of what stands still (floor, table) and
+one of what moves or changes colour (robot, blocks, drawer, door, switch, button, lights). A fixed
+camera draws the first once and keeps it; each picture is then the second drawn alone and laid over
+it by depth. Nothing casts shadows, so the result is what one world would show, in a third of the
+time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vw2_ros.arms.panda import BASE_POSITION
+from vw2_ros.sim import cameras
+from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
+from vw2_ros.sim.cameras import Camera, View
+from vw2_ros.sim.engine import Engine
+from vw2_ros.sim.meshes import (
+    box_faces,
+    cylinder_faces,
+    write_floor,
+    write_obj,
+    write_table,
+    write_tga,
+)
+from vw2_ros.sim.panda import Panda, write_panda
+from vw2_ros.sim.scenes import BLOCK_COLOURS, Scene, table_links
+
+_LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
+_BULB = {0: (1.0, 1.0, 1.0, 1.0), 1: (1.0, 1.0, 0.0, 1.0)}
+_STILL = ('table', 'plank')
+_BACKGROUNDS_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Everything that a picture depends on besides the looks."""
+
+    robot: np.ndarray  # (9,) arm [rad] and fingers [m]
+    table: dict[str, float]  # slider, drawer, button, switch [m]
+    blocks: dict[str, tuple[np.ndarray, np.ndarray]]  # colour -> position (3,), quaternion (4,)
+    led: int
+    lightbulb: int
+
+
+class Stage:
+    """The two drawn worlds of one table."""
+
+    def __init__(self, scene: Scene, appearance: Appearance, folder: Path) -> None:
+        """Write the files that are needed into `folder` and build the worlds."""
+        self._folder = folder
+        links = table_links(scene)
+        still = [link for link in links if link.name in _STILL]
+        moving = [replace(links[0], parts=())] + [x for x in links if x.name not in _STILL]
+        self._still_urdf = folder / 'still.urdf'
+        self._still_materials = write_table(still, self._still_urdf, seen=True)
+        self._moving_urdf = folder / 'moving.urdf'
+        self._moving_materials = write_table(moving, self._moving_urdf, seen=True)
+        self._panda_urdf = folder / 'panda_seen.urdf'
+        write_panda(self._panda_urdf, seen=True)
+        self._floor_obj = write_floor(folder, FLOOR_HALF)
+        self._pedestal_obj = write_obj(
+            folder / 'pedestal.obj', cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
+        )
+        self._block_objs = {
+            colour: write_obj(folder / f'block_{colour}.obj', box_faces((0, 0, 0), size))
+            for colour, size in scene.block_sizes.items()
+        }
+        self._still: Engine | None = None
+        self._moving: Engine | None = None
+        self.set_appearance(appearance)
+
+    def close(self) -> None:
+        """Free both worlds."""
+        for engine in (self._still, self._moving):
+            if engine is not None:
+                engine.close()
+
+    # -------------------------------------------------------------- looks
+
+    def set_appearance(self, appearance: Appearance) -> None:
+        """Build both worlds anew with these looks."""
+        self.appearance = appearance
+        self._backgrounds: OrderedDict[tuple, tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._lights: tuple[int, int] | None = None
+        look = appearance
+        files = {
+            'wood': write_tga(self._folder / 'wood.tga', wood_texture(look.wood)),
+            'door': write_tga(self._folder / 'door.tga', wood_texture(look.door)),
+            'floor': write_tga(
+                self._folder / 'floor.tga',
+                floor_texture(look.floor, look.floor_tile_m, look.floor_offset_m),
+            ),
+        }
+        robot = (*look.robot, 1.0)
+
+        # an engine keeps every image that it has read by its name until it is closed
+        self.close()
+        engine = self._still = Engine()
+        textures = {name: engine.load_texture(str(path)) for name, path in files.items()}
+        # what is drawn later is shaded only where it is seen: the floor comes last
+        table = engine.load_urdf(str(self._still_urdf), fixed=True)
+        self._paint_table(engine, table, self._still_materials, textures)
+        engine.add_visual_mesh(
+            str(self._pedestal_obj), robot, (BASE_POSITION[0], BASE_POSITION[1], 0.0)
+        )
+        floor = engine.add_visual_mesh(str(self._floor_obj))
+        engine.paint(floor, -1, texture=textures['floor'])
+
+        engine = self._moving = Engine()
+        textures = {name: engine.load_texture(str(files[name])) for name in ('wood', 'door')}
+        self._panda = Panda(engine, self._panda_urdf)
+        for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
+            engine.paint(self._panda.body, link, rgba=robot)
+        self._blocks = {
+            colour: engine.add_visual_mesh(str(obj), BLOCK_COLOURS[colour])
+            for colour, obj in self._block_objs.items()
+        }
+        self._table = engine.load_urdf(str(self._moving_urdf), fixed=True)
+        self._joints = {j.link: j.index for j in engine.joints(self._table)}
+        self._paint_table(engine, self._table, self._moving_materials, textures)
+
+    def _paint_table(
+        self, engine: Engine, body: int, materials: dict[str, list[str]], textures: dict[str, int]
+    ) -> None:
+        plain = {
+            'handle': (*self.appearance.handle, 1.0),
+            'button': (0.0, 0.0, 0.0, 1.0),
+            'slot': (*(0.5 * c for c in self.appearance.wood.dark), 1.0),
+        }
+        index = {j.link: j.index for j in engine.joints(body)}
+        for link, kinds in materials.items():
+            for shape, material in enumerate(kinds):
+                where = index.get(link, -1)
+                if material in textures:
+                    engine.paint(body, where, texture=textures[material], shape=shape)
+                elif material in plain:
+                    engine.paint(body, where, rgba=plain[material], shape=shape)
+
+    # -------------------------------------------------------------- pictures
+
+    def render(
+        self, camera: Camera, view: View, size, pose: Pose, *, fov_scale: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One picture of a pose: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
+        light = self.appearance.light.arguments()
+        self._place(pose)
+
+        def draw(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
+            return cameras.render(engine, camera, view, size, fov_scale=fov_scale, light=light)
+
+        if camera is cameras.STATIC:
+            back_rgba, back_depth = self._background((view, str(size), fov_scale), draw)
+        else:
+            back_rgba, back_depth = draw(self._still)
+        rgba, depth = draw(self._moving)
+        behind = back_depth < depth  # (H, W)
+        # a pixel as one number, then colour by colour: much quicker than rows of three
+        whole = np.where(behind[:, :, None], back_rgba.view(np.uint32), rgba.view(np.uint32))
+        whole = whole.view(np.uint8)  # (H, W, 1) -> (H, W, 4)
+        rgb = np.empty((*behind.shape, 3), np.uint8)
+        for k in range(3):
+            rgb[:, :, k] = whole[:, :, k]
+        return rgb, np.where(behind, back_depth, depth)
+
+    def _background(self, key: tuple, draw) -> tuple[np.ndarray, np.ndarray]:
+        found = self._backgrounds.get(key)
+        if found is None:
+            found = self._backgrounds[key] = draw(self._still)
+            if len(self._backgrounds) > _BACKGROUNDS_KEPT:
+                self._backgrounds.popitem(last=False)
+        return found
+
+    def _place(self, pose: Pose) -> None:
+        engine = self._moving
+        self._panda.place(pose.robot)
+        for name, value in pose.table.items():
+            engine.set_joint(self._table, self._joints[name], value)
+        for colour, (position, quaternion) in pose.blocks.items():
+            engine.set_pose(self._blocks[colour], position, quaternion)
+        if self._lights != (pose.led, pose.lightbulb):
+            self._lights = (pose.led, pose.lightbulb)
+            engine.paint(self._table, self._joints['led'], rgba=_LED[pose.led])
+            engine.paint(self._table, self._joints['lightbulb'], rgba=_BULB[pose.lightbulb])

@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Evaluation: what is counted, that nothing depends on workers, that an interrupted run goes on."""
+
+import json
+import math
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vw2_ros.control.loop import ControlLoop
+from vw2_ros.evaluation.rollouts import rollouts as evaluation
+from vw2_ros.evaluation.rollouts.rollouts import (
+    EvaluationError,
+    InProcess,
+    Options,
+    Record,
+    rollouts,
+    run,
+    summarise,
+)
+from vw2_ros.sim.phrases import validation_phrases
+from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.tasks import TASKS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEYS = {
+    'avg_len',
+    'success_at',
+    'chains',
+    'per_task',
+    'mean_success',
+    'scene',
+    'renderer',
+    'checkpoint_sha256',
+    'seconds',
+}
+
+
+def lines(out):
+    (record,) = out.glob('record-*.jsonl')
+    found = [json.loads(text) for text in record.read_text().splitlines()][1:]
+    return {d['rollout']: d['subtasks'] for d in found}
+
+
+def line(name, *wins):
+    return {
+        'rollout': name,
+        'subtasks': [
+            {'task': TASKS[i], 'instruction': 'x', 'success': w, 'steps': 1}
+            for i, w in enumerate(wins)
+        ],
+    }
+
+
+@pytest.fixture()
+def short(monkeypatch):
+    """Subtasks of 16 steps: enough to fail."""
+    monkeypatch.setattr(evaluation, 'CHAIN_STEPS', 16)
+    monkeypatch.setattr(evaluation, 'SINGLE_STEPS', 16)
+
+
+@pytest.fixture()
+def blind(monkeypatch):
+    def render(*_, **__):
+        raise AssertionError('nobody asked for a picture')
+
+    monkeypatch.setattr(PlayTable, 'render', render)
+
+
+# ---------------------------------------------------------------- counting
+
+
+def test_figures_of_chains():
+    found = summarise(
+        [
+            line('chain/0', True, True, False),
+            line('chain/1', False),
+            line('chain/2', True, True, True, True, True),
+        ]
+    )
+    assert found['avg_len'] == pytest.approx(7 / 3)
+    assert found['success_at'] == pytest.approx([2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3])
+    assert found['chains'] == 3
+    assert found['per_task'][TASKS[0]] == {'success': 2, 'trials': 3}
+    assert found['per_task'][TASKS[2]] == {'success': 1, 'trials': 2}
+    assert found['mean_success'] == pytest.approx(np.mean([2 / 3, 1, 1 / 2, 1, 1]))
+
+
+def test_single_tasks_are_not_mixed_with_chains():
+    found = summarise([line('chain/0', True, False), line(f'{TASKS[0]}/0', False)])
+    assert found['per_task'] == {TASKS[0]: {'success': 0, 'trials': 1}}
+    assert found['avg_len'] == 1.0
+    found = summarise([line(f'{TASKS[0]}/0', True), line(f'{TASKS[0]}/1', False)])
+    assert found['avg_len'] is None and found['success_at'] is None and found['chains'] == 0
+    assert found['mean_success'] == 0.5
+
+
+def test_every_rollout_has_random_numbers_of_its_own():
+    few = rollouts(Options(tasks=('open_drawer',), rollouts=2, chains=3))
+    many = rollouts(Options(tasks=TASKS, rollouts=3, chains=20))
+    by_name = {r.name: r for r in many}
+    assert len(by_name) == len(many) == 20 + 34 * 3
+    assert len({r.seed for r in many}) == len(many)
+    assert all(by_name[r.name] == r for r in few)  # asking for more changes none
+    assert {r.max_steps for r in many if r.chain is not None} == {360}
+    assert {r.max_steps for r in many if r.chain is None} == {240}
+    assert not {r.seed for r in many} & {r.seed for r in rollouts(Options(chains=20, seed=1))}
+
+
+# ---------------------------------------------------------------- running
+
+
+def test_expert_in_one_process_and_in_two(tmp_path, blind):
+    options = {
+        'policy': 'expert',
+        'tasks': ('open_drawer', 'place_in_drawer'),
+        'rollouts': 1,
+        'chains': 1,
+    }
+    result = run(Options(**options, out=tmp_path / 'one'))
+    assert set(result) >= KEYS
+    assert result['avg_len'] > 0 and set(result['per_task']) == set(options['tasks'])
+    assert result['renderer'] == 'pybullet_tiny' and result['checkpoint_sha256'] is None
+    assert json.loads((tmp_path / 'one' / 'result.json').read_text()) == result
+    assert (tmp_path / 'one' / 'report.html').is_file()
+    for subtask in lines(tmp_path / 'one')['chain/0']:
+        assert subtask['instruction'] in validation_phrases(subtask['task'])
+    run(Options(**options, workers=2, out=tmp_path / 'two'))
+    assert lines(tmp_path / 'one') == lines(tmp_path / 'two')
+
+
+def test_random_policy(tmp_path, short, blind):
+    result = run(Options(policy='random', chains=2, out=tmp_path))
+    assert result['avg_len'] <= 5 and result['chains'] == 2
+    assert all(s['steps'] <= 16 for d in lines(tmp_path).values() for s in d)
+
+
+def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
+    from test_policy import save
+
+    save(tmp_path / 'm')
+    sizes, render = [], PlayTable.render
+
+    def count(self, camera='static', size=None, depth=False):
+        sizes.append((camera, size))
+        return render(self, camera, size, depth)
+
+    monkeypatch.setattr(PlayTable, 'render', count)
+    result = run(Options(policy=str(tmp_path / 'm'), chains=1, out=tmp_path / 'e'))
+    ((first, *_),) = lines(tmp_path / 'e').values()
+    assert sizes[: math.ceil(first['steps'] / 8)] == [('static', 32)] * math.ceil(
+        first['steps'] / 8
+    )
+    assert len(result['checkpoint_sha256']) == 64
+
+
+def test_one_refused_plan_is_an_error_not_a_failure(tmp_path, short, monkeypatch):
+    from test_policy import save
+
+    save(tmp_path / 'm')
+    monkeypatch.setattr(ControlLoop, 'accept_plan', lambda *_, **__: 'too old')
+    with pytest.raises(EvaluationError, match='too old'):
+        run(Options(policy=str(tmp_path / 'm'), chains=1, out=tmp_path / 'e'))
+
+
+def test_films(tmp_path, short):
+    result = run(Options(policy='random', chains=2, video=1, out=tmp_path))
+    (shown,) = result['videos']
+    assert shown['rollout'] == 'chain/0'
+    assert (tmp_path / shown['file']).stat().st_size > 1000
+    assert 'data:video/mp4' in (tmp_path / 'report.html').read_text()
+
+
+# ---------------------------------------------------------------- going on
+
+
+def test_an_interrupted_run_goes_on(tmp_path, short, monkeypatch):
+    performed, perform = [], InProcess.perform
+
+    def interrupted(self, rollout, said, film):
+        if len(performed) == 2:
+            raise KeyboardInterrupt
+        performed.append(rollout.name)
+        return perform(self, rollout, said, film)
+
+    monkeypatch.setattr(InProcess, 'perform', interrupted)
+    options = Options(policy='random', chains=4, out=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run(options)
+    (record,) = tmp_path.glob('record-*.jsonl')
+    before = record.read_bytes()
+    record.write_bytes(before + b'{"rollout": "chain/2", "subt')  # the power went off
+    performed[:] = ['so', 'that', 'it', 'does', 'not', 'stop']
+    run(options)
+    assert performed[6:] == ['chain/2', 'chain/3']
+    assert record.read_bytes().startswith(before)
+    assert set(lines(tmp_path)) == {f'chain/{i}' for i in range(4)}
+    fewer = run(Options(policy='random', chains=3, out=tmp_path))  # nothing to do
+    assert len(performed) == 8
+    walls = [json.loads(text)['wall_s'] for text in record.read_text().splitlines()[1:4]]
+    assert fewer['seconds'] == round(sum(walls), 1)
+
+
+def test_other_settings_have_another_record(tmp_path, short):
+    run(Options(policy='random', chains=1, out=tmp_path))
+    run(Options(policy='random', chains=1, seed=1, out=tmp_path))
+    assert len(list(tmp_path.glob('record-*.jsonl'))) == 2
+
+
+def test_two_evaluations_do_not_share_a_record(tmp_path):
+    with Record(tmp_path, {'a': 1}) as record:
+        record.add(line('chain/0', True))
+        with pytest.raises(EvaluationError, match='another evaluation'):
+            Record(tmp_path, {'a': 1})
+        with Record(tmp_path, {'a': 2}) as other:
+            assert other.done == {}
+    with Record(tmp_path, {'a': 1}) as record:
+        assert set(record.done) == {'chain/0'}
+
+
+def test_a_worker_that_fails_is_told(tmp_path):
+    phrases = tmp_path / 'p.json'
+    phrases.write_text(json.dumps({'open_drawer': ['']}))
+    options = Options(policy='expert', tasks=('open_drawer',), rollouts=2, workers=2, out=tmp_path)
+    bad = evaluation.Rollout('x/0', ('juggle',), (0,), 1, None)
+    with pytest.raises(EvaluationError, match='juggle'):
+        list(evaluation._in_processes(options, [bad, bad], {'juggle': ['x']}, {}, 2))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):
+    run_it = [
+        sys.executable,
+        '-m',
+        'vw2_ros.cli',
+        'eval',
+        '--policy',
+        'expert',
+        '--workers',
+        '2',
+        '--chains',
+        '1000',
+        '--out',
+        str(tmp_path),
+    ]
+    program = subprocess.Popen(
+        run_it,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not list(tmp_path.glob('record-*')) or not lines(tmp_path):
+        assert program.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    os.killpg(program.pid, signal.SIGINT)
+    assert 'interrupted' in program.communicate(timeout=60)[1]
+    assert program.returncode == 130
+    assert lines(tmp_path)  # every line is whole
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            os.killpg(program.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail('a process is left')
+
+
+def test_a_change_of_code_is_another_record(tmp_path, monkeypatch):
+    for folder in ('vw2_ros', 'models', 'sim'):
+        shutil.copytree(
+            ROOT / folder,
+            tmp_path / folder,
+            ignore=lambda _, names: [n for n in names if '.' in n and not n.endswith('.py')],
+        )
+    monkeypatch.setattr(evaluation, '__file__', str(tmp_path / 'vw2_ros' / 'evaluation.py'))
+
+    def changed(file):
+        before = [evaluation.code_sha256(ros) for ros in (False, True)]
+        with open(tmp_path / file, 'a') as source:
+            source.write('# changed')
+        return [a != b for a, b in zip(before, map(evaluation.code_sha256, (False, True)))]
+
+    for file in ('vw2_ros/safety.py', 'models/policy.py', 'sim/expert.py'):
+        assert changed(file) == [True, True]
+    for name in ('arm', 'action_node', 'planner_node', 'calvin_bridge_node', 'convert'):
+        assert changed(f'vw2_ros/{name}.py') == [False, True]
+
+
+def test_evaluations_have_folders_of_their_own():
+    def folder(**options):
+        return str(Options(**options).out)
+
+    assert folder(policy='expert', chains=1) == 'out/eval/expert-chains'
+    assert folder(policy='expert', tasks=('open_drawer',)) == 'out/eval/expert-tasks'
+    assert (
+        folder(policy='runs/a/policy', chains=1, ros=True) == 'out/eval/runs_a_policy-chains-ros'
+    )
+    assert folder(policy='expert', chains=1, out='here') == 'here'
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    'given, message',
+    [
+        ({}, 'nothing to evaluate'),
+        ({'chains': 1001}, 'chains'),
+        ({'chains': 1, 'workers': 0}, 'workers'),
+        ({'tasks': ('open_drawer',), 'rollouts': 0}, 'rollouts'),
+        ({'tasks': ('open_drawr',)}, 'open_drawer'),
+        ({'chains': 1, 'scene': 'E'}, 'A, B, C, D'),
+        ({'chains': 1, 'ros': True, 'policy': 'expert'}, 'expert'),
+    ],
+)
+def test_options_that_make_no_sense(given, message):
+    with pytest.raises(ValueError, match=message):
+        Options(**given)
+
+
+def test_phrases_must_cover_the_tasks(tmp_path, short):
+    phrases = tmp_path / 'p.json'
+    phrases.write_text(json.dumps({'open_drawer': ['pull it']}))
+    result = run(
+        Options(
+            policy='random',
+            tasks=('open_drawer',),
+            rollouts=1,
+            phrases=phrases,
+            out=tmp_path / 'e',
+        )
+    )
+    assert result['per_task']['open_drawer']['trials'] == 1
+    ((subtask,),) = lines(tmp_path / 'e').values()
+    assert subtask['instruction'] == 'pull it'
+    with pytest.raises(ValueError, match='no wording for close_drawer'):
+        run(Options(policy='random', tasks=('close_drawer',), phrases=phrases, out=tmp_path / 'f'))
+
+
+def test_unknown_policy(tmp_path):
+    with pytest.raises(Exception, match='no_such_policy'):
+        run(Options(policy='no_such_policy', chains=1, out=tmp_path))
+
+
+def test_a_policy_takes_its_turn_in_a_collection():
+    turn = evaluation.PolicyTurn('play_table', (8, 12))
+    ends = []
+    for _ in range(2):
+        with PlayTable('D') as table:
+            turn(table, 'open_drawer', np.random.default_rng(3), lambda: False)
+            assert 8 <= table.steps < 12
+            ends.append(table.robot_obs())
+    assert np.array_equal(*ends)
+    with PlayTable('D') as table:
+        turn(table, 'open_drawer', np.random.default_rng(3), lambda: table.steps == 5)
+        assert table.steps == 5

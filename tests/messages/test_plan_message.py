@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Latent plans and hidden states on the wire."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip('sensor_msgs')
+
+from vw2_ros.messages import convert  # noqa: E402
+from vw2_ros.messages import plan as plan_message
+from vw2_ros.messages.convert import ConvertError  # noqa: E402
+
+STAMP_NS = 1_700_000_000_123_456_789
+
+
+def test_codes_round_trip():
+    codes = np.random.default_rng(0).integers(0, 1000, (4, 4))
+    msg = plan_message.codes_to_message(codes, STAMP_NS, 'open the drawer')
+    assert msg.encoding == '16UC1' and (msg.height, msg.width) == (4, 4)
+    part = plan_message.codes_from_message(msg, (4, 4), 1000)
+    np.testing.assert_array_equal(part.values, codes)
+    assert part.stamp_ns == STAMP_NS
+    assert part.instruction_id == plan_message.instruction_id(' open the drawer ')
+    assert part.instruction_id != plan_message.instruction_id('close the drawer')
+
+
+def test_hidden_round_trip_is_exact():
+    hidden = np.random.default_rng(1).normal(size=(4, 192)).astype(np.float32)
+    msg = plan_message.hidden_to_message(hidden, STAMP_NS, 'lift')
+    part = plan_message.hidden_from_message(msg, (4, 192))
+    assert part.values.tobytes() == hidden.tobytes()
+    assert part.stamp_ns == STAMP_NS
+
+
+@pytest.mark.parametrize(
+    'codes, reason',
+    [
+        (np.zeros((4, 4), np.float32), 'integers'),
+        (np.full((4, 4), -1), 'must lie in'),
+        (np.full((4, 4), 70000), 'must lie in'),
+        (np.zeros(4, int), 'integers'),
+    ],
+)
+def test_codes_that_are_none(codes, reason):
+    with pytest.raises(ConvertError, match=reason):
+        plan_message.codes_to_message(codes, STAMP_NS, '')
+
+
+def test_what_a_foreign_plan_gets_wrong():
+    codes = plan_message.codes_to_message(np.full((4, 4), 1000), STAMP_NS, 'x')
+    with pytest.raises(ConvertError, match='below 1000, got 1000'):
+        plan_message.codes_from_message(codes, (4, 4), 1000)
+    with pytest.raises(ConvertError, match=r'shape \(4, 8\), got \(4, 4\)'):
+        plan_message.codes_from_message(codes, (4, 8))
+    with pytest.raises(ConvertError, match='must be 32FC1'):
+        plan_message.hidden_from_message(codes)
+    spoilt = np.zeros((4, 8), np.float32)
+    spoilt[2, 3] = np.nan
+    with pytest.raises(ConvertError, match='finite, got 1 '):
+        plan_message.hidden_from_message(
+            convert.numpy_to_image(spoilt, '32FC1', frame_id='plan/00000000')
+        )
+    with pytest.raises(ConvertError, match='finite'):
+        plan_message.hidden_to_message(spoilt, STAMP_NS, 'x')
+    codes.header.frame_id = 'world'
+    with pytest.raises(ConvertError, match="'world'"):
+        plan_message.codes_from_message(codes)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Sight is trained by itself, and planner and head then keep its keypoints."""
+
+import json
+import os
+
+import calvin_files
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from vw2_ros.models.checkpoint import CheckpointError, load_tensors
+from vw2_ros.models.data.store.store import FrameStore
+from vw2_ros.models.policy import Policy
+from vw2_ros.models.stages import head as train_head
+from vw2_ros.models.stages import planner as train_planner
+from vw2_ros.models.stages import sight as train_sight
+from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.training.loop.augment import AugmentConfig, moved
+from vw2_ros.models.training.loop.loop import ConfigError, FrameSource, config_path, shift_images
+from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    return calvin_files.write_data(
+        tmp_path_factory.mktemp('taught') / 'data',
+        shards=True,
+        episodes=6,
+        frames=40,
+        landmarks=True,
+    )
+
+
+@pytest.fixture(scope='module')
+def runs(data, tmp_path_factory):
+    """Sight, dLDM, planner and head with the tiny config."""
+    out = tmp_path_factory.mktemp('runs')
+    train_sight.main('tiny', [data], out / 'sight')
+    train_dldm.main('tiny', [data], out / 'dldm')
+    train_planner.main('tiny', [data], out / 'planner', init=out / 'dldm', sight=out / 'sight')
+    train_head.main('tiny', [data], out / 'head', init=out / 'planner')
+    return out
+
+
+def _weights(path):
+    return {k.removeprefix('vision.'): v for k, v in load_tensors(path)[0].items()}
+
+
+def test_keypoints_of_a_sight_run_stay(runs, data):
+    seen = _weights(runs / 'sight' / 'vision.safetensors')
+    planner = _weights(runs / 'planner' / 'planner.safetensors')
+    policy = _weights(runs / 'head' / 'policy' / 'planner.safetensors')
+    for name in ('locate.heat.weight', 'locate.convs.0.0.weight', 'locate.log_sharpness'):
+        assert torch.equal(seen[name], planner[name]) and torch.equal(seen[name], policy[name])
+    assert not torch.equal(seen['project'], planner['project'])
+    assert not torch.equal(planner['project'], policy['project'])
+    assert Policy.load(runs / 'head' / 'policy').plan(
+        np.zeros((96, 96, 3), np.uint8), 'open the drawer'
+    ).codes.shape == (4, 4)
+    # also of a policy that learns on
+    train_head.main('tiny', [data], runs / 'more', init=runs / 'head' / 'policy')
+    more = _weights(runs / 'more' / 'policy' / 'planner.safetensors')
+    assert torch.equal(seen['locate.heat.weight'], more['locate.heat.weight'])
+
+
+def test_a_run_says_how_well_it_sees(runs):
+    record = json.loads((runs / 'sight' / 'provenance.json').read_text())
+    assert record['stage'] == 'sight' and {'points', 'state', 'points_px'} <= set(record['scores'])
+    assert (
+        'sight' in json.loads((runs / 'planner' / 'provenance.json').read_text())['sight'].values()
+    )
+
+
+def test_sight_learns_where_the_square_is(data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['sight']['train'].update(steps=60, lr=1e-2, validate_every=60)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    train_sight.main(tmp_path / 'c.yaml', [data], tmp_path / 'out')
+    log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
+    for name in ('points', 'state'):
+        errors = [x[name] for x in log if x['kind'] == 'train']
+        assert errors[-1] < 0.7 * errors[0]
+    again = train_sight.main(tmp_path / 'c.yaml', [data], tmp_path / 'out', resume=True)
+    assert again['steps'] == 60
+
+
+def test_head_from_scratch_takes_sight_too(runs, data, tmp_path):
+    train_head.main('tiny', [data], tmp_path / 'out', sight=runs / 'sight')
+    seen = _weights(runs / 'sight' / 'vision.safetensors')
+    policy = _weights(tmp_path / 'out' / 'policy' / 'planner.safetensors')
+    assert torch.equal(seen['locate.heat.weight'], policy['locate.heat.weight'])
+
+
+def test_keypoints_are_found_once(runs, data, monkeypatch):
+    c = VisionConfig(image_size=96, stem=4, channels=8, keypoints=12, frozen=True)
+    vision = KeypointEncoder(c, 32)
+    train_sight.load_sight(vision, runs / 'sight')
+    store = FrameStore([data, data])
+    rows = np.array([3, 239, 240 + 7, 3])
+    shown = train_sight.Shown(
+        vision, FrameSource(store, torch.device('cpu')), AugmentConfig(shift=0)
+    )
+    part = shown.part(np.random.default_rng(0), rows)
+    with torch.no_grad():
+        wanted = vision.locate(torch.from_numpy(store.rgb(rows)).permute(0, 3, 1, 2))
+    assert torch.allclose(part['place'], wanted.place, atol=1e-5)
+    assert torch.allclose(part['local'], wanted.local, atol=1e-4)
+    monkeypatch.setattr(KeypointFinder, 'forward', lambda *_: pytest.fail('found again'))
+    train_sight.Shown(vision, FrameSource(store, torch.device('cpu')), AugmentConfig())
+
+
+def test_few_sets_of_keypoints_are_kept(data):
+    store = FrameStore([data])
+    before = os.listdir(store.decoded[0].cache)
+    for seed in range(train_sight.KEPT + 2):
+        torch.manual_seed(seed)
+        train_sight.find_all(KeypointFinder(VisionConfig(stem=4, channels=4, keypoints=2)), store)
+    found = [n for n in os.listdir(store.decoded[0].cache) if n.startswith('keypoints_')]
+    assert len(found) == train_sight.KEPT
+    assert {n for n in before if not n.startswith('keypoints_')} <= set(
+        os.listdir(store.decoded[0].cache)
+    )
+
+
+def test_points_move_with_the_picture():
+    rgb = torch.zeros(1, 96, 96, 3, dtype=torch.uint8)
+    rgb[0, 40, 20] = 255
+    changes = {'shift': torch.tensor([[3, -2]])}
+    y, x = shift_images(rgb, changes['shift'])[0, :, :, 0].nonzero()[0].tolist()
+    point = torch.tensor([[[20.5, 40.5]]]) / 48 - 1
+    assert torch.allclose((point + moved(changes, 96) + 1) * 48, torch.tensor([x + 0.5, y + 0.5]))
+
+
+def test_data_without_landmarks_is_refused(tmp_path):
+    root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=2, frames=20)
+    with pytest.raises(ConfigError, match=r'training does not say where things are.*vw2 collect'):
+        train_sight.main('tiny', [root], tmp_path / 'out')
+
+
+def test_other_sizes_are_refused(runs, tmp_path):
+    with pytest.raises(CheckpointError, match='must fit planner.vision'):
+        train_sight.load_sight(
+            KeypointEncoder(VisionConfig(keypoints=12, frozen=True), 32), runs / 'sight'
+        )
+    with pytest.raises(CheckpointError, match='no run of vw2 train sight'):
+        train_sight.load_sight(KeypointEncoder(VisionConfig(), 32), runs / 'dldm')
+
+
+def test_too_few_keypoints_are_refused():
+    vision = KeypointEncoder(VisionConfig(image_size=32, stem=4, channels=4, keypoints=4), 16)
+    with pytest.raises(ConfigError, match='keypoints must be at least 10'):
+        train_sight.Probe(vision, 10, 25, 16)
+
+
+def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['dldm']['model'].update(queries=2, levels=[3, 3])
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
+    train_planner.main(
+        tmp_path / 'c.yaml',
+        [data],
+        tmp_path / 'planner',
+        init=tmp_path / 'dldm',
+        start=runs / 'head' / 'policy',
+    )
+    before = _weights(runs / 'head' / 'policy' / 'planner.safetensors')
+    after = _weights(tmp_path / 'planner' / 'planner.safetensors')
+    new = {'heads.weight', 'heads.bias', 'backbone.embed_tokens.weight'}
+    assert {k for k in before if before[k].shape != after[k].shape} == new
+    assert all(torch.equal(before[k], after[k]) for k in before.keys() - new)
+    config = json.loads((tmp_path / 'planner' / 'config.json').read_text())['planner']
+    assert config['vision']['frozen'] and config['queries'] == 2 and config['codebook_size'] == 9
+    record = json.loads((tmp_path / 'planner' / 'provenance.json').read_text())
+    assert record['start']['stage'] == 'head'
+    content['head']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    train_head.main(
+        tmp_path / 'c.yaml',
+        [data],
+        tmp_path / 'head',
+        init=tmp_path / 'planner',
+        start=runs / 'head' / 'policy',
+    )
+    old, new = (
+        load_tensors(folder / 'policy' / 'head.safetensors')[0]
+        for folder in (runs / 'head', tmp_path / 'head')
+    )
+    assert all(torch.allclose(old[k], new[k], atol=1e-5) for k in old)
+    plan = Policy.load(tmp_path / 'head' / 'policy').plan(
+        np.zeros((96, 96, 3), np.uint8), 'open the drawer'
+    )
+    assert plan.codes.shape == (4, 2) and plan.codes.max() < 9

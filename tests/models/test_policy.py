@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The policy: equal results by every path, timing, bad input."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
+from vw2_ros.models.checkpoint import CheckpointError, save_checkpoint
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.planner import Planner, PlannerConfig
+from vw2_ros.models.policy import Policy
+from vw2_ros.models.text import Tokenizer
+from vw2_ros.models.vision import VisionConfig
+
+
+def save(folder, dldm=True, residual=True, steps=4, queries=4, levels=(8, 5, 5, 5)):
+    torch.manual_seed(0)
+    words = Tokenizer.build(['open the drawer', 'close the drawer'], buckets=32)
+    planner = Planner(
+        PlannerConfig(
+            vocab_size=words.vocab_size,
+            buckets=32,
+            width=16,
+            layers=1,
+            heads=2,
+            hidden=16,
+            steps=steps,
+            queries=queries,
+            codebook_size=math.prod(levels),
+            vision=VisionConfig(image_size=32, stem=4, channels=4, keypoints=4),
+        )
+    )
+    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1, steps=steps))
+    net = (
+        DLDM(
+            DLDMConfig(
+                image_size=16,
+                channels=(4, 4, 8),
+                decoder_channels=(8, 4, 4),
+                query_width=8,
+                query_heads=2,
+                residual=residual,
+                queries=queries,
+                levels=levels,
+                clip_frames=1 + 4 * steps,
+            )
+        )
+        if dldm
+        else None
+    )
+    save_checkpoint(
+        folder,
+        planner=planner,
+        head=head,
+        tokenizer=words,
+        dldm=net,
+        provenance={'renderer': 'pybullet_tiny', 'image_size': 32},
+    )
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp('policy') / 'm'
+    save(path)
+    return path
+
+
+@pytest.fixture
+def policy(folder):
+    return Policy.load(folder)
+
+
+@pytest.fixture
+def rgb():
+    return np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+
+
+def test_plan_then_actions_is_infer(policy, rgb):
+    plan = policy.plan(rgb, 'open the drawer')
+    assert plan.codes.shape == policy.codes_shape == (4, 4) and plan.codes.dtype == np.int64
+    assert plan.hidden.shape == policy.hidden_shape == (4, 16)
+    assert plan.hidden.dtype == np.float32
+    actions = policy.actions(plan.hidden)
+    assert actions.shape == (16, 7) and actions.dtype == np.float32
+    assert np.abs(actions).max() <= 1
+    whole = policy.infer({'rgb': rgb, 'instruction': 'open the drawer'})
+    assert np.array_equal(whole.actions, actions) and np.array_equal(whole.codes, plan.codes)
+    assert whole.timings['total_ms'] >= whole.timings['plan_ms'] > 0
+    assert policy.timing()['plan_ms']['count'] == 2
+
+
+def test_a_second_load_gives_the_same(folder, policy, rgb):
+    again = Policy.load(folder)
+    assert again.sha256 == policy.sha256 and len(again.sha256) == 64
+    want = policy.plan(rgb, 'open the drawer').hidden
+    assert np.array_equal(again.plan(rgb, 'open the drawer').hidden, want)
+
+
+def test_act_plans_every_execute_steps(policy, rgb):
+    other = 255 - rgb
+    want = policy.infer({'rgb': rgb, 'instruction': 'open the drawer'}).actions
+    later = policy.infer({'rgb': other, 'instruction': 'open the drawer'}).actions
+    got = [
+        policy.act({'rgb': rgb if t == 0 else other, 'instruction': 'open the drawer'})
+        for t in range(9)
+    ]
+    assert np.array_equal(got[:8], want[:8]) and np.array_equal(got[8], later[0])
+    policy.reset()
+    again = policy.act({'rgb': other, 'instruction': 'open the drawer'})
+    assert np.array_equal(again, later[0])
+
+
+def test_warm_up_leaves_no_trace(folder, rgb):
+    cold, warm = (Policy.load(folder, temperature=1.0, seed=3) for _ in range(2))
+    assert warm.warm_up() > 0
+    assert warm.timing() == {}
+    assert np.array_equal(cold.plan(rgb, 'open it').codes, warm.plan(rgb, 'open it').codes)
+
+
+def test_sampling_starts_anew_with_a_seed(folder, rgb):
+    policy = Policy.load(folder, temperature=1.0)
+    policy.reset(seed=1)
+    first = policy.plan(rgb, 'open it').codes
+    second = policy.plan(rgb, 'open it').codes
+    policy.reset(seed=1)
+    assert np.array_equal(policy.plan(rgb, 'open it').codes, first)
+    assert not np.array_equal(first, second)
+
+
+def test_views_and_orders_of_an_image_are_the_same(policy, rgb):
+    want = policy.plan(rgb, 'open it').hidden
+    assert np.array_equal(policy.plan(rgb[:, ::-1][:, ::-1], 'open it').hidden, want)
+    read_only = rgb.copy()
+    read_only.setflags(write=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert np.array_equal(policy.plan(read_only, 'open it').hidden, want)
+
+
+@pytest.mark.parametrize('size', [32, 50])
+@pytest.mark.parametrize('residual', [True, False])
+def test_imagine(tmp_path, size, residual):
+    save(tmp_path / 'm', residual=residual)
+    policy = Policy.load(tmp_path / 'm')
+    rgb = np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    codes = np.random.default_rng(2).integers(0, 1000, (4, 4))
+    video = policy.imagine(rgb, codes)
+    assert video.shape == (16, size, size, 3) and video.dtype == np.uint8
+    other = codes.copy()
+    other[3] = (other[3] + 501) % 1000
+    assert np.array_equal(policy.imagine(rgb, other)[:12], video[:12])
+    with pytest.raises(ValueError, match='codes must be integers'):
+        policy.imagine(rgb, codes[:3])
+    with pytest.raises(ValueError, match='indices must lie'):
+        policy.imagine(rgb, codes + 1000)
+    with pytest.raises(ValueError, match='rgb must be'):
+        policy.imagine(rgb.astype(float), codes)
+
+
+def test_codes_of_another_number_and_size(tmp_path, rgb):
+    save(tmp_path / 'm', steps=3, queries=2, levels=(2, 2, 2))
+    policy = Policy.load(tmp_path / 'm')
+    plan = policy.plan(rgb, 'open it')
+    assert plan.codes.shape == policy.codes_shape == (3, 2) and plan.codes.max() < 8
+    assert policy.actions(plan.hidden).shape == (12, 7)
+    video = policy.imagine(rgb, plan.codes)
+    assert video.shape == (12, 32, 32, 3)
+    assert policy.tokenize(np.concatenate([rgb[None], video])[:, ::2, ::2]).shape == (3, 2)
+
+
+def test_imagine_needs_a_dldm(tmp_path, rgb):
+    save(tmp_path / 'm', dldm=False)
+    policy = Policy.load(tmp_path / 'm')
+    assert not policy.can_imagine
+    with pytest.raises(RuntimeError, match='dldm.safetensors'):
+        policy.imagine(rgb, np.zeros((4, 4), np.int64))
+
+
+@pytest.mark.parametrize(
+    'bad',
+    [
+        np.zeros((32, 32, 3), np.float32),
+        np.zeros((64, 64, 3), np.uint8),
+        np.zeros((3, 32, 32), np.uint8),
+        np.zeros((32, 32, 4), np.uint8),
+        np.full((32, 32, 3), np.nan),
+        None,
+        [[0]],
+    ],
+)
+def test_a_bad_image_is_told(policy, bad):
+    with pytest.raises(ValueError, match=r'uint8 \(32, 32, 3\). Got'):
+        policy.plan(bad, 'open the drawer')
+
+
+@pytest.mark.parametrize('bad', ['', '  ', '...', None, 7, ['open']])
+def test_a_bad_instruction_is_told(policy, rgb, bad):
+    with pytest.raises(ValueError, match='instruction must'):
+        policy.plan(rgb, bad)
+
+
+def test_other_bad_input(policy, rgb, folder):
+    with pytest.raises(ValueError, match='must hold rgb and instruction'):
+        policy.infer({'rgb': rgb})
+    with pytest.raises(ValueError, match=r'hidden must be float32 \(4, 16\)'):
+        policy.actions(np.zeros((4, 15), np.float32))
+    with pytest.raises(ValueError, match='finite'):
+        policy.actions(np.full((4, 16), np.nan, np.float32))
+    for options in ({'execute': 0}, {'execute': 17}, {'temperature': -1}, {'threads': 0}):
+        with pytest.raises(ValueError, match='Got'):
+            Policy.load(folder, **options)
+    with pytest.raises(CheckpointError, match='shipped names'):
+        Policy.load('no_such_policy')
+
+
+def test_another_renderer_is_warned_of(policy):
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert policy.check_renderer('pybullet_tiny', 32)
+        assert policy.check_renderer()
+    with pytest.warns(UserWarning, match="renderer 'egl' instead of 'pybullet_tiny'"):
+        assert not policy.check_renderer('egl')
+    with pytest.warns(UserWarning, match='image_size 200 instead of 32'):
+        assert not policy.check_renderer(image_size=200)

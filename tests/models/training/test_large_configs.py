@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Sizes that no test can train: paper.yaml, gpu.yaml. Their numbers, and shapes without memory."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from vw2_ros.models.action_head import ActionHeadConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.planner import PlannerConfig
+from vw2_ros.models.stages.head import LossConfig
+from vw2_ros.models.stages.warmup import ClipConfig, DumpConfig
+from vw2_ros.models.training.loop.augment import AugmentConfig
+from vw2_ros.models.training.loop.loop import (
+    ConfigError,
+    TrainConfig,
+    check_size,
+    load_config,
+    stage_configs,
+)
+from vw2_ros.models.vision import VisionConfig
+
+A1 = {  # table A.1: rate, decay, moments, batch, warm-up, iterations
+    'dldm': (1e-4, 0.1, 0.9, 0.99, 128, 2000, 100000),
+    'planner': (3e-4, 0.05, 0.9, 0.98, 256, 5000, 50000),
+}
+
+
+def dldm_parts(name):
+    return stage_configs(
+        name, 'dldm', model=DLDMConfig, train=TrainConfig, clips=ClipConfig, dump=DumpConfig
+    )
+
+
+@pytest.fixture(scope='module')
+def dldm():
+    return dldm_parts('paper')
+
+
+def test_numbers_are_those_of_the_paper(dldm):
+    c, clips = dldm['model'], dldm['clips']
+    assert (c.size, c.clip_frames, c.queries, c.codebook_size) == ((480, 832), 93, 4, 1000)
+    assert c.steps * c.queries == 92 and not (c.relative or c.residual or c.motion_weight)
+    assert clips.rate(c.clip_frames) == 16 and clips.stored_size == 480 and not clips.jitter
+    trains = {
+        stage: stage_configs(
+            'paper',
+            stage,
+            train=TrainConfig,
+            **{part: dict for part in load_config('paper', stage) if part != 'train'},
+        )['train']
+        for stage in ('dldm', 'disentangle', 'planner')
+    }
+    for stage, train in trains.items():
+        rate, decay, beta1, beta2, batch, warmup, _ = A1[
+            'planner' if stage == 'planner' else 'dldm'
+        ]
+        assert (
+            train.lr,
+            train.weight_decay,
+            train.beta1,
+            train.beta2,
+            train.batch,
+            train.warmup,
+        ) == (rate, decay, beta1, beta2, batch, warmup)
+    assert trains['dldm'].steps + trains['disentangle'].steps == A1['dldm'][-1]
+    assert trains['planner'].steps == A1['planner'][-1]
+    with pytest.raises(ConfigError, match="no section 'vdm'"):
+        load_config('paper', 'vdm')  # Cosmos comes trained
+
+
+def test_planner_and_head_are_valid():
+    augment = AugmentConfig(shift=0, contrast=0, brightness=0)  # table A.1: none
+    parts = stage_configs(
+        'paper',
+        'planner',
+        model=PlannerConfig,
+        vision=VisionConfig,
+        tokenizer=dict,
+        train=TrainConfig,
+        augment=AugmentConfig,
+    )
+    assert parts['augment'] == augment
+    parts = stage_configs(
+        'paper',
+        'head',
+        model=ActionHeadConfig,
+        train=TrainConfig,
+        augment=AugmentConfig,
+        loss=LossConfig,
+    )
+    assert parts['augment'] == replace(augment, null_instruction=0)
+
+
+def test_its_models_fit_each_other(dldm):
+    """A step of stage 2 with the published 2B model, in shapes alone."""
+    pytest.importorskip('diffusers')
+    from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
+    from vw2_ros.models.vdm import VDM, VDMConfig
+
+    c = dldm['model']
+    parts = stage_configs(
+        'paper', 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict
+    )
+    config = VDMConfig(
+        height=c.size[0],
+        width=c.size[1],
+        clip_frames=c.clip_frames,
+        queries=c.queries,
+        code_size=len(c.levels),
+        fps=dldm['clips'].rate(c.clip_frames),
+        **parts['vdm'],
+    )
+    assert config == VDMConfig()  # whose parts are the published ones, see test_video_diffusion.py
+    assert parts['loss'] == DisentangleConfig() and parts['train'].recompute
+    with torch.device('meta'):
+        model = Disentangled(DLDM(c), VDM(config), parts['loss'])
+        video = torch.empty(1, 93, 3, 480, 832)
+    counts = {
+        name: sum(p.numel() for p in part.parameters())
+        for name, part in (
+            ('dldm', model.dldm),
+            ('transformer', model.vdm.transformer),
+            ('control', model.vdm.controlnet),
+            ('vae', model.vdm.vae),
+        )
+    }
+    assert 10e6 < counts['dldm'] < 50e6
+    assert counts['transformer'] == 1_956_413_440
+    assert 0.05 < counts['control'] / counts['transformer'] < 0.2  # 3 of 28 blocks, and more
+    assert 120e6 < counts['vae'] < 130e6
+    check_size(model)
+    result = model.loss(video)
+    assert all(
+        result[key].is_meta and result[key].shape == ()
+        for key in ('loss', 'reconstruction_loss', 'denoising_loss')
+    )
+    assert result['indices'].shape == (1, 23, 4)
+    assert result['reconstruction'].shape == video.shape
+    assert model.vdm.config.places * 24 == 37440  # tokens of a clip
+
+
+def test_a_step_of_the_gpu_config():
+    pytest.importorskip('diffusers')
+    from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
+    from vw2_ros.models.vdm import VDM, VDMConfig
+
+    c = dldm_parts('gpu')['model']
+    parts = stage_configs(
+        'gpu', 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict
+    )
+    prior = stage_configs('gpu', 'vdm', model=VDMConfig, vae=TrainConfig, train=TrainConfig)[
+        'model'
+    ]
+    assert (prior.size, prior.clip_frames) == (c.size, c.clip_frames)
+    with torch.device('meta'):
+        vdm = VDM.on(VDM(prior), queries=c.queries, code_size=len(c.levels), **parts['vdm'])
+        model = Disentangled(DLDM(c), vdm, parts['loss'])
+        video = torch.empty(parts['train'].batch, c.clip_frames, 3, *c.size)
+    result = model.loss(video)
+    assert result['loss'].shape == () and result['reconstruction'].shape == video.shape
+    # one GPU holds several times as much as 10 million numbers and what goes with them
+    assert 5e6 < sum(p.numel() for p in model.parameters()) < 15e6

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The scripted expert solves tasks through relative actions, the same way each time."""
+
+import numpy as np
+import pytest
+
+from vw2_ros.sim.expert.skills.skills import Expert, prepare, run
+from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.tasks import TASKS, TaskOracle
+
+
+@pytest.fixture(scope='module')
+def table():
+    with PlayTable('D') as table:
+        yield table
+
+
+def _start(table, task, seed=0):
+    prepare(table, task, np.random.default_rng([seed, TASKS.index(task)]))
+
+
+@pytest.mark.parametrize(
+    'task',
+    [
+        'open_drawer',
+        'move_slider_left',
+        'turn_on_lightbulb',
+        'turn_off_led',
+        'lift_red_block_table',
+        'lift_blue_block_slider',
+        'rotate_pink_block_right',
+        'push_red_block_left',
+        'push_into_drawer',
+        'place_in_slider',
+        'stack_block',
+    ],
+)
+def test_solves_the_task(table, task):
+    _start(table, task)
+    start = table.state()
+    solved, steps = run(table, task, 240)
+    assert solved and steps < 150
+    assert TaskOracle('D').succeeded(task, start, table.state())
+
+
+@pytest.mark.parametrize(
+    'before, task', [('place_in_slider', 'turn_on_led'), ('rotate_red_block_left', 'close_drawer')]
+)
+def test_a_block_of_no_use_is_left_where_it_is(table, before, task):
+    _start(table, before)
+    run(table, before, 240)
+    expert = Expert(table, task)
+    grips = []
+    while not expert.done and len(grips) < 120:
+        action = expert.act()
+        grips.append(action[6])
+        table.step(action)
+    assert expert.done and np.diff(grips).any()
+    assert (np.diff(grips) <= 0).all()  # it opens, backs out and closes, once
+
+
+def test_actions_are_valid_and_reproducible(table):
+    def play():
+        _start(table, 'push_blue_block_right', seed=3)
+        expert = Expert(table, 'push_blue_block_right')
+        actions = []
+        for _ in range(25):
+            actions.append(expert.act())
+            table.step(actions[-1])
+        return np.array(actions)  # (25, 7)
+
+    actions = play()
+    assert np.abs(actions).max() <= 1.0 and set(actions[:, 6]) <= {-1.0, 1.0}
+    assert np.array_equal(actions, play())
+
+
+def test_looking_does_not_move_anything(table):
+    _start(table, 'open_drawer')
+    before = table.robot_obs()
+    expert = Expert(table, 'open_drawer')
+    expert.act()
+    assert not expert.done and np.array_equal(before, table.robot_obs())
+
+
+@pytest.mark.parametrize('task', ['place_in_drawer', 'unstack_block', 'lift_pink_block_drawer'])
+def test_prepare_brings_about_what_a_reset_cannot(table, task):
+    _start(table, task)
+    assert TaskOracle('D').can_start(task, table.state())
+
+
+@pytest.mark.parametrize('scene', ['A', 'B', 'C'])
+def test_knows_the_other_tables(scene):
+    with PlayTable(scene) as table:
+        _start(table, 'move_slider_right', seed=1)
+        assert run(table, 'move_slider_right', 240)[0]
+
+
+def test_an_unknown_task_is_named(table):
+    with pytest.raises(ValueError, match='unknown task'):
+        Expert(table, 'open_the_drawer')

@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""What runs: the one description that launch files, `vw2 demo`, tests and evaluation start from.
+
+`calvin` and `robot` list the processes; launch files hand them to ros2 launch, and `Children` brings
+the same ones up where ros2 launch is not installed. No rclpy here.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from vw2_ros import files as paths
+
+PARENT_VARIABLE = 'VW2_PARENT_PID'  # see node_base.run
+SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
+PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+
+
+class BringUpError(RuntimeError):
+    """A process ended or never got ready; the message holds its last words."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One node in a process of its own."""
+
+    executable: str  # console script of this package, also the module's name
+    name: str  # of the node
+    params_file: str
+    parameters: dict = field(default_factory=dict)  # beside those of the file
+    remappings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One launch argument; the default '' leaves what the parameter file says."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+COMMON_ARGUMENTS = (
+    Argument('namespace', '', 'namespace of all nodes, e.g. left_arm'),
+    Argument('params_file', '', 'parameter file instead of the one of this package'),
+    Argument('use_sim_time', 'false', 'follow /clock', ('true', 'false')),
+    Argument('autostart', 'true', 'configure and activate the nodes', ('true', 'false')),
+    Argument('log_level', 'info', 'debug, info, warn, error'),
+    Argument('weights', '', 'shipped weights by name, or a model folder'),
+    Argument('instruction', '', 'what to do, in plain words; or publish it on `instruction`'),
+    Argument(
+        'imagination', 'false', 'also decode and publish the imagined video', ('true', 'false')
+    ),
+)
+CALVIN_ARGUMENTS = (
+    *COMMON_ARGUMENTS,
+    Argument('scene', '', 'scene of the play table: A, B, C or D'),
+    Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
+    Argument(
+        'execute',
+        '8',
+        'lockstep: actions of a plan until the next image and plan',
+        tuple(map(str, range(1, 17))),
+    ),
+)
+ROBOT_ARGUMENTS = (
+    *COMMON_ARGUMENTS,
+    Argument(
+        'camera',
+        '',
+        'V4L2 device or video file; empty: as the parameter file says, if '
+        'nothing else the image topic below',
+    ),
+    Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
+    Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
+    Argument('limits', '', 'file with the limits of the robot, like config/limits.yaml'),
+    Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
+    Argument(
+        'command_topic',
+        '',
+        'where the commands go, e.g. joint_trajectory_controller/joint_trajectory',
+    ),
+    Argument(
+        'gripper_topic', '', "where the gripper's position goes, e.g. gripper_controller/commands"
+    ),
+)
+
+
+def calvin(**given: str) -> tuple[Process, ...]:
+    """The play table, the planner and the action node (and the imagination node if wanted).
+
+    Args:
+        given: values of `CALVIN_ARGUMENTS`, as strings; the rest have their defaults.
+    Raises:
+        ValueError: an unknown argument, or a value that is not among its choices.
+    """
+    a = _arguments(CALVIN_ARGUMENTS, given)
+    file = a['params_file'] or str(paths.config_file('calvin.yaml'))
+    step = {'lockstep': True} if a['lockstep'] == 'true' else {}
+    # the nodes follow /clock: somebody must publish it
+    sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
+    scene = {'scene': a['scene']} if a['scene'] else {}
+    camera = (('image_raw', 'static/image_raw'),)
+    size = image_size(a['weights'])
+    picture = {'image_size': size} if size else {}
+    bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
+    model = _base(a) | _weights(a)
+    execute = {}
+    if step:  # an image is due whenever a plan is
+        execute = {'execute': int(a['execute'])}
+        bridge |= {'image_every': int(a['execute'])}
+    processes = [
+        Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
+        Process('planner_node', 'planner', file, model | step | _instruction(a), camera),
+        Process('action_node', 'action', file, model | step | execute | _instruction(a), camera),
+    ]
+    if a['imagination'] == 'true':
+        processes.append(Process('imagination_node', 'imagination', file, model, camera))
+    return tuple(processes)
+
+
+def evaluation(
+    weights: str, scene: str, *, real_time: bool = False, execute: int = 8
+) -> tuple[Process, ...]:
+    """The play table for evaluation, where every wording is tried.
+
+    Args:
+        weights, scene: as in `CALVIN_ARGUMENTS`.
+        real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
+    """
+    how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
+    return tuple(
+        dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
+        if p.name == 'planner'
+        else p
+        for p in calvin(weights=weights, scene=scene, **how)
+    )
+
+
+def robot(**given: str) -> tuple[Process, ...]:
+    """Camera, planner and action node for a robot that has its own driver.
+
+    Args:
+        given: values of `ROBOT_ARGUMENTS`, as strings; the rest have their defaults.
+    Raises:
+        ValueError: an unknown argument, or a value that is not among its choices.
+    """
+    a = _arguments(ROBOT_ARGUMENTS, given)
+    file = a['params_file'] or str(paths.config_file('robot.yaml'))
+    if not a['camera']:
+        source = {'source': 'compressed'} if a['compressed'] == 'true' else {}
+    elif a['camera'].startswith('/dev/'):
+        source = {'source': 'device', 'device': a['camera']}
+    else:
+        source = {'source': 'file', 'file': a['camera']}
+    size = image_size(a['weights'])
+    if size:
+        source |= {'width': size, 'height': size}
+    output = {name: a[name] for name in ('limits', 'output') if a[name]}
+    topics = dict.fromkeys(('joint_commands', 'commands', 'twist_commands'), a['command_topic'])
+    topics['gripper_command'] = a['gripper_topic']
+    commands = tuple((name, topic) for name, topic in topics.items() if topic)
+    model = _base(a) | _weights(a)
+    processes = [
+        Process(
+            'camera_node',
+            'camera',
+            file,
+            _base(a) | source,
+            (
+                ('input', a['image_topic']),
+                ('input/compressed', f'{a["image_topic"]}/compressed'),
+                ('input/camera_info', _beside(a['image_topic'], 'camera_info')),
+            ),
+        ),
+        Process('planner_node', 'planner', file, model | _instruction(a)),
+        Process('action_node', 'action', file, model | _instruction(a) | output, commands),
+    ]
+    if a['imagination'] == 'true':
+        processes.append(Process('imagination_node', 'imagination', file, model))
+    return tuple(processes)
+
+
+def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
+    out = {a.name: a.default for a in known}
+    unknown = set(given) - set(out)
+    if unknown:
+        raise ValueError(
+            f'unknown argument(s) {", ".join(sorted(unknown))}; there are {", ".join(sorted(out))}'
+        )
+    out |= given
+    for a in known:
+        if a.choices and out[a.name] not in a.choices:
+            raise ValueError(
+                f'{a.name} must be one of {", ".join(a.choices)}. Got {out[a.name]!r}.'
+            )
+    return out
+
+
+def _beside(topic: str, name: str) -> str:
+    folder = topic.rpartition('/')[0]
+    return f'{folder}/{name}' if folder or topic.startswith('/') else name
+
+
+def _base(a: dict) -> dict:
+    return {'use_sim_time': a['use_sim_time'] == 'true', 'autostart': a['autostart'] == 'true'}
+
+
+def _weights(a: dict) -> dict:
+    return {'weights': a['weights']} if a['weights'] else {}
+
+
+def image_size(weights: str) -> int | None:
+    """Side [px] of the images that weights, named or a folder, want; None if that is not known."""
+    if not weights:
+        return None
+    folder = pathlib.Path(weights)
+    if not folder.is_dir():
+        folder = paths.weights_dir() / weights
+    try:
+        config = json.loads((folder / 'config.json').read_text())
+        return int(config['planner']['vision']['image_size'])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # the node that loads them says what is wrong
+
+
+def _instruction(a: dict) -> dict:
+    return {'instruction': a['instruction']} if a['instruction'] else {}
+
+
+# ----------------------------------------------------------------- environment
+
+
+def environment() -> dict[str, str]:
+    """Variables that the nodes want beside the caller's: the DDS profile, unless one is set."""
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    profile = str(paths.config_file('fastdds.xml'))
+    return dict.fromkeys(PROFILE_VARIABLES, profile)
+
+
+def private_environment() -> dict[str, str]:
+    """Variables with which nodes hear nobody outside this machine and nobody on it."""
+    return {
+        'ROS_DOMAIN_ID': str(free_domain()),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        **({'ROS_LOCALHOST_ONLY': '1'} if os.environ.get('ROS_DISTRO') == 'humble' else {}),
+    }
+
+
+@contextlib.contextmanager
+def private_domain():
+    """Give `private_environment()`, set in this process too as long as it lasts."""
+    env = private_environment()
+    before = {key: os.environ.get(key) for key in env}
+    os.environ.update(env)
+    try:
+        yield env
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        lock = _DOMAINS.pop(int(env['ROS_DOMAIN_ID']), None)
+        if lock:
+            lock.close()
+
+
+def free_domain() -> int:
+    """A DDS domain, drawn at random from 1..99, that nobody on this machine is in or was given.
+
+    It stays this process's until that ends, or `private_domain` does, and is never the one that
+    ROS_DOMAIN_ID names.
+    """
+    domains = [d for d in range(1, 100) if str(d) != os.environ.get('ROS_DOMAIN_ID')]
+    random.SystemRandom().shuffle(domains)
+    for domain in domains:
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        # port of the domain's first participant (DDSI-RTPS 9.6.1.1)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                lock.bind(f'\0vw2_ros_domain_{domain}')  # abstract: gone with the process
+                probe.bind(('', 7400 + 250 * domain + 10))
+            except OSError:
+                lock.close()
+                continue
+        _DOMAINS[domain] = lock
+        return domain
+    return domains[0]
+
+
+_DOMAINS: dict[int, socket.socket] = {}  # this process's domains, and what holds each
+
+
+# ------------------------------------------------------------------- processes
+
+
+class Children:
+    """The processes of a description, each in a group of its own; none outlives this object.
+
+    Args:
+        processes: what `calvin` or `robot` gave.
+        namespace: of all nodes.
+        log_level: debug, info, warn or error.
+        log_dir: their output goes to <log_dir>/<name>.log; None: to this process's output.
+        env: variables beside this process's own, e.g. `private_environment()`.
+    """
+
+    def __init__(
+        self,
+        processes,
+        *,
+        namespace: str = '',
+        log_level: str = 'info',
+        log_dir=None,
+        env: dict[str, str] | None = None,
+    ):
+        self.processes = tuple(processes)
+        self.namespace, self.log_level = namespace, log_level
+        self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
+        self.env = {
+            **os.environ,
+            **environment(),
+            **(env or {}),
+            PARENT_VARIABLE: str(os.getpid()),
+            'PYTHONUNBUFFERED': '1',
+        }
+        # one thread per model unless somebody said otherwise: the nodes share the cores
+        self.env.setdefault('OMP_NUM_THREADS', '1')
+        root = paths.checkout()
+        if root is not None:
+            self.env['PYTHONPATH'] = os.pathsep.join(
+                filter(None, (str(root), self.env.get('PYTHONPATH', '')))
+            )
+        self.running: dict[str, subprocess.Popen] = {}
+
+    def command(self, process: Process) -> list[str]:
+        """The command line of one process."""
+        out = [
+            sys.executable,
+            '-m',
+            f'vw2_ros.{process.executable}',
+            '--ros-args',
+            '-r',
+            f'__node:={process.name}',
+            '--log-level',
+            self.log_level,
+            '--params-file',
+            process.params_file,
+        ]
+        if self.namespace:
+            out += ['-r', f'__ns:=/{self.namespace.strip("/")}']
+        for name, value in process.parameters.items():
+            out += ['-p', f'{name}:={json.dumps(value)}']
+        for source, target in process.remappings:
+            out += ['-r', f'{source}:={target}']
+        # whoever started these wants to know that one did not come up
+        return [*out, '-p', 'exit_on_failure:=true']
+
+    def start(self) -> 'Children':
+        """Start all; those that began are ended again if one cannot be."""
+        try:
+            for process in self.processes:
+                self.start_one(process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_one(self, process: Process) -> subprocess.Popen:
+        """Start one process (again)."""
+        output = None
+        if self.log_dir is not None:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            output = open(self.log_dir / f'{process.name}.log', 'ab')
+        try:
+            child = subprocess.Popen(
+                self.command(process),
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+            )
+        finally:
+            if output is not None:
+                output.close()
+        self.running[process.name] = child
+        return child
+
+    def check(self) -> None:
+        """Look whether all still run.
+
+        Raises:
+            BringUpError: one has ended; the message holds the end of its log.
+        """
+        for name, child in self.running.items():
+            if child.poll() is not None:
+                raise BringUpError(
+                    f'{name} ended with status {child.returncode}{self.last_words(name)}'
+                )
+
+    def last_words(self, name: str, lines: int = 4) -> str:
+        """The end of a process's log, '' where there is none."""
+        if self.log_dir is None:
+            return ''
+        try:
+            text = (self.log_dir / f'{name}.log').read_text(errors='replace')
+        except OSError:
+            return ''
+        return ': ' + ' | '.join(text.strip().splitlines()[-lines:])
+
+    def stop(self, patience_s: float = 5.0) -> None:
+        """End all: as Ctrl-C would, then more firmly."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            alive = [c for c in self.running.values() if c.poll() is None]
+            for child in alive:
+                _signal_group(child, number)
+            end = time.monotonic() + patience_s
+            while any(c.poll() is None for c in alive) and time.monotonic() < end:
+                time.sleep(0.02)
+        for child in self.running.values():
+            _signal_group(child, signal.SIGKILL)  # what it may have started and left
+        self.running.clear()
+
+    def __enter__(self) -> 'Children':
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+
+def _signal_group(child: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except (ProcessLookupError, PermissionError):
+        pass

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Where the files that are not Python lie: config/, launch/ and the shipped weights.
+
+In a checkout (also `pip install -e` and `colcon build --symlink-install`) they are the files of the
+source tree; an installed copy has config/ and launch/ under <prefix>/share/vw2_ros and the weights
+beside the models.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import site
+import sysconfig
+from collections.abc import Iterator
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+
+
+def checkout() -> pathlib.Path | None:
+    """Return the root of the source tree this module runs from, or None for an installed copy."""
+    return _PACKAGE.parent if (_PACKAGE.parent / 'package.xml').is_file() else None
+
+
+def _share_folders() -> Iterator[pathlib.Path]:
+    root = checkout()
+    if root is not None:
+        yield root
+    # colcon and pip: <prefix>/lib/pythonX.Y/site-packages (or local/lib/.../dist-packages);
+    # pip --target: the folder itself is the prefix
+    yield from (parent / 'share' / 'vw2_ros' for parent in _PACKAGE.parents)
+    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
+        if prefix:
+            yield pathlib.Path(prefix) / 'share' / 'vw2_ros'
+    yield pathlib.Path(sysconfig.get_path('data')) / 'share' / 'vw2_ros'
+    yield pathlib.Path(site.getuserbase()) / 'share' / 'vw2_ros'
+
+
+def share_dir() -> pathlib.Path:
+    """Return the folder that holds package.xml, config/ and launch/.
+
+    Raises:
+        FileNotFoundError: if the package was installed without its data files.
+    """
+    tried = []
+    for folder in _share_folders():
+        if (folder / 'package.xml').is_file():
+            return folder
+        tried.append(str(folder))
+    raise FileNotFoundError(
+        'share/vw2_ros (package.xml, config/, launch/) was not found; looked in '
+        f'{", ".join(tried)}. Install the package again with pip or colcon.'
+    )
+
+
+def config_file(name: str) -> pathlib.Path:
+    """Return config/<name>, e.g. 'calvin.yaml' or 'train/tiny.yaml'.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message lists those there are.
+    """
+    return _file('config', name)
+
+
+def launch_file(name: str) -> pathlib.Path:
+    """Return launch/<name>.
+
+    Raises:
+        FileNotFoundError: if there is no such file; the message lists those there are.
+    """
+    return _file('launch', name)
+
+
+def weights_dir() -> pathlib.Path:
+    """Return the folder with one sub-folder per set of shipped weights (it may be absent)."""
+    root = checkout()
+    return (root if root is not None else _PACKAGE) / 'models' / 'weights'
+
+
+def _file(kind: str, name: str) -> pathlib.Path:
+    folder = share_dir() / kind
+    path = folder / name
+    if path.is_file():
+        return path
+    known = sorted(
+        str(f.relative_to(folder))
+        for f in folder.rglob('*')
+        if f.is_file() and '__pycache__' not in f.parts
+    )
+    raise FileNotFoundError(
+        f"no {kind} file '{name}' in {folder}; there are: {', '.join(known) or 'none'}"
+    )

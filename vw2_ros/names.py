@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Topics, services and frames: the only place where these names are written.
+
+All names but /diagnostics and /clock are relative: a namespace or a remap moves them.
+
+| name                    | type                           | from -> to                | rate        |
+| ----------------------- | ------------------------------ | ------------------------- | ----------- |
+| input, input/compressed | any camera driver's images     | driver -> camera          | any         |
+| image_raw               | sensor_msgs/Image rgb8         | camera -> planner, action | 30 Hz       |
+| image_raw/compressed    | sensor_msgs/CompressedImage    | camera ->                 | 30 Hz       |
+| camera_info             | sensor_msgs/CameraInfo         | camera ->                 | with images |
+| instruction             | std_msgs/String, latched       | operator -> planner, action | on change |
+| latent_plan             | sensor_msgs/Image 16UC1        | planner -> imagination    | per plan    |
+| plan_hidden             | sensor_msgs/Image 32FC1        | planner -> action         | per plan    |
+| joint_states            | sensor_msgs/JointState         | robot -> action           | 30 Hz       |
+| joint_commands          | trajectory_msgs/JointTrajectory (also JointState, see action_node's `output`) | action -> robot | 30 Hz |
+| commands                | std_msgs/Float64MultiArray     | action -> forward_command_controller | 30 Hz |
+| twist_commands          | geometry_msgs/TwistStamped     | action -> MoveIt Servo    | 30 Hz       |
+| gripper_command         | std_msgs/Float64MultiArray (1) [m] | action -> gripper's controller, where `finger_joint` is '' | 30 Hz |
+| rel_actions             | std_msgs/Float64MultiArray (7) | operator -> play table    | any         |
+| imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
+| table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
+| task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
+| reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
+| stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
+"""
+
+IMAGE = 'image_raw'
+CAMERA_INFO = 'camera_info'
+INPUT = 'input'  # of the camera node
+INPUT_INFO = 'input/camera_info'
+INSTRUCTION = 'instruction'
+LATENT_PLAN = 'latent_plan'
+PLAN_HIDDEN = 'plan_hidden'
+JOINT_STATES = 'joint_states'
+JOINT_COMMANDS = 'joint_commands'
+POSITION_COMMANDS = 'commands'
+TWIST_COMMANDS = 'twist_commands'
+GRIPPER_COMMAND = 'gripper_command'
+REL_ACTIONS = 'rel_actions'
+IMAGINED = 'imagined/image_raw'
+TABLE_STATE = 'table_state'
+TASK_STATE = 'task_state'
+RESET = 'reset'
+START_TASK = 'start_task'
+STOP = 'stop'
+REARM = 'rearm'
+RESTART = 'restart'
+DIAGNOSTICS = '/diagnostics'
+CLOCK = '/clock'
+
+# cameras of the play table: their topics lie below these names, e.g. static/image_raw
+CAMERAS = ('static', 'gripper')
+
+ARM_JOINTS = tuple(f'panda_joint{i}' for i in range(1, 8))
+FINGER_JOINTS = ('panda_finger_joint1', 'panda_finger_joint2')
+BASE_FRAME = 'panda_link0'
+
+
+def compressed(topic: str) -> str:
+    """Return image_transport's name of an image topic's compressed form."""
+    return f'{topic}/compressed'

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Newest camera image + instruction -> latent plan (codes and hidden states).
+
+ros2 run vw2_ros planner_node --ros-args -p instruction:='open the drawer'
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+
+from vw2_ros import names
+from vw2_ros.control.safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
+from vw2_ros.messages import convert, qos
+from vw2_ros.messages import plan as plan_message
+from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
+from vw2_ros.nodes.health import ERROR, WARN
+from vw2_ros.nodes.worker import Worker
+
+
+@dataclass(frozen=True)
+class Config(BaseConfig):
+    """Parameters of the planner node."""
+
+    weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
+    threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
+    temperature: float = parameter(0.0, '0: greedy; above: codes are sampled', low=0.0, high=10.0)
+    seed: int = parameter(0, 'of the sampling', low=0)
+    compressed: bool = parameter(False, 'take image_raw/compressed instead of image_raw')
+    period_s: float = parameter(
+        0.0, 'least time between two plans; 0: each image [s]', low=0.0, high=10.0
+    )
+    lockstep: bool = parameter(False, 'plan for every image, reliably; the world waits')
+    max_image_age_s: float = parameter(0.1, 'older images make no plan [s]', low=0.001, high=60.0)
+    frozen_frames: int = parameter(
+        10, 'so many identical images in a row make no plan; 0: off', low=0, high=1000
+    )
+    min_known_words: float = parameter(
+        MIN_KNOWN_WORDS,
+        'share of the words of an instruction that must be known from training',
+        low=0.0,
+        high=1.0,
+    )
+    instruction: str = parameter('', 'what to do, in plain words; also a topic', dynamic=True)
+
+    @property
+    def max_future_s(self) -> float:
+        """How far a stamp may be ahead: as far as behind."""
+        return self.max_image_age_s
+
+
+class PlannerNode(NodeBase):
+    """Stores the newest image; one worker thread plans."""
+
+    Config = Config
+
+    def __init__(self, **options):
+        super().__init__('planner', **options)
+        self.instruction: str | None = None  # None: nobody said, the parameter counts
+        self.worker = None
+
+    def parameters_set(self, values):
+        if 'instruction' in values:
+            self.set_instruction(values['instruction'])
+
+    @transition
+    def on_configure(self):
+        self.config = self.read_config()
+        self.codes_out = self.advertise(Image, names.LATENT_PLAN, qos.reliable())
+        self.hidden_out = self.advertise(Image, names.PLAN_HIDDEN, qos.reliable())
+
+    @transition
+    def on_activate(self):
+        c = self.config
+        self.codes = deque(maxlen=1000)  # of the newest plans, for the code usage
+        self.planned_s, self.planning = -1e9, False
+        self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
+        self.worker = Worker(self._load, self._plan, lambda e: self.refuse('plan', e), 'planner')
+        self.set_instruction(
+            self.get_parameter('instruction').value
+            if self.instruction is None
+            else self.instruction
+        )
+        self.subscribe(
+            String, names.INSTRUCTION, lambda m: self.set_instruction(m.data), qos.latched()
+        )
+        topic, kind = (
+            (names.compressed(names.IMAGE), CompressedImage)
+            if c.compressed
+            else (names.IMAGE, Image)
+        )
+        self.subscribe(
+            kind, topic, self._on_image, qos.reliable(1) if c.lockstep else qos.newest()
+        )
+
+    def halt(self):
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def set_instruction(self, text: str) -> None:
+        """Take a new instruction; the next image makes a plan for it."""
+        text = text.strip()
+        if self.worker is not None and text:
+            known = self.policy.known_words(text)
+            if known < self.config.min_known_words:
+                self.instruction = ''
+                raise ValueError(
+                    f'unknown instruction {text!r:.80}: {known:.0%} of its words '
+                    'were seen in training; say it in other words'
+                )
+        if text != self.instruction:
+            self.instruction, self.planned_s = text, -1e9
+            self.health.set('instruction', f'{text:.80}')
+
+    def _load(self):
+        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
+
+        self.policy = Policy.load(
+            self.config.weights,
+            threads=self.config.threads,
+            temperature=self.config.temperature,
+            seed=self.config.seed,
+        )
+        self.health.set('warm-up [ms]', self.policy.warm_up())
+        self.health.set('weights', f'{self.policy.path.name} {self.policy.sha256[:12]}')
+        return self.policy
+
+    def _on_image(self, msg) -> None:
+        now_s, c = self.now_s(), self.config
+        if not self.instruction:
+            return
+        if c.lockstep:
+            return self.worker.submit((msg, self.instruction, now_s))
+        stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+        age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
+        if age_s > c.max_image_age_s:
+            raise ValueError(
+                f'image is {age_s * 1e3:.0f} ms old, limit {c.max_image_age_s * 1e3:.0f} ms'
+            )
+        if self.frozen is not None and self.frozen.see(msg.data):
+            return
+        if self.planning:
+            # an image that waited would make an older plan than the next one does at once
+            self.health.count('skipped images')
+        elif now_s - self.planned_s >= c.period_s - 0.005:
+            self.planned_s, self.planning = now_s, True
+            self.worker.submit((msg, self.instruction, now_s))
+
+    def _plan(self, policy, item) -> None:
+        try:
+            self._plan_one(policy, item)
+        finally:
+            self.planning = False
+
+    def _plan_one(self, policy, item) -> None:
+        msg, instruction, arrived_s = item
+        plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
+        stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+        self.hidden_out.publish(plan_message.hidden_to_message(plan.hidden, stamp_ns, instruction))
+        self.codes_out.publish(plan_message.codes_to_message(plan.codes, stamp_ns, instruction))
+        now_s = self.now_s()
+        self.health.tick('plan', now_s)
+        self.health.set('image to plan [ms]', (now_s - arrived_s) * 1e3)
+        self.codes.extend(plan.codes.ravel().tolist())
+
+    def assess(self, now_s):
+        used, counts = np.unique(list(self.codes), return_counts=True)
+        share = counts / max(1, counts.sum())
+        self.health.set('codes used', len(used))
+        self.health.set('code perplexity', float(np.exp(-(share * np.log(share)).sum())))
+        for name, times in self.policy.timing().items():
+            self.health.set(f'{name} p50', times['p50'])
+            self.health.set(f'{name} p99', times['p99'])
+        topic = names.compressed(names.IMAGE) if self.config.compressed else names.IMAGE
+        age_s = self.health.age_s(topic, now_s)
+        if self.config.lockstep:
+            return super().assess(now_s)
+        if age_s is None:
+            return WARN, f'nothing ever came on {self.resolve_topic_name(topic)}'
+        if age_s > self.config.max_image_age_s:
+            return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
+        if self.frozen is not None and self.frozen.frozen:
+            return ERROR, f'camera frozen: {self.frozen.identical} identical images'
+        if not self.instruction:
+            return WARN, 'no instruction'
+        return super().assess(now_s)
+
+
+def main(args=None):
+    """Run the planner node."""
+    run(PlannerNode, args)
+
+
+if __name__ == '__main__':
+    main()
