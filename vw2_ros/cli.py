@@ -217,7 +217,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Drive a chain of five tasks through the real nodes, and film it."""
         scene, policy = check_scene(scene), check_policy(policy, learned=True)
-        from vw2_ros.evaluation.rollouts import demo as module
+        from vw2_ros.evaluation import demo as module
 
         raise typer.Exit(module.run(out=out, scene=scene, seed=seed, policy=policy))
 
@@ -268,7 +268,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
         scenes = check_scenes(scenes)
-        from vw2_ros.evaluation.rollouts.rollouts import PolicyTurn, checkpoint_sha256
+        from vw2_ros.evaluation.rollouts import PolicyTurn, checkpoint_sha256
         from vw2_ros.sim import collect as module
 
         result = module.collect(
@@ -685,7 +685,7 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         if out.suffix != '.mp4':
             raise UsageError(f'--out must end in .mp4. Got {out}')
-        from vw2_ros.evaluation.rollouts import imagine as module
+        from vw2_ros.evaluation import imagine as module
 
         show(
             module.run(
@@ -756,7 +756,7 @@ def build() -> 'typer.Typer':
             execute=execute,
             out=out,
         )
-        from vw2_ros.evaluation.rollouts import rollouts as evaluation
+        from vw2_ros.evaluation import rollouts as evaluation
 
         options = evaluation.Options(**chosen)
         result = evaluation.run(options)
@@ -805,7 +805,7 @@ def build() -> 'typer.Typer':
                 ),
             ] = None,
         ) -> None:
-            from vw2_ros.experiment.jobs import jobs as module
+            from vw2_ros.experiment import jobs as module
 
             try:
                 module.Scale.load(scale).config(), module.chosen(name, rows)
@@ -891,7 +891,7 @@ def build() -> 'typer.Typer':
             raise UsageError('say whose codes to look at: --dldm play_table or a run folder')
         check_folders('--data', data)
         check_folders('--looks', looks or [])
-        from vw2_ros.inspection.page import page as inspection
+        from vw2_ros.inspection import page as inspection
 
         result = inspection.run(
             folders,
@@ -936,7 +936,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Time of one plan and of the action head."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros.evaluation.rollouts import speed as module
+        from vw2_ros.evaluation import speed as module
 
         finish(module.policy(policy, calls=calls, threads=threads), json_file)
 
@@ -948,7 +948,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Image received to new joint command, and the jitter of the 30 Hz timer, over ROS."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros.evaluation.rollouts import speed as module
+        from vw2_ros.evaluation import speed as module
 
         finish(module.loop(policy, seconds=seconds), json_file)
 
@@ -997,7 +997,7 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         check_folders('--data', [data])
         check_folders('--key-steps', [key_steps] if key_steps else [])
-        from vw2_ros.evaluation.rollouts import imagination as module
+        from vw2_ros.evaluation import imagination as module
 
         result = module.run(
             module.Options(

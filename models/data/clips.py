@@ -46,7 +46,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vw2_ros.models.data.store.store import (
+from vw2_ros.models.data.store import (
     CalvinFolder,
     ClipStore,
     DataError,

@@ -46,7 +46,7 @@ import torch
 import yaml
 
 from vw2_ros.models.checkpoint import resolve
-from vw2_ros.models.data.store.store import (
+from vw2_ros.models.data.store import (
     CalvinFolder,
     FrameStore,
     load_annotations,

@@ -51,7 +51,7 @@ from vw2_ros.models.stages.warmup import (
     to_video,
     write_codes,
 )
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     ConfigError,
     TrainConfig,
     fit,

@@ -29,7 +29,7 @@ from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_json, save_checkpoint
-from vw2_ros.models.data.store.store import Demonstrations, FrameStore, with_validation
+from vw2_ros.models.data.store import Demonstrations, FrameStore, with_validation
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.parallel import common_count, leads
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -46,8 +46,8 @@ from vw2_ros.models.stages.planner import (
 from vw2_ros.models.stages.sight import Shown, load_sight
 from vw2_ros.models.stages.warmup import ClipConfig, override, prepare
 from vw2_ros.models.text import UNK, Tokenizer
-from vw2_ros.models.training.loop.augment import AugmentConfig
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.augment import AugmentConfig
+from vw2_ros.models.training.loop import (
     ConfigError,
     FrameSource,
     TrainConfig,

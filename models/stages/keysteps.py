@@ -21,11 +21,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vw2_ros.models.data.store.store import Demonstrations, FrameStore, with_validation
+from vw2_ros.models.data.store import Demonstrations, FrameStore, with_validation
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     ConfigError,
     FrameSource,
     TrainConfig,

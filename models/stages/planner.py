@@ -37,7 +37,7 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store.store import FrameStore, with_validation
+from vw2_ros.models.data.store import FrameStore, with_validation
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.parallel import first_of_machine, leads
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -52,8 +52,8 @@ from vw2_ros.models.stages.warmup import (
     write_codes,
 )
 from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.training.loop.augment import AugmentConfig
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.augment import AugmentConfig
+from vw2_ros.models.training.loop import (
     FrameSource,
     TrainConfig,
     TrainingError,

@@ -41,17 +41,12 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store.store import (
-    DecodedFolder,
-    FrameStore,
-    progress_bar,
-    with_validation,
-)
+from vw2_ros.models.data.store import DecodedFolder, FrameStore, progress_bar, with_validation
 from vw2_ros.models.parallel import first_of_machine, leads
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.loop.augment import AugmentConfig, moved
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.augment import AugmentConfig, moved
+from vw2_ros.models.training.loop import (
     ConfigError,
     FrameSource,
     TrainConfig,

@@ -41,7 +41,7 @@ from vw2_ros.models.stages.warmup import (
     strips,
     to_video,
 )
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     TrainConfig,
     checkpoints,
     fit,

@@ -33,12 +33,12 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store.clips import CALVIN_FPS, clip_store
-from vw2_ros.models.data.store.store import ClipStore, progress_bar
+from vw2_ros.models.data.clips import CALVIN_FPS, clip_store
+from vw2_ros.models.data.store import ClipStore, progress_bar
 from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.sizes import Size, of_shape, sides
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     ConfigError,
     FrameSource,
     Reporter,

@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from vw2_ros.models.training.loop.loop import ConfigError, jitter_colour, shift_images
+from vw2_ros.models.training.loop import ConfigError, jitter_colour, shift_images
 
 
 @dataclasses.dataclass(frozen=True)

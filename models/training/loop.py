@@ -55,7 +55,7 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.training.loop.footprint import Footprint
+from vw2_ros.models.training.footprint import Footprint
 
 KEEP_CHECKPOINTS = 2
 INTERRUPTED = 130  # exit status of a run that a signal ended, as shells report it

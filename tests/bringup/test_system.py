@@ -236,7 +236,7 @@ def in_one_process(weights):
 
 
 def test_lockstep_over_ros_gives_the_same_bits(weights, tmp_path):
-    from vw2_ros.evaluation.rollouts.ros_rollout import RosRollout
+    from vw2_ros.evaluation.ros_rollout import RosRollout
 
     wanted = in_one_process(weights)
     with RosRollout(weights, SCENE, execute=EXECUTE, log_dir=tmp_path) as rollout:
@@ -253,7 +253,7 @@ def test_lockstep_over_ros_gives_the_same_bits(weights, tmp_path):
 
 
 def test_real_time_begins_each_rollout_where_it_was_told(weights, tmp_path):
-    from vw2_ros.evaluation.rollouts.ros_rollout import RosRollout
+    from vw2_ros.evaluation.ros_rollout import RosRollout
 
     states = []
     robot_obs, scene_obs = start()

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from vw2_ros.control.loop import ControlLoop
-from vw2_ros.evaluation.rollouts import rollouts as evaluation
-from vw2_ros.evaluation.rollouts.rollouts import (
+from vw2_ros.evaluation import rollouts as evaluation
+from vw2_ros.evaluation.rollouts import (
     EvaluationError,
     InProcess,
     Options,

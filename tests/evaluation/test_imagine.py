@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from vw2_ros import cli
-from vw2_ros.evaluation.rollouts import film as video
-from vw2_ros.evaluation.rollouts import imagination as bench_imagination
-from vw2_ros.evaluation.rollouts import imagine
+from vw2_ros.evaluation import film as video
+from vw2_ros.evaluation import imagination as bench_imagination
+from vw2_ros.evaluation import imagine
 from vw2_ros.models import video_quality
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import (
@@ -29,7 +29,7 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store.store import DataError
+from vw2_ros.models.data.store import DataError
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps
@@ -473,7 +473,7 @@ def test_still_is_measured_against_the_true_frames(data, folder, policy):
 
 
 def bench_imagination_store(data):
-    from vw2_ros.models.data.store.store import FrameStore
+    from vw2_ros.models.data.store import FrameStore
 
     return FrameStore([data], 'validation', SIZE)
 

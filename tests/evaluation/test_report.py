@@ -9,8 +9,8 @@ import av
 import numpy as np
 import pytest
 
-from vw2_ros.evaluation.rollouts import film as video
-from vw2_ros.evaluation.rollouts import report
+from vw2_ros.evaluation import film as video
+from vw2_ros.evaluation import report
 
 RESULT = {
     'avg_len': 2.5,

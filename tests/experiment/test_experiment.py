@@ -20,9 +20,9 @@ import pytest
 import yaml
 
 from vw2_ros import cli
-from vw2_ros.experiment.jobs import jobs as experiment
-from vw2_ros.experiment.jobs import table as experiment_table
-from vw2_ros.experiment.jobs.jobs import Plan, Scale, chosen
+from vw2_ros.experiment import jobs as experiment
+from vw2_ros.experiment import table as experiment_table
+from vw2_ros.experiment.jobs import Plan, Scale, chosen
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = {
@@ -616,7 +616,7 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
 
     from vw2_ros.control.loop import ControlConfig, ControlLoop
     from vw2_ros.control.safety import Limits
-    from vw2_ros.models.data.store.store import FrameStore
+    from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.stages import head as train_head
     from vw2_ros.models.stages import planner as train_planner
@@ -676,7 +676,7 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
 def test_bad_offsets(offsets, said):
     from vw2_ros.models.dldm import DLDMConfig
     from vw2_ros.models.stages.warmup import ClipConfig
-    from vw2_ros.models.training.loop.loop import ConfigError
+    from vw2_ros.models.training.loop import ConfigError
 
     with pytest.raises(ConfigError, match=said):
         ClipConfig(offsets=offsets).frames_per_step(DLDMConfig(clip_frames=5))

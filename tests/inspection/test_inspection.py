@@ -14,7 +14,7 @@ pytest.importorskip('sklearn', reason="pip install 'vw2_ros[inspect]'")
 
 from vw2_ros import cli  # noqa: E402
 from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors  # noqa: E402
-from vw2_ros.models.data.store.store import FrameStore  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 from vw2_ros.models.inspection.probes import probes as look  # noqa: E402
 

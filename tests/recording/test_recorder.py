@@ -23,7 +23,7 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from vw2_ros import cli, names
 from vw2_ros.arms.panda import REST_JOINTS, EndEffectorController  # noqa: E402
 from vw2_ros.messages import convert, qos
-from vw2_ros.models.data.store.store import FrameStore  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording import bags
 from vw2_ros.recording import episodes as bag_data  # noqa: E402
 from vw2_ros.recording.recorder import Recorder  # noqa: E402
@@ -242,7 +242,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.stages import head as train_head
     from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
-    from vw2_ros.sim.expert.skills.skills import Expert
+    from vw2_ros.sim.expert.skills import Expert
     from vw2_ros.sim.play_table import PlayTable
 
     with PlayTable('D') as table:  # the table starts alike, so that the expert's actions fit

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from vw2_ros.sim.expert.skills.skills import Expert, prepare, run
+from vw2_ros.sim.expert.skills import Expert, prepare, run
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS, TaskOracle
 

@@ -76,7 +76,7 @@ def run(
         ValueError: a policy that sees no images.
         BringUpError, ClientError: a node did not come up or did not answer.
     """
-    from vw2_ros.evaluation.rollouts import report
+    from vw2_ros.evaluation import report
     from vw2_ros.models.checkpoint import load_checkpoint
 
     if policy in ('expert', 'random'):
@@ -305,7 +305,7 @@ class _Session:
 
 def summarise(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
     """Everything that was tried, under the keys that `vw2 eval` writes."""
-    from vw2_ros.evaluation.rollouts.rollouts import RENDERER, summarise
+    from vw2_ros.evaluation.rollouts import RENDERER, summarise
 
     lines: dict[tuple, dict] = {}
     for s in subtasks:
@@ -348,7 +348,7 @@ def _write_json(path: pathlib.Path, value: dict) -> None:
 
 def film(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str) -> None:
     """Write the video: the camera at 200 px with words and verdict, what the planner imagines."""
-    from vw2_ros.evaluation.rollouts import film as video
+    from vw2_ros.evaluation import film as video
     from vw2_ros.models.policy import Policy
 
     jobs = [json.loads(text) for s in subtasks for text in _thinned(s.states)]
@@ -392,7 +392,7 @@ def _imagined(subtask: Subtask, policy) -> list:
 
 
 def _frames(subtasks, pictures, clips) -> Iterator[np.ndarray]:
-    from vw2_ros.evaluation.rollouts import film as video
+    from vw2_ros.evaluation import film as video
 
     for subtask, imagined in zip(subtasks, clips):
         shown = None
@@ -418,7 +418,7 @@ def _dream(clips, stamp_ns: int) -> np.ndarray | None:
 
 def _compose(subtask: Subtask, picture, dream, seconds: float, verdict: str) -> np.ndarray:
     """One frame of the film, uint8 (456, 816, 3): camera and words, imagination beside."""
-    from vw2_ros.evaluation.rollouts import film as video
+    from vw2_ros.evaluation import film as video
 
     left = video.captioned(
         picture,

@@ -29,8 +29,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vw2_ros.evaluation.rollouts import film as video
-from vw2_ros.evaluation.rollouts.rollouts import Record
+from vw2_ros.evaluation import film as video
+from vw2_ros.evaluation.rollouts import Record
 
 SHOWN = 4  # clips in strip.png
 DRAWS = 1000  # of a bootstrap
@@ -135,12 +135,7 @@ def run(options: Options) -> dict:
         ModuleNotFoundError: scikit-image is not installed.
     """
     from vw2_ros.models.checkpoint import file_sha256
-    from vw2_ros.models.data.store.store import (
-        DataError,
-        FrameStore,
-        progress_bar,
-        with_validation,
-    )
+    from vw2_ros.models.data.store import DataError, FrameStore, progress_bar, with_validation
     from vw2_ros.models.imagination import Imagination
     from vw2_ros.models.key_steps import NAME, KeySteps
     from vw2_ros.models.policy import Policy

@@ -10,7 +10,7 @@ import numpy as np
 
 from vw2_ros.cameras.frames import Fit
 from vw2_ros.control.safety import MIN_KNOWN_WORDS
-from vw2_ros.evaluation.rollouts import film as video
+from vw2_ros.evaluation import film as video
 
 RATE_HZ = 30  # of the play table's frames
 HELD = 10  # how long the given picture is shown [frames]
@@ -55,7 +55,7 @@ def run(
     Raises:
         ValueError, CheckpointError: see `read_image`, `Policy.plan` and `Imagination`.
     """
-    from vw2_ros.models.data.store.store import progress_bar
+    from vw2_ros.models.data.store import progress_bar
     from vw2_ros.models.imagination import Imagination
     from vw2_ros.models.policy import Policy
 

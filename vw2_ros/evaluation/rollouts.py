@@ -54,10 +54,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
-from vw2_ros.evaluation.rollouts import film as video
+from vw2_ros.evaluation import film as video
 from vw2_ros.progress import Bar
 from vw2_ros.sim.cameras import RENDERER
-from vw2_ros.sim.expert.skills.skills import Expert, prepare
+from vw2_ros.sim.expert.skills import Expert, prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, train_phrases, validation_phrases
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
@@ -156,7 +156,7 @@ def run(options: Options) -> dict:
         EvaluationError: a worker died, or another evaluation writes to the same record.
         KeyboardInterrupt: Ctrl-C; a run with the same settings goes on from there.
     """
-    from vw2_ros.evaluation.rollouts import report
+    from vw2_ros.evaluation import report
 
     wanted = rollouts(options)
     wordings = _wordings(options, {t for r in wanted for t in r.tasks})
@@ -402,7 +402,7 @@ class ThroughNodes:
     """Rollouts through planner and action node, in processes of their own."""
 
     def __init__(self, options: Options):
-        from vw2_ros.evaluation.rollouts.ros_rollout import RosRollout
+        from vw2_ros.evaluation.ros_rollout import RosRollout
 
         self._table = PlayTable(options.scene)  # finds starts, draws films
         policy = options.policy

@@ -823,7 +823,7 @@ def run(
         ExperimentError: see `perform`.
         KeyboardInterrupt: go on with the same command.
     """
-    from vw2_ros.experiment.jobs import table as experiment_table
+    from vw2_ros.experiment import table as experiment_table
 
     size, out = Scale.load(scale), pathlib.Path(out)
     there = experiment_table.read(out).get('experiment', table)

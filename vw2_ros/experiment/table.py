@@ -40,8 +40,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from vw2_ros.evaluation.rollouts import report
-from vw2_ros.experiment.jobs.jobs import KINDS, SCENE, Plan
+from vw2_ros.evaluation import report
+from vw2_ros.experiment.jobs import KINDS, SCENE, Plan
 
 DRAWS = 4000
 LOW, HIGH = 2.5, 97.5

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vw2_ros.evaluation.rollouts import report
+from vw2_ros.evaluation import report
 
 EXTRA = {'umap': 'umap-learn', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib'}
 COLOURS = ('#3b76c4', '#e08a1e', '#2f9e62', '#b0479a', '#7a6bd1', '#8c6d46')
@@ -72,9 +72,9 @@ def run(
             "pip install 'vw2_ros[inspect]'"
         )
     from vw2_ros.models.checkpoint import save_json
-    from vw2_ros.models.data.store.store import progress_bar
-    from vw2_ros.models.inspection.probes import probes as look
-    from vw2_ros.models.training.loop.loop import provenance
+    from vw2_ros.models.data.store import progress_bar
+    from vw2_ros.models.inspection import probes as look
+    from vw2_ros.models.training.loop import provenance
 
     began = time.monotonic()
     models = {name: look.load_dldm(folder) for name, folder in dldms.items()}
@@ -444,7 +444,7 @@ def _queries(result: Mapping) -> dict[str, str]:
 
 
 def _probes(result: Mapping) -> bytes:
-    from vw2_ros.models.inspection.probes.probes import HORIZONS, TARGETS
+    from vw2_ros.models.inspection.probes import HORIZONS, TARGETS
 
     def series(name, part):
         return lambda p, target: result['dldms'][name]['probe'][target][HORIZONS[p]][part]
@@ -458,7 +458,7 @@ def _probes(result: Mapping) -> bytes:
 
 
 def _retrievals(result: Mapping) -> bytes:
-    from vw2_ros.models.inspection.probes.probes import HORIZONS
+    from vw2_ros.models.inspection.probes import HORIZONS
 
     groups = {text: part for part, text in _queries(result).items()}
 
@@ -491,7 +491,7 @@ def _retrievals(result: Mapping) -> bytes:
 
 
 def _differences(result: Mapping) -> bytes:
-    from vw2_ros.models.inspection.probes.probes import HORIZONS, TARGETS
+    from vw2_ros.models.inspection.probes import HORIZONS, TARGETS
 
     groups = {f'probe R², {t}': ('probe', t) for t in TARGETS}
     groups |= {'retrieval, cosine': ('retrieval', '')}
@@ -689,7 +689,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _columns(result: Mapping) -> list[tuple[str, str, str]]:
     """(heading, horizon, part) of the tables' columns."""
-    from vw2_ros.models.inspection.probes.probes import HORIZONS
+    from vw2_ros.models.inspection.probes import HORIZONS
 
     short = {
         'test': result['test_scene'],
@@ -701,7 +701,7 @@ def _columns(result: Mapping) -> list[tuple[str, str, str]]:
 
 
 def _probe_table(result: Mapping) -> str:
-    from vw2_ros.models.inspection.probes.probes import TARGETS
+    from vw2_ros.models.inspection.probes import TARGETS
 
     columns = _columns(result)
     rows = [
@@ -748,7 +748,7 @@ def _code_table(result: Mapping) -> str:
 
 
 def _difference_table(result: Mapping) -> str:
-    from vw2_ros.models.inspection.probes.probes import TARGETS
+    from vw2_ros.models.inspection.probes import TARGETS
 
     columns = _columns(result)
     rows = []

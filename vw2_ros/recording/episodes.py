@@ -612,7 +612,7 @@ def convert(
 
 def _bar(shown: bool):
     if shown:
-        from vw2_ros.models.data.store.store import progress_bar
+        from vw2_ros.models.data.store import progress_bar
 
         return progress_bar()
     from rich.progress import Progress
@@ -772,8 +772,8 @@ def _images(part: Part) -> np.ndarray:
 
 def _pictures(recording: Recording, wanted: set):
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
-    from vw2_ros.models.data.store.clips import message_picture
-    from vw2_ros.models.data.store.store import resize_area
+    from vw2_ros.models.data.clips import message_picture
+    from vw2_ros.models.data.store import resize_area
 
     read, number = _reader(), -1
     for _, kind, _, data in recording.bag.messages([recording.image_topic]):

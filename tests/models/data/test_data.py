@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vw2_ros.models.data.store.store import (
+from vw2_ros.models.data.store import (
     CalvinFolder,
     DataError,
     Demonstrations,

@@ -15,7 +15,7 @@ from video_files import pictures, write_video
 from vw2_ros import cli
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import save_checkpoint
-from vw2_ros.models.data.store.store import DataError
+from vw2_ros.models.data.store import DataError
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -25,7 +25,7 @@ from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.stages.planner import load_part
 from vw2_ros.models.stages.warmup import ClipConfig, read_codes
 from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.training.loop.loop import config_path
+from vw2_ros.models.training.loop import config_path
 from vw2_ros.models.vision import VisionConfig
 
 pytest.importorskip('av')

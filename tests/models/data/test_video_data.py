@@ -21,13 +21,13 @@ import video_files  # noqa: E402
 from video_files import number, pictures, write_video  # noqa: E402
 
 from vw2_ros import cli  # noqa: E402
-from vw2_ros.models.data.store import clips as video_data
-from vw2_ros.models.data.store.clips import VideoFolder, clip_store, resample  # noqa: E402
-from vw2_ros.models.data.store.store import DataError, FrameStore, resize_area  # noqa: E402
+from vw2_ros.models.data import clips as video_data
+from vw2_ros.models.data.clips import VideoFolder, clip_store, resample  # noqa: E402
+from vw2_ros.models.data.store import DataError, FrameStore, resize_area  # noqa: E402
 from vw2_ros.models.sizes import sides  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm
 from vw2_ros.models.stages import warmup as train_dldm  # noqa: E402
-from vw2_ros.models.training.loop.loop import (  # noqa: E402
+from vw2_ros.models.training.loop import (  # noqa: E402
     ConfigError,  # noqa: E402
     TrainConfig,
     checkpoints,

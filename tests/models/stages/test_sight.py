@@ -12,14 +12,14 @@ import torch
 import yaml
 
 from vw2_ros.models.checkpoint import CheckpointError, load_tensors
-from vw2_ros.models.data.store.store import FrameStore
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.stages import head as train_head
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import sight as train_sight
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.loop.augment import AugmentConfig, moved
-from vw2_ros.models.training.loop.loop import ConfigError, FrameSource, config_path, shift_images
+from vw2_ros.models.training.augment import AugmentConfig, moved
+from vw2_ros.models.training.loop import ConfigError, FrameSource, config_path, shift_images
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
 
 

@@ -21,7 +21,7 @@ from vw2_ros.models.stages import vdm as train_vdm
 from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
 from vw2_ros.models.stages.planner import load_part  # noqa: E402
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     ConfigError,
     TrainConfig,
     checkpoints,

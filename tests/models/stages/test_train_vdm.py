@@ -20,7 +20,7 @@ from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
 from vw2_ros.models.stages.planner import load_part  # noqa: E402
 from vw2_ros.models.stages.warmup import ClipConfig  # noqa: E402
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.loop import (
     ConfigError,
     TrainConfig,
     checkpoints,

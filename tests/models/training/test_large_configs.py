@@ -12,8 +12,8 @@ from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.head import LossConfig
 from vw2_ros.models.stages.warmup import ClipConfig, DumpConfig
-from vw2_ros.models.training.loop.augment import AugmentConfig
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training.augment import AugmentConfig
+from vw2_ros.models.training.loop import (
     ConfigError,
     TrainConfig,
     check_size,

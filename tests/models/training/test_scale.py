@@ -26,9 +26,9 @@ from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.loop import loop as training
-from vw2_ros.models.training.loop.footprint import Footprint, peak_flops
-from vw2_ros.models.training.loop.loop import TrainConfig, checkpoints, config_path, stage_configs
+from vw2_ros.models.training import loop as training
+from vw2_ros.models.training.footprint import Footprint, peak_flops
+from vw2_ros.models.training.loop import TrainConfig, checkpoints, config_path, stage_configs
 
 pytest.importorskip('accelerate')
 

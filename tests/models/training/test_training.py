@@ -20,14 +20,14 @@ import yaml
 
 from vw2_ros import cli, progress
 from vw2_ros.models.checkpoint import MAX_FILE_BYTES, load_checkpoint, load_tensors, resolve
-from vw2_ros.models.data.store.store import FrameStore, progress_bar
+from vw2_ros.models.data.store import FrameStore, progress_bar
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.stages import head as train_head
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.loop import loop as training
-from vw2_ros.models.training.loop.loop import (
+from vw2_ros.models.training import loop as training
+from vw2_ros.models.training.loop import (
     ConfigError,
     Prefetcher,
     TrainConfig,

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The root of all errors that this package raises on purpose, and the kinds that any room may need.
+
+A message says what was wanted, what came, and what to do:
+
+    raise InvalidValueError('rate_hz must be > 0. Got -1. Set it in config/robot.yaml')
+
+`vw2` prints such an error in one line. Any other exception is a fault of the program and keeps its
+traceback. This module imports nothing, so that every room may import it.
+"""
+
+
+class VW2Error(Exception):
+    """Root of the errors that this package raises on purpose."""
+
+
+class InvalidValueError(VW2Error, ValueError):
+    """A value that a user, a file or a message gave is not what was wanted."""
+
+
+class UsageError(InvalidValueError):
+    """A command was asked for something that does not exist; exit status 2."""
