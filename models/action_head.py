@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.parallel import common_count
 
 
@@ -39,11 +40,15 @@ class ActionHeadConfig:
 
     def __post_init__(self) -> None:
         if min(self.width, self.steps, self.frames, self.hidden, self.layers) < 1:
-            raise ValueError(f'every size must be at least 1. Got {self}.')
+            raise InvalidValueError(f'every size must be at least 1. Got {self}.')
         if self.gripper_loss not in ('bce', 'mse'):
-            raise ValueError(f'gripper_loss must be "bce" or "mse". Got {self.gripper_loss!r}.')
+            raise InvalidValueError(
+                f'gripper_loss must be "bce" or "mse". Got {self.gripper_loss!r}.'
+            )
         if self.gripper_weight < 0:
-            raise ValueError(f'gripper_weight must be at least 0. Got {self.gripper_weight}.')
+            raise InvalidValueError(
+                f'gripper_weight must be at least 0. Got {self.gripper_weight}.'
+            )
 
 
 class ActionHead(nn.Module):
@@ -70,12 +75,14 @@ class ActionHead(nn.Module):
         """
         mean, std = torch.as_tensor(mean).float(), torch.as_tensor(std).float()
         if mean.shape != (6,) or std.shape != (6,):
-            raise ValueError(
+            raise InvalidValueError(
                 'mean and std must hold six numbers (arm: xyz, rpy). '
                 f'Got {tuple(mean.shape)} and {tuple(std.shape)}.'
             )
         if not (torch.isfinite(mean).all() and torch.isfinite(std).all() and (std > 0).all()):
-            raise ValueError(f'mean and std must be finite, std above 0. Got {mean}, {std}.')
+            raise InvalidValueError(
+                f'mean and std must be finite, std above 0. Got {mean}, {std}.'
+            )
         self.mean.copy_(mean)
         self.std.copy_(std)
 
@@ -83,7 +90,7 @@ class ActionHead(nn.Module):
         """Normalised arm (6) and gripper logit or value (1): (B, steps * frames, 7)."""
         c = self.config
         if hidden.dim() != 3 or hidden.shape[1:] != (c.steps, c.width):
-            raise ValueError(
+            raise InvalidValueError(
                 f'hidden must be (B, {c.steps}, {c.width}). Got {tuple(hidden.shape)}.'
             )
         # (B, steps, frames * 7) -> (B, steps * frames, 7)
@@ -118,7 +125,9 @@ class ActionHead(nn.Module):
         """
         raw = self._raw(hidden)
         if actions.shape != raw.shape:
-            raise ValueError(f'actions must be {tuple(raw.shape)}. Got {tuple(actions.shape)}.')
+            raise InvalidValueError(
+                f'actions must be {tuple(raw.shape)}. Got {tuple(actions.shape)}.'
+            )
         weight = torch.ones_like(raw[..., 0]) if valid is None else valid.to(raw.dtype)
         total = common_count(weight.sum()) if self.training else weight.sum().clamp(min=1)
         error = (raw[..., :6] - (actions[..., :6] - self.mean) / self.std).square().mean(dim=-1)

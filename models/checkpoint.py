@@ -32,6 +32,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -48,7 +49,7 @@ _DTYPES = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch
 _CONFIGS = {'planner': PlannerConfig, 'head': ActionHeadConfig, 'dldm': DLDMConfig}
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(VW2Error, RuntimeError):
     """A model folder is missing, damaged or of another shape; the message says what to do."""
 
 
@@ -127,7 +128,7 @@ def save_tensors(
         CheckpointError: if the file would be larger, or the disk is full; nothing is written.
     """
     if dtype not in _DTYPES:
-        raise ValueError(f'dtype must be one of {sorted(_DTYPES)}. Got {dtype!r}.')
+        raise InvalidValueError(f'dtype must be one of {sorted(_DTYPES)}. Got {dtype!r}.')
     stored = {}
     for key, value in tensors.items():
         value = value.detach().cpu()
@@ -217,10 +218,10 @@ def config_from_dict(cls: type, saved: Mapping[str, Any]) -> Any:
         ValueError: on an unknown key, with the known ones.
     """
     if not isinstance(saved, Mapping):
-        raise ValueError(f'{cls.__name__} must be a mapping. Got {type(saved).__name__}.')
+        raise InvalidValueError(f'{cls.__name__} must be a mapping. Got {type(saved).__name__}.')
     known = {field.name for field in dataclasses.fields(cls)}
     if saved.keys() - known:
-        raise ValueError(
+        raise InvalidValueError(
             f'{cls.__name__} knows {sorted(known)}. Got {sorted(saved.keys() - known)} too.'
         )
     hints = typing.get_type_hints(cls)
@@ -234,7 +235,7 @@ def config_from_dict(cls: type, saved: Mapping[str, Any]) -> Any:
     try:
         return cls(**values)
     except TypeError as error:
-        raise ValueError(f'{cls.__name__}: {error}. Got {dict(saved)}.') from error
+        raise InvalidValueError(f'{cls.__name__}: {error}. Got {dict(saved)}.') from error
 
 
 def file_sha256(path: str | Path) -> str:

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.fsq import FSQ
 from vw2_ros.models.parallel import gather, rank, world
 from vw2_ros.models.sizes import sides
@@ -65,30 +66,30 @@ class DLDMConfig:
         height, width = sides(self.image_size)
         object.__setattr__(self, 'image_size', height if height == width else (height, width))
         if min(self.size) < 16 or any(side % 8 for side in self.size):
-            raise ValueError(
+            raise InvalidValueError(
                 'image_size must be a multiple of 8, at least 16, or two of them. '
                 f'Got {self.image_size}.'
             )
         if self.clip_frames < 5 or self.clip_frames % 4 != 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f'clip_frames must be 1 + a multiple of 4, at least 5. Got {self.clip_frames}.'
             )
         if len(self.channels) != 3 or len(self.decoder_channels) != 3:
-            raise ValueError(
+            raise InvalidValueError(
                 'channels and decoder_channels must hold three sizes each. '
                 f'Got {self.channels} and {self.decoder_channels}.'
             )
         if min(*self.channels, *self.decoder_channels, self.queries) < 1:
-            raise ValueError(f'channels and queries must be at least 1. Got {self}.')
+            raise InvalidValueError(f'channels and queries must be at least 1. Got {self}.')
         if self.query_width % self.query_heads:
-            raise ValueError(
+            raise InvalidValueError(
                 'query_width must be a multiple of query_heads. '
                 f'Got {self.query_width} and {self.query_heads}.'
             )
         if self.sees < 0:
-            raise ValueError(f'sees must be at least 0. Got {self.sees}.')
+            raise InvalidValueError(f'sees must be at least 0. Got {self.sees}.')
         if self.motion_weight < 0:
-            raise ValueError(f'motion_weight must be at least 0. Got {self.motion_weight}.')
+            raise InvalidValueError(f'motion_weight must be at least 0. Got {self.motion_weight}.')
 
     @property
     def size(self) -> tuple[int, int]:
@@ -364,7 +365,7 @@ class DLDM(nn.Module):
             or video.shape[1] % 4 != 1
             or video.shape[1] > c.clip_frames
         ):
-            raise ValueError(
+            raise InvalidValueError(
                 f'video must be float (B, 1 + 4n <= {c.clip_frames}, 3, '
                 f'{c.size[0]}, {c.size[1]}). '
                 f'Got {video.dtype} {tuple(video.shape)}.'
@@ -406,14 +407,14 @@ class DLDM(nn.Module):
         c = self.config
         B, steps = codes.shape[:2]
         if codes.shape[2:] != (c.queries, len(c.levels)):
-            raise ValueError(
+            raise InvalidValueError(
                 f'codes must be (B, K-1, {c.queries}, {len(c.levels)}). Got {tuple(codes.shape)}.'
             )
         x = self.change(codes, f0)
         if not c.residual:
             return x + 0.5
         if first_frame is None:
-            raise ValueError(
+            raise InvalidValueError(
                 'this dLDM decodes the change from the first frame: give first_frame '
                 f'float (B, 3, {c.size[0]}, {c.size[1]}).'
             )

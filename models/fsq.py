@@ -14,6 +14,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
+
 
 class FSQ(nn.Module):
     """Round each channel to its own small grid.
@@ -28,7 +30,7 @@ class FSQ(nn.Module):
         super().__init__()
         levels = tuple(int(n) for n in levels)
         if not levels or min(levels) < 2:
-            raise ValueError(f'levels must be integers of at least 2. Got {levels}.')
+            raise InvalidValueError(f'levels must be integers of at least 2. Got {levels}.')
         self.levels = levels
         self.dim = len(levels)
         self.codebook_size = math.prod(levels)
@@ -72,7 +74,7 @@ class FSQ(nn.Module):
         if indices.numel() and (
             int(indices.min()) < 0 or int(indices.max()) >= self.codebook_size
         ):
-            raise ValueError(
+            raise InvalidValueError(
                 f'indices must lie in [0, {self.codebook_size}). '
                 f'Got {int(indices.min())} to {int(indices.max())}.'
             )
@@ -83,6 +85,8 @@ class FSQ(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(..., C) -> grid values (..., C) with gradient, and int64 indices (...)."""
         if z.shape[-1] != self.dim:
-            raise ValueError(f'last dimension must be {self.dim}. Got shape {tuple(z.shape)}.')
+            raise InvalidValueError(
+                f'last dimension must be {self.dim}. Got shape {tuple(z.shape)}.'
+            )
         codes = self.quantize(z)
         return codes, self.codes_to_indices(codes.detach())

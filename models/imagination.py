@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import CheckpointError, file_sha256
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.policy import Policy, centre_of, frames, picture
@@ -61,9 +62,11 @@ class Imagination:
         seed: int = 0,
     ) -> None:
         if renderer not in RENDERERS:
-            raise ValueError(f'renderer must be one of {", ".join(RENDERERS)}. Got {renderer!r}.')
+            raise InvalidValueError(
+                f'renderer must be one of {", ".join(RENDERERS)}. Got {renderer!r}.'
+            )
         if steps < 1:
-            raise ValueError(f'steps must be at least 1. Got {steps}.')
+            raise InvalidValueError(f'steps must be at least 1. Got {steps}.')
         if policy.dldm is None:
             raise CheckpointError(
                 f'{policy.path} must hold dldm.safetensors to imagine. Got none.'

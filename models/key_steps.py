@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
     CheckpointError,
@@ -55,11 +56,11 @@ class KeyStepConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))
         if self.image_size < 16 or self.image_size % 8:
-            raise ValueError(
+            raise InvalidValueError(
                 f'image_size must be a multiple of 8, at least 16. Got {self.image_size}.'
             )
         if len(self.channels) != 3 or min(*self.channels, self.reduced, self.hidden) < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 'channels must be three sizes, reduced and hidden one, each at least '
                 f'1. Got {self}.'
             )
@@ -122,7 +123,7 @@ class KeySteps(nn.Module):
     ) -> None:
         super().__init__()
         if not tasks:
-            raise ValueError('there must be at least one task. Got none.')
+            raise InvalidValueError('there must be at least one task. Got none.')
         self.config, self.tasks = config, tuple(tasks)
         self.eye = DinoEye(backbone, config) if backbone is not None else SmallEye(config)
         side, r = (self.eye.side + 1) // 2, config.reduced
@@ -162,7 +163,7 @@ class KeySteps(nn.Module):
                 or rgb.shape[1] != rgb.shape[2]
                 or rgb.shape[3] != 3
             ):
-                raise ValueError(
+                raise InvalidValueError(
                     'frames must be uint8 (B, S, S, 3), as many of each. '
                     f'Got {rgb.dtype} {rgb.shape}.'
                 )
@@ -239,7 +240,7 @@ def load_dinov2(folder: str | Path) -> nn.Module:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != 'dinov2':
-            raise ValueError(f'it is a {config.model_type}')
+            raise InvalidValueError(f'it is a {config.model_type}')
         return Dinov2Model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise CheckpointError(

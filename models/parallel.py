@@ -24,6 +24,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
+
 if typing.TYPE_CHECKING:
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
 
@@ -111,7 +113,7 @@ def _fsdp() -> FullyShardedDataParallelPlugin:
     # Every process has built the whole model before it is cut.
     shards = FullyShardedDataParallelPlugin(cpu_ram_efficient_loading=False)
     if shards.fsdp_version != 2:
-        raise ValueError(
+        raise InvalidValueError(
             'FSDP must be of version 2: accelerate launch --use_fsdp '
             f'--fsdp_version 2. Got {shards.fsdp_version}.'
         )

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.text import TextEmbedding
 from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
@@ -72,13 +73,13 @@ class PlannerConfig:
             self.hidden,
         )
         if min(sizes) < 1:
-            raise ValueError(f'every size must be at least 1. Got {self}.')
+            raise InvalidValueError(f'every size must be at least 1. Got {self}.')
         if self.width % self.heads or (self.width // self.heads) % 2:
-            raise ValueError(
+            raise InvalidValueError(
                 f'width / heads must be an even integer. Got {self.width} / {self.heads}.'
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f'dropout must lie in [0, 1). Got {self.dropout}.')
+            raise InvalidValueError(f'dropout must lie in [0, 1). Got {self.dropout}.')
 
 
 class PlannerOutput(NamedTuple):
@@ -127,7 +128,7 @@ class Planner(nn.Module):
             or tokens.shape[1] > c.max_words
             or tokens.shape[0] != rgb.shape[0]
         ):
-            raise ValueError(
+            raise InvalidValueError(
                 f'tokens must be int64 (B, L <= {c.max_words}, 1 + ngrams) with the '
                 f"image's batch. Got {tokens.dtype} {tuple(tokens.shape)} for rgb "
                 f'{tuple(rgb.shape)}.'
@@ -195,7 +196,7 @@ class Planner(nn.Module):
             return self._rollout(rgb, tokens, 0.0, None)
         c = self.config
         if codes.dtype != torch.int64 or codes.shape != (rgb.shape[0], c.steps, c.queries):
-            raise ValueError(
+            raise InvalidValueError(
                 f'codes must be int64 (B, {c.steps}, {c.queries}). '
                 f'Got {codes.dtype} {tuple(codes.shape)}.'
             )
@@ -276,7 +277,7 @@ class Planner(nn.Module):
             ValueError: on another dtype or shape, or a negative temperature.
         """
         if not temperature >= 0:
-            raise ValueError(f'temperature must be at least 0. Got {temperature}.')
+            raise InvalidValueError(f'temperature must be at least 0. Got {temperature}.')
         out = self._rollout(rgb, tokens, temperature, generator)
         return out.codes, out.hidden
 

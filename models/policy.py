@@ -30,6 +30,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.sizes import Size, centre
@@ -68,7 +69,7 @@ class Policy:
         self, checkpoint: Checkpoint, *, temperature: float = 0.0, execute: int = 8, seed: int = 0
     ) -> None:
         if not temperature >= 0:
-            raise ValueError(f'temperature must be at least 0. Got {temperature}.')
+            raise InvalidValueError(f'temperature must be at least 0. Got {temperature}.')
         self._planner, self._head = checkpoint.planner, checkpoint.head
         self._dldm, self._tokenizer = checkpoint.dldm, checkpoint.tokenizer
         self.provenance, self.sha256 = checkpoint.provenance, checkpoint.sha256
@@ -76,7 +77,7 @@ class Policy:
         self.temperature = temperature
         self.chunk = self._head.config.steps * self._head.config.frames
         if not 1 <= execute <= self.chunk:
-            raise ValueError(f'execute must lie in 1..{self.chunk}. Got {execute}.')
+            raise InvalidValueError(f'execute must lie in 1..{self.chunk}. Got {execute}.')
         self.execute = execute
         self.image_size = self._planner.config.vision.image_size
         self._tokens: dict[str, torch.Tensor] = {}
@@ -98,7 +99,7 @@ class Policy:
         """
         if threads is not None:
             if threads < 1:
-                raise ValueError(f'threads must be at least 1, or None. Got {threads}.')
+                raise InvalidValueError(f'threads must be at least 1, or None. Got {threads}.')
             torch.set_num_threads(threads)
         return cls(load_checkpoint(dir_or_name), **options)
 
@@ -176,7 +177,7 @@ class Policy:
         S = self.image_size
         if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape != (S, S, 3):
             got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
-            raise ValueError(
+            raise InvalidValueError(
                 f'rgb must be a numpy array uint8 ({S}, {S}, 3). Got {got}. '
                 f'Resize the camera image to {S}x{S} rgb8.'
             )
@@ -229,9 +230,11 @@ class Policy:
         began = time.perf_counter()
         hidden = np.asarray(hidden, dtype=np.float32)
         if hidden.shape != self.hidden_shape:
-            raise ValueError(f'hidden must be float32 {self.hidden_shape}. Got {hidden.shape}.')
+            raise InvalidValueError(
+                f'hidden must be float32 {self.hidden_shape}. Got {hidden.shape}.'
+            )
         if not np.isfinite(hidden).all():
-            raise ValueError('hidden must be finite. Got NaN or infinity: drop this plan.')
+            raise InvalidValueError('hidden must be finite. Got NaN or infinity: drop this plan.')
         # (steps, width) -> (1, steps, width) -> (steps * frames, 7)
         actions = self._head(torch.from_numpy(hidden.copy())[None])[0].numpy()
         self._note(head_ms=1e3 * (time.perf_counter() - began))
@@ -249,7 +252,7 @@ class Policy:
         """
         missing = {'rgb', 'instruction'} - set(observation)
         if missing:
-            raise ValueError(
+            raise InvalidValueError(
                 f'observation must hold rgb and instruction. Got {sorted(observation)}.'
             )
         began = time.perf_counter()
@@ -322,7 +325,7 @@ class Policy:
         c = self._need_dldm().config
         codes = np.asarray(codes)
         if codes.shape != (c.steps, c.queries) or not np.issubdtype(codes.dtype, np.integer):
-            raise ValueError(
+            raise InvalidValueError(
                 f'codes must be integers ({c.steps}, {c.queries}). '
                 f'Got {codes.dtype} {codes.shape}.'
             )
@@ -344,7 +347,7 @@ class Policy:
         """
         c = self._need_dldm().config
         if len(video) != c.clip_frames:
-            raise ValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
+            raise InvalidValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
         small = torch.cat([_small(picture(rgb), c.size) for rgb in video])
         return self._dldm.tokenize(small[None])[0].numpy()
 
@@ -378,7 +381,7 @@ def picture(rgb: np.ndarray) -> torch.Tensor:
         or rgb.ndim != 3
         or rgb.shape[2] != 3
     ):
-        raise ValueError(
+        raise InvalidValueError(
             'rgb must be a numpy array uint8 (H, W, 3). '
             f'Got {getattr(rgb, "dtype", type(rgb))} '
             f'{getattr(rgb, "shape", "")}.'

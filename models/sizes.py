@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vw2_ros.errors import InvalidValueError
+
 Size = int | Sequence[int]
 
 
@@ -17,7 +19,7 @@ def sides(size: Size) -> tuple[int, int]:
     """
     pair = (size, size) if isinstance(size, int) else tuple(size)
     if len(pair) != 2 or not all(type(side) is int and side > 0 for side in pair):
-        raise ValueError(
+        raise InvalidValueError(
             'a size must be the side of a square or [height, width], in whole '
             f'pixels. Got {size!r}'
         )

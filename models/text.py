@@ -20,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
+
 PAD, UNK = 0, 1
 _WORD = re.compile(r'[a-z]+|[0-9]+')
 
@@ -52,9 +54,9 @@ class Tokenizer:
     ) -> None:
         self.words = tuple(words)
         if len(set(self.words)) != len(self.words):
-            raise ValueError('words must be distinct.')
+            raise InvalidValueError('words must be distinct.')
         if max_length < 1 or buckets < 1 or max_ngrams < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 'max_length, buckets and max_ngrams must be at least 1. '
                 f'Got {max_length}, {buckets}, {max_ngrams}.'
             )
@@ -100,12 +102,12 @@ class Tokenizer:
             ValueError: if the instruction is not a string or holds no word.
         """
         if not isinstance(instruction, str):
-            raise ValueError(
+            raise InvalidValueError(
                 f'instruction must be a string of words. Got {type(instruction).__name__}.'
             )
         words = split_words(instruction)
         if not words:
-            raise ValueError(
+            raise InvalidValueError(
                 'instruction must hold at least one word, e.g. "open the drawer". '
                 f'Got {instruction!r}.'
             )

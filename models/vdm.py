@@ -39,6 +39,7 @@ from diffusers.models.transformers import transformer_cosmos
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
     CheckpointError,
@@ -133,7 +134,7 @@ class VDMConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'rope_scale', tuple(self.rope_scale))
         if min(v for v in vars(self).values() if type(v) is int) < 1:
-            raise ValueError(f'every size must be at least 1. Got {self}.')
+            raise InvalidValueError(f'every size must be at least 1. Got {self}.')
         side, branched = 8 * self.patch, len(range(0, self.layers, self.control_every))
         for name, holds, wanted in (
             ('height', self.height % side == 0, f'a multiple of 8 * patch = {side}'),
@@ -164,7 +165,7 @@ class VDMConfig:
             ('vae_patch', self.vae_patch in (1, 2), '1 or 2'),
         ):
             if not holds:
-                raise ValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
+                raise InvalidValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
 
     @property
     def size(self) -> tuple[int, int]:
@@ -419,7 +420,7 @@ class VDM(nn.Module):
     def _check(self, name: str, video: Tensor, frames: int) -> None:
         wanted = (frames, 3, *self.config.size)
         if not video.is_floating_point() or video.shape[1:] != wanted:
-            raise ValueError(
+            raise InvalidValueError(
                 f'{name} must be float (B, {", ".join(map(str, wanted))}). '
                 f'Got {video.dtype} {tuple(video.shape)}.'
             )
@@ -495,7 +496,7 @@ class VDM(nn.Module):
         if codes is None:
             context = self.connector.null.expand(B, -1, -1)
         elif codes.shape != (B, c.steps, c.queries, c.code_size):
-            raise ValueError(
+            raise InvalidValueError(
                 f'codes must be ({B}, {c.steps}, {c.queries}, {c.code_size}). '
                 f'Got {tuple(codes.shape)}.'
             )
@@ -514,7 +515,9 @@ class VDM(nn.Module):
             'padding_mask': noisy.new_zeros(1, 1, h, w),
         }
         if control is not None and not c.control:
-            raise ValueError(f'control must be None, as there is no branch. Got {control.shape}.')
+            raise InvalidValueError(
+                f'control must be None, as there is no branch. Got {control.shape}.'
+            )
         added = None
         if control is not None and c.control_weight:
             # sg: the codes learn nothing through the branch, neither by its video nor by its context
@@ -617,7 +620,7 @@ class VDM(nn.Module):
             ValueError: on another shape, dtype or steps < 1.
         """
         if steps < 1:
-            raise ValueError(f'steps must be at least 1. Got {steps}.')
+            raise InvalidValueError(f'steps must be at least 1. Got {steps}.')
         self._check('first_frame', first_frame[:, None], 1)
         first = self.encode(first_frame[:, None])  # (B, C, 1, h, w)
         hint = self.encode_control(control)
@@ -668,7 +671,9 @@ class VDM(nn.Module):
             if name in switches and getattr(config, name) != getattr(prior.config, name)
         ]
         if changed:
-            raise ValueError(f'sizes of the prior must stay. Got another {", ".join(changed)}.')
+            raise InvalidValueError(
+                f'sizes of the prior must stay. Got another {", ".join(changed)}.'
+            )
         model = cls(config, prior.transformer, prior.vae, prior.scheduler)
         model.match_dtype()
         with torch.no_grad():

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vw2_ros.errors import InvalidValueError
+
 MOST_DB = 100.0  # what equal videos are said to have, instead of infinity
 
 
@@ -66,7 +68,7 @@ def psnr(true: np.ndarray, imagined: np.ndarray) -> float:
 def _check(true: np.ndarray, imagined: np.ndarray) -> None:
     for video in (true, imagined):
         if video.dtype != np.uint8 or video.ndim != 4 or video.shape != true.shape:
-            raise ValueError(
+            raise InvalidValueError(
                 'videos must both be uint8 (T, H, W, 3). '
                 f'Got {true.dtype} {true.shape} and {video.dtype} {video.shape}.'
             )

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vw2_ros.errors import InvalidValueError
+
 
 @dataclass(frozen=True)
 class VisionConfig:
@@ -36,15 +38,15 @@ class VisionConfig:
 
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 4:
-            raise ValueError(
+            raise InvalidValueError(
                 f'image_size must be a multiple of 4, at least 16. Got {self.image_size}.'
             )
         if min(self.stem, self.channels, self.keypoints, self.per_token) < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f'stem, channels, keypoints and per_token must be at least 1. Got {self}.'
             )
         if self.keypoints % self.per_token:
-            raise ValueError(
+            raise InvalidValueError(
                 f'keypoints must be a multiple of per_token. '
                 f'Got {self.keypoints} and {self.per_token}.'
             )
@@ -103,7 +105,7 @@ class KeypointFinder(nn.Module):
         """
         size = self.config.image_size
         if rgb.dtype != torch.uint8 or rgb.dim() != 4 or rgb.shape[1:] != (3, size, size):
-            raise ValueError(
+            raise InvalidValueError(
                 f'rgb must be uint8 (B, 3, {size}, {size}). Got {rgb.dtype} {tuple(rgb.shape)}.'
             )
         x = rgb.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.cameras import Jitter
 
 RGB = tuple[float, float, float]
@@ -34,7 +35,7 @@ class Wood:
 
     def __post_init__(self) -> None:
         if self.grain_along not in ('x', 'y'):
-            raise ValueError(f'grain_along must be "x" or "y". Got {self.grain_along!r}')
+            raise InvalidValueError(f'grain_along must be "x" or "y". Got {self.grain_along!r}')
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Appearance:
     def random(rng: np.random.Generator, strength: float = 1.0) -> Appearance:
         """A look drawn at random; `strength` in [0, 1] scales how far cameras and light move."""
         if not 0.0 <= strength <= 1.0:
-            raise ValueError(f'strength must lie in [0, 1]. Got {strength}')
+            raise InvalidValueError(f'strength must lie in [0, 1]. Got {strength}')
         wood = _random_wood(rng)
         door = wood if rng.random() < 0.6 else _random_wood(rng)
         grey = rng.uniform(0.05, 0.5)

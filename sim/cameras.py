@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vw2_ros.arms.panda import BASE_POSITION, euler_to_matrix, hand_pose
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.engine import Engine, projection_matrix, view_matrix
 
 
@@ -82,7 +83,9 @@ def get_camera(name: str) -> Camera:
     try:
         return CAMERAS[name]
     except (KeyError, TypeError):
-        raise ValueError(f'unknown camera {name!r}: choose from {sorted(CAMERAS)}') from None
+        raise InvalidValueError(
+            f'unknown camera {name!r}: choose from {sorted(CAMERAS)}'
+        ) from None
 
 
 def gripper_view(joints, offset=(0.0, 0.0, 0.0)) -> View:
@@ -106,9 +109,11 @@ def image_size(camera: Camera, size) -> tuple[int, int]:
         height, width = (size, size) if np.ndim(size) == 0 else size
         height, width = int(height), int(width)
     except (TypeError, ValueError):
-        raise ValueError(f'an image size is a number or (height, width). Got {size!r}') from None
+        raise InvalidValueError(
+            f'an image size is a number or (height, width). Got {size!r}'
+        ) from None
     if not (8 <= height <= 4096 and 8 <= width <= 4096):
-        raise ValueError(f'an image side must be within 8..4096 pixels. Got {size!r}')
+        raise InvalidValueError(f'an image side must be within 8..4096 pixels. Got {size!r}')
     return width, height
 
 

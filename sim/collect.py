@@ -36,6 +36,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import RENDERER, STATIC, STATIC_VIEW
 from vw2_ros.sim.dataset_writer import (
@@ -95,13 +96,15 @@ class Plan:
     def __post_init__(self):
         unknown = [s for s in self.scenes if s not in SCENES]
         if unknown or not self.scenes:
-            raise ValueError(f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}')
+            raise InvalidValueError(
+                f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}'
+            )
         for name in ('shards', 'seed'):
             if getattr(self, name) < 0:
-                raise ValueError(f'{name} must not be negative. Got {getattr(self, name)}')
+                raise InvalidValueError(f'{name} must not be negative. Got {getattr(self, name)}')
         for name in ('tasks_per_session', 'image_size'):
             if getattr(self, name) < 1:
-                raise ValueError(f'{name} must be at least 1. Got {getattr(self, name)}')
+                raise InvalidValueError(f'{name} must be at least 1. Got {getattr(self, name)}')
 
 
 # ---------------------------------------------------------------- one session
@@ -387,7 +390,9 @@ def collect(
     from vw2_ros.sim.phrases import train_phrases
 
     if episodes < 1 or workers < 1:
-        raise ValueError(f'episodes and workers must be at least 1. Got {episodes}, {workers}')
+        raise InvalidValueError(
+            f'episodes and workers must be at least 1. Got {episodes}, {workers}'
+        )
     plan = Plan(
         scenes=scenes,
         seed=seed,

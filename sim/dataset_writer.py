@@ -45,6 +45,8 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from vw2_ros.errors import InvalidValueError
+
 FRAME_STRIDE = 10_000
 ROW_KEYS = {'actions': 7, 'rel_actions': 7, 'robot_obs': 15, 'scene_obs': 24}
 
@@ -156,7 +158,9 @@ class SessionWriter:
             ValueError: the session is full, or a value has the wrong size.
         """
         if self.room <= 0:
-            raise ValueError(f'a session holds at most {FRAME_STRIDE} frames; start a new one')
+            raise InvalidValueError(
+                f'a session holds at most {FRAME_STRIDE} frames; start a new one'
+            )
         row = {'rel_actions': rel_action, 'robot_obs': robot_obs, 'scene_obs': scene_obs}
         row = {
             key: np.array(value, dtype=np.float64)
@@ -165,7 +169,9 @@ class SessionWriter:
         }
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
-                raise ValueError(f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}')
+                raise InvalidValueError(
+                    f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}'
+                )
         row.update(more or {})
         frame_id = self.next_frame_id
         if self.shard:
@@ -300,12 +306,12 @@ def check_same_plan(out: Path, key: str, wanted) -> None:
         path = out / split / '.hydra' / 'merged_config.yaml'
         found = yaml.safe_load(path.read_text()) or {} if path.is_file() else {key: wanted}
         if key not in found:
-            raise ValueError(
+            raise InvalidValueError(
                 f'{out} holds data from elsewhere, of {found.get("scene", "no scene")}. '
                 'Choose another folder'
             )
         if found[key] != wanted:
-            raise ValueError(
+            raise InvalidValueError(
                 f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
                 f'{_differing(wanted, found[key])}. Choose another folder'
             )

@@ -21,6 +21,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import get_camera, image_size
 from vw2_ros.sim.play_table import ACTION_KINDS, CONTROL_HZ, PlayTable
@@ -73,11 +74,15 @@ class PlayTableEnv(gymnasium.Env):
         """
         super().__init__()
         if action_mode not in ACTION_KINDS:
-            raise ValueError(f'action_mode must be one of {ACTION_KINDS}. Got {action_mode!r}')
+            raise InvalidValueError(
+                f'action_mode must be one of {ACTION_KINDS}. Got {action_mode!r}'
+            )
         if max_steps < 1:
-            raise ValueError(f'max_steps must be at least 1. Got {max_steps}')
+            raise InvalidValueError(f'max_steps must be at least 1. Got {max_steps}')
         if render_mode not in (None, 'rgb_array'):
-            raise ValueError(f'render_mode must be None or "rgb_array". Got {render_mode!r}')
+            raise InvalidValueError(
+                f'render_mode must be None or "rgb_array". Got {render_mode!r}'
+            )
         self.scene = get_scene(scene)
         self.cameras = tuple(cameras)
         self.action_mode = action_mode
@@ -95,7 +100,7 @@ class PlayTableEnv(gymnasium.Env):
             )
 
             if task not in TASKS:
-                raise ValueError(f'unknown task {task!r}: choose from {", ".join(TASKS)}')
+                raise InvalidValueError(f'unknown task {task!r}: choose from {", ".join(TASKS)}')
             self._oracle = TaskOracle()
         spaces = self._image_spaces()
         self.table = PlayTable(self.scene)
@@ -136,7 +141,9 @@ class PlayTableEnv(gymnasium.Env):
         options = options or {}
         unknown = set(options) - {'robot_obs', 'scene_obs'}
         if unknown:
-            raise ValueError(f'unknown options {sorted(unknown)}: robot_obs, scene_obs are known')
+            raise InvalidValueError(
+                f'unknown options {sorted(unknown)}: robot_obs, scene_obs are known'
+            )
         if self.randomize:
             self.table.set_appearance(Appearance.random(self.np_random))
         self.table.reset(options.get('robot_obs'), options.get('scene_obs'), rng=self.np_random)
@@ -147,7 +154,7 @@ class PlayTableEnv(gymnasium.Env):
         """One control step; ValueError where the action is not finite or of the wrong size."""
         action = np.array(action, dtype=float)
         if action.shape != self.action_space.shape:
-            raise ValueError(
+            raise InvalidValueError(
                 f'an action must have shape {self.action_space.shape}. Got {action.shape}'
             )
         if np.isfinite(action[-1]):

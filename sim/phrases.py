@@ -15,6 +15,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.state import COLOURS
 from vw2_ros.sim.tasks import TASKS, check_task
 
@@ -63,15 +64,15 @@ def read_phrases(path: str | Path) -> dict[str, list[str]]:
     try:
         found = json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f'cannot read the phrases in {path}: {error}') from None
+        raise InvalidValueError(f'cannot read the phrases in {path}: {error}') from None
     if not isinstance(found, dict) or not found:
-        raise ValueError(f'{path} must hold a JSON object, task -> list of wordings')
+        raise InvalidValueError(f'{path} must hold a JSON object, task -> list of wordings')
     out = {}
     for task, wordings in found.items():
         check_task(task)
         wordings = [wordings] if isinstance(wordings, str) else wordings
         good = isinstance(wordings, list) and all(isinstance(w, str) for w in wordings)
         if not good or not wordings or not all(w.strip() for w in wordings):
-            raise ValueError(f'{path}: {task} needs a list of wordings that say something')
+            raise InvalidValueError(f'{path}: {task} needs a list of wordings that say something')
         out[task] = wordings
     return out

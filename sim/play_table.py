@@ -42,6 +42,7 @@ from vw2_ros.arms.panda import (
     matrix_to_euler,
     quaternion_to_euler,
 )
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.engine import Engine
@@ -178,7 +179,7 @@ class PlayTable:
             )
         scene_obs = np.array(scene_obs, dtype=float)
         if scene_obs.shape != (24,) or not np.isfinite(scene_obs).all():
-            raise ValueError(f'scene_obs must be 24 finite numbers. Got {scene_obs!r}')
+            raise InvalidValueError(f'scene_obs must be 24 finite numbers. Got {scene_obs!r}')
         self._check_open()
         self._build(scene_obs)
         self._panda.reset(q, width)
@@ -466,7 +467,9 @@ def _robot_start(robot_obs) -> tuple[np.ndarray, float, float]:
         return REST_JOINTS.copy(), 0.08, 1.0
     values = np.array(robot_obs, dtype=float)
     if values.shape not in ((15,), (7,)) or not np.isfinite(values).all():
-        raise ValueError(f'robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}')
+        raise InvalidValueError(
+            f'robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}'
+        )
     if values.shape == (7,):
         return values, 0.08, 1.0
     return values[7:14], float(values[6]), 1.0 if values[14] >= 0 else -1.0
@@ -477,14 +480,14 @@ def _parse_action(action) -> tuple[str, np.ndarray]:
         try:
             kind, values = _DICT_KINDS[action['type']], action['action']
         except KeyError:
-            raise ValueError(
+            raise InvalidValueError(
                 f'an action dictionary has "type" (one of {sorted(_DICT_KINDS)}) and "action". '
                 f'Got {dict(action)!r}'
             ) from None
     elif isinstance(action, tuple) and len(action) == 2 and isinstance(action[0], str):
         kind, values = action
         if kind not in ACTION_KINDS:
-            raise ValueError(f'unknown kind of action {kind!r}: choose from {ACTION_KINDS}')
+            raise InvalidValueError(f'unknown kind of action {kind!r}: choose from {ACTION_KINDS}')
     elif isinstance(action, tuple) and len(action) == 3:
         # CALVIN's (position, orientation, gripper) is absolute
         kind, values = 'abs', np.concatenate([np.ravel(part) for part in action])

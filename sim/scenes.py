@@ -28,6 +28,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 TABLE_TOP = 0.44
 PLANK_TOP = 0.441
 DRAWER_FLOOR = 0.342
@@ -212,7 +214,9 @@ def get_scene(name: str | Scene) -> Scene:
     try:
         return SCENES[name]
     except (KeyError, TypeError):
-        raise ValueError(f'unknown scene {name!r}: choose from {", ".join(SCENES)}') from None
+        raise InvalidValueError(
+            f'unknown scene {name!r}: choose from {", ".join(SCENES)}'
+        ) from None
 
 
 # ---------------------------------------------------------------- parts

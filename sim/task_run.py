@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TaskOracle, check_task
 
@@ -27,7 +28,7 @@ class TaskRun:
 
     def __init__(self, table: PlayTable, task: str, max_steps: int, serial: int):
         if max_steps < 0:
-            raise ValueError(f'max_steps must be at least 0. Got {max_steps}.')
+            raise InvalidValueError(f'max_steps must be at least 0. Got {max_steps}.')
         self.task = check_task(task) if task else ''
         self.max_steps, self.serial = max_steps, serial
         self.oracle = TaskOracle(table.scene.name)
@@ -76,10 +77,12 @@ def parse_reset(text: str) -> dict:
     try:
         given = json.loads(text)
     except ValueError as error:
-        raise ValueError(f'the start state must be JSON. Got {text!r:.80}: {error}') from None
+        raise InvalidValueError(
+            f'the start state must be JSON. Got {text!r:.80}: {error}'
+        ) from None
     known = {'robot_obs': (15, 7), 'scene_obs': (24,), 'seed': ()}
     if not isinstance(given, dict) or set(given) - set(known):
-        raise ValueError(
+        raise InvalidValueError(
             f'the start state must be an object with any of {", ".join(known)}. Got {text!r:.80}'
         )
     out = {}
@@ -89,7 +92,9 @@ def parse_reset(text: str) -> dict:
             continue
         if key == 'seed':
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f'seed must be an integer of at least 0. Got {value!r:.40}')
+                raise InvalidValueError(
+                    f'seed must be an integer of at least 0. Got {value!r:.40}'
+                )
             out['rng'] = np.random.default_rng(value)
             continue
         try:
@@ -97,7 +102,7 @@ def parse_reset(text: str) -> dict:
         except (TypeError, ValueError):
             array = np.array(np.nan)
         if array.shape not in {(n,) for n in sizes} or not np.isfinite(array).all():
-            raise ValueError(
+            raise InvalidValueError(
                 f'{key} must be {" or ".join(map(str, sizes))} finite numbers. '
                 f'Got {str(value):.80}'
             )

@@ -17,6 +17,7 @@ from functools import partial
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.scenes import DRAWER_RANGE, Scene, get_scene
 from vw2_ros.sim.state import COLOURS, ROBOT, BlockState, SceneState
 
@@ -212,7 +213,7 @@ def check_task(task: str) -> str:
     if task not in _RULES:
         near = difflib.get_close_matches(str(task), TASKS, n=3, cutoff=0.4)
         hint = f'did you mean {", ".join(near)}?' if near else f'known tasks: {", ".join(TASKS)}'
-        raise ValueError(f'unknown task {task!r}; {hint}')
+        raise InvalidValueError(f'unknown task {task!r}; {hint}')
     return task
 
 

@@ -16,14 +16,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
+from vw2_ros.errors import UsageError, VW2Error
+
 try:
     import typer
 except ModuleNotFoundError:  # `vw2 doctor` must still run and say so
     typer = None  # type: ignore[assignment]
-
-
-class UsageError(ValueError):
-    """The command was asked for something that does not exist; exit status 2."""
 
 
 def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
@@ -1073,9 +1071,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         if type(error).__name__ == 'Abort':
             return _interrupted()
-        expected = isinstance(error, (ValueError, OSError, ModuleNotFoundError)) or type(
-            error
-        ).__module__.startswith('vw2_ros.')
+        expected = isinstance(error, (VW2Error, OSError, ModuleNotFoundError))
         if not expected or os.environ.get('VW2_DEBUG'):
             raise
         print(f'vw2: error: {_tell(error)}', file=sys.stderr)

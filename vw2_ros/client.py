@@ -21,10 +21,11 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
+from vw2_ros.errors import VW2Error
 from vw2_ros.messages import qos
 
 
-class ClientError(RuntimeError):
+class ClientError(VW2Error, RuntimeError):
     """A node did not answer in time, or refused; the message says which and why."""
 
 

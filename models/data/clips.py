@@ -46,6 +46,7 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.data.store import (
     CalvinFolder,
     ClipStore,
@@ -123,14 +124,14 @@ def video_frames(file: Path | io.BytesIO) -> Frames:
     with av.open(str(file) if isinstance(file, Path) else file) as container:
         stream = container.streams.best('video')
         if stream is None:
-            raise ValueError('no video stream inside')
+            raise InvalidValueError('no video stream inside')
         stream.thread_type = 'AUTO'
         rate = float(stream.average_rate or stream.guessed_rate or CALVIN_FPS)
         promised = _promised_s(container, stream)
         number, first, time, lasts = 0, None, 0.0, 0.0
         for number, frame in enumerate(container.decode(stream), 1):
             if frame.is_corrupt:
-                raise ValueError(f'frame {number} is damaged')
+                raise InvalidValueError(f'frame {number} is damaged')
             time = frame.time if frame.time is not None else (number - 1) / rate
             first = time if first is None else first
             lasts = float(frame.duration * frame.time_base) if frame.duration else 1 / rate
@@ -138,7 +139,7 @@ def video_frames(file: Path | io.BytesIO) -> Frames:
             yield time, np.rot90(rgb, getattr(frame, 'rotation', 0) // 90)
         seen = time - (first or 0.0) + lasts  # a still picture may last long
         if number and seen + max(TRUNCATED_S, 0.1 * promised) < promised:
-            raise ValueError(f'cut short: {seen:.1f} s of {promised:.1f} s are there')
+            raise InvalidValueError(f'cut short: {seen:.1f} s of {promised:.1f} s are there')
 
 
 def _promised_s(container, stream) -> float:
@@ -360,7 +361,7 @@ def read_picture(data) -> np.ndarray:
     """
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
     if image is None:
-        raise ValueError('a picture is damaged')
+        raise InvalidValueError('a picture is damaged')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -383,7 +384,7 @@ def message_picture(message) -> np.ndarray:
     if message.__msgtype__ == _COMPRESSED:
         return read_picture(message.data)
     if message.encoding not in _ENCODINGS:
-        raise ValueError(
+        raise InvalidValueError(
             f'image encoding {message.encoding!r}; can be read: {", ".join(_ENCODINGS)}'
         )
     channels, code = _ENCODINGS[message.encoding]
@@ -434,7 +435,9 @@ class Bag:
                     return topic
                 except ValueError as error:  # depth, for one
                     reason = f'{topic}: {error}'
-        raise ValueError(f'no image topic {" or ".join(self.cameras)}'.rstrip() + f'; {reason}')
+        raise InvalidValueError(
+            f'no image topic {" or ".join(self.cameras)}'.rstrip() + f'; {reason}'
+        )
 
 
 # ----------------------------------------------------------------------------------------- shards
@@ -651,7 +654,7 @@ def _fill(
             lengths += [0] * (piece + 1 - len(lengths))
             lengths[piece] += 1
         if not lengths:
-            raise ValueError('no frames inside')
+            raise InvalidValueError('no frames inside')
         return lengths
 
     # Decoders may raise nearly anything on damaged bytes.

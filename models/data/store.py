@@ -47,6 +47,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.parallel import first_of_machine
 from vw2_ros.models.sizes import Size, centre, label, sides
 
@@ -62,7 +63,7 @@ SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a 
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
-class DataError(RuntimeError):
+class DataError(VW2Error, RuntimeError):
     """A data folder is missing something or holds something unreadable; the message names it."""
 
 
@@ -685,7 +686,7 @@ class Demonstrations:
 
     def __init__(self, store: FrameStore, horizon: int = 16, labels: float = 1.0, seed: int = 0):
         if not 0.0 < labels <= 1.0:
-            raise ValueError(f'labels must be in (0, 1]. Got {labels}')
+            raise InvalidValueError(f'labels must be in (0, 1]. Got {labels}')
         windows = [
             (int(store.rows_of(i, w.start)), int(store.rows_of(i, w.end)), w)
             for i, folder in enumerate(store.folders)

@@ -45,6 +45,7 @@ import numpy as np
 import torch
 import yaml
 
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.checkpoint import resolve
 from vw2_ros.models.data.store import (
     CalvinFolder,
@@ -69,7 +70,7 @@ FEWEST = 4  # episodes that an interval needs
 SEEN_M = 0.05  # examples to look at: the hand goes at least this far
 
 
-class InspectionError(RuntimeError):
+class InspectionError(VW2Error, RuntimeError):
     """The data cannot answer the question; the message says what is needed."""
 
 
@@ -320,7 +321,7 @@ def read_codes_of(
         ValueError: the clips are longer than the model's.
     """
     if clips.steps > model.config.steps:
-        raise ValueError(
+        raise InvalidValueError(
             f'clips must have at most {model.config.clip_frames} frames. Got {clips.frames}'
         )
     model.eval()

@@ -45,6 +45,7 @@ import torch
 import yaml
 from torch import nn
 
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models import parallel
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
@@ -62,11 +63,11 @@ INTERRUPTED = 130  # exit status of a run that a signal ended, as shells report 
 OVERFIT = 1.03  # times its best value: from there on a held-out score has risen
 
 
-class ConfigError(ValueError):
+class ConfigError(InvalidValueError):
     """A training config is missing or wrong; the message says what was wanted and what came."""
 
 
-class TrainingError(RuntimeError):
+class TrainingError(VW2Error, RuntimeError):
     """Training cannot go on; the message says why and what to do."""
 
 
@@ -157,10 +158,10 @@ def from_dict(cls: type, values: dict | None, where: str = ''):
                 value = float(value)  # YAML 1.1 reads 1e-4 as a string
             elif hint is int:
                 if int(value) != float(value):
-                    raise ValueError('not a whole number')
+                    raise InvalidValueError('not a whole number')
                 value = int(value)
             elif hint is bool and not isinstance(value, bool):
-                raise ValueError('not true or false')
+                raise InvalidValueError('not true or false')
             elif isinstance(value, list):
                 value = tuple(value)
         except (TypeError, ValueError) as error:

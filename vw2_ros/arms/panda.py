@@ -14,6 +14,8 @@ import math
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 # lowest and highest angle of each joint [rad], and the pose that redundancy is resolved towards
 JOINT_LOWER = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973])
 JOINT_UPPER = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973])
@@ -84,7 +86,7 @@ def quaternion_to_matrix(quaternion) -> np.ndarray:
     x, y, z, w = (float(v) for v in quaternion)
     n = x * x + y * y + z * z + w * w
     if n < 1e-12:
-        raise ValueError(f'a quaternion must not be zero. Got {quaternion!r}')
+        raise InvalidValueError(f'a quaternion must not be zero. Got {quaternion!r}')
     s = 2.0 / n
     return np.array(
         [
@@ -307,12 +309,12 @@ def check_action(action, size: int = 7) -> np.ndarray:
     """
     a = np.asarray(action, dtype=float)
     if a.shape != (size,):
-        raise ValueError(f'an action must have shape ({size},). Got {a.shape}')
+        raise InvalidValueError(f'an action must have shape ({size},). Got {a.shape}')
     if not all(map(math.isfinite, a.tolist())):
-        raise ValueError(f'an action must be finite. Got {a.tolist()}')
+        raise InvalidValueError(f'an action must be finite. Got {a.tolist()}')
     grip = float(a[-1])
     if abs(abs(grip) - 1.0) > 1e-6:
-        raise ValueError(
+        raise InvalidValueError(
             f'the gripper (last value) must be -1 (close) or +1 (open). Got {grip}; '
             'send the sign of a continuous prediction'
         )
@@ -346,7 +348,7 @@ class EndEffectorController:
         """Put the target where the joints (7,) hold the TCP, and start the solver there."""
         q = np.array(q, dtype=float)
         if q.shape != (7,) or not np.isfinite(q).all():
-            raise ValueError(f'joints must be 7 finite numbers. Got {q!r}')
+            raise InvalidValueError(f'joints must be 7 finite numbers. Got {q!r}')
         at, turn = forward(q)
         self.position = at + self.base_position
         self.euler = matrix_to_euler(turn)

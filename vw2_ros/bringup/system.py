@@ -20,13 +20,14 @@ import time
 from dataclasses import dataclass, field
 
 from vw2_ros import files as paths
+from vw2_ros.errors import InvalidValueError, VW2Error
 
 PARENT_VARIABLE = 'VW2_PARENT_PID'  # see node_base.run
 SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
-class BringUpError(RuntimeError):
+class BringUpError(VW2Error, RuntimeError):
     """A process ended or never got ready; the message holds its last words."""
 
 
@@ -196,13 +197,13 @@ def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
     out = {a.name: a.default for a in known}
     unknown = set(given) - set(out)
     if unknown:
-        raise ValueError(
+        raise InvalidValueError(
             f'unknown argument(s) {", ".join(sorted(unknown))}; there are {", ".join(sorted(out))}'
         )
     out |= given
     for a in known:
         if a.choices and out[a.name] not in a.choices:
-            raise ValueError(
+            raise InvalidValueError(
                 f'{a.name} must be one of {", ".join(a.choices)}. Got {out[a.name]!r}.'
             )
     return out

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -25,11 +27,11 @@ class Fit:
 
     def __post_init__(self):
         if len(self.crop) != 4 or min(self.crop) < 0 or (any(self.crop) and 0 in self.crop[2:]):
-            raise ValueError(
+            raise InvalidValueError(
                 f'crop must be x, y, width, height of at least 1 px, or all 0. Got {self.crop}.'
             )
         if len(self.size) != 2 or min(self.size) < 0 or (any(self.size) and 0 in self.size):
-            raise ValueError(
+            raise InvalidValueError(
                 f'size must be width, height of at least 1 px, or all 0. Got {self.size}.'
             )
 
@@ -42,7 +44,7 @@ class Fit:
         x, y, w, h = self.crop
         if any(self.crop):
             if x + w > width or y + h > height:
-                raise ValueError(
+                raise InvalidValueError(
                     f'crop {self.crop} must lie within the picture of {width} x {height} px'
                 )
             return x, y, w, h
@@ -93,7 +95,9 @@ class Source:
         self.path, self.loop = path, loop
         self.live = path.startswith('/dev/')
         if not os.path.exists(path):
-            raise ValueError(f'{path} must be a V4L2 device or a video file. Got nothing there.')
+            raise InvalidValueError(
+                f'{path} must be a V4L2 device or a video file. Got nothing there.'
+            )
         self._open()
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate_hz = rate if 0 < rate <= 1000 else 30.0
@@ -105,7 +109,7 @@ class Source:
         if self.live:
             self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # old frames are worth nothing
         if not self._capture.isOpened():
-            raise ValueError(f'{self.path} cannot be read as video')
+            raise InvalidValueError(f'{self.path} cannot be read as video')
 
     def read(self) -> np.ndarray | None:
         """Wait for the next frame, uint8 (H, W, 3); None at the end of a file.
@@ -115,7 +119,7 @@ class Source:
         """
         good, bgr = self._capture.read()
         if not good and self.live:
-            raise ValueError(f'{self.path} gave no frame: is it unplugged or in use?')
+            raise InvalidValueError(f'{self.path} gave no frame: is it unplugged or in use?')
         if not good and self.loop and self._frames:
             self._capture.release()
             self._open()

@@ -30,6 +30,7 @@ from vw2_ros.control.safety import (
     rearmed,
     stopped,
 )
+from vw2_ros.errors import InvalidValueError
 
 PLAN = 'plan_hidden'
 JOINTS = 'joint_states'
@@ -51,13 +52,15 @@ class ControlConfig:
 
     def __post_init__(self):
         if not 1 <= self.execute <= self.chunk:
-            raise ValueError(f'execute must lie in 1..{self.chunk} (chunk), got {self.execute}')
+            raise InvalidValueError(
+                f'execute must lie in 1..{self.chunk} (chunk), got {self.execute}'
+            )
         if not 0 <= self.blend <= self.chunk:
-            raise ValueError(f'blend must lie in 0..{self.chunk} (chunk), got {self.blend}')
+            raise InvalidValueError(f'blend must lie in 0..{self.chunk} (chunk), got {self.blend}')
         if self.max_plan_age_s is not None and not self.max_plan_age_s > 0:
-            raise ValueError(f'max_plan_age_s must be above 0, got {self.max_plan_age_s}')
+            raise InvalidValueError(f'max_plan_age_s must be above 0, got {self.max_plan_age_s}')
         if not 0 <= self.gripper_hysteresis < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f'gripper_hysteresis must lie in [0, 1), got {self.gripper_hysteresis}'
             )
 
@@ -104,13 +107,13 @@ class ControlLoop:
 
     def __init__(self, limits: Limits, config: ControlConfig | None = None):
         if len(limits.joints) != 7:
-            raise ValueError(
+            raise InvalidValueError(
                 f'limits must be of 7 joints, got {len(limits.joints)}: the '
                 "kinematics (vw2_ros/kinematics.py) are a Franka Panda's, and no "
                 'other arm can be driven'
             )
         if abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
-            raise ValueError(
+            raise InvalidValueError(
                 f'limits: period_s must be {ACTION_PERIOD_S:.6f} within 1 %, the '
                 f'time of one action of a plan, got {limits.period_s}; for more '
                 "commands per second let the robot's controller interpolate"
@@ -243,7 +246,7 @@ class ControlLoop:
         far = way - self.limits.following_rad - self.limits.velocity_rad_s * since_s
         if far.max() > 0:
             i = int(np.argmax(far))
-            raise ValueError(
+            raise InvalidValueError(
                 f'{self.limits.joints[i]} jumped by {way[i]:.2f} rad within '
                 f'{since_s * 1e3:.0f} ms: no arm moves like that'
             )

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import yaml
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
@@ -56,12 +57,12 @@ class Limits:
     def __post_init__(self):
         names = [name for name in self.joints if isinstance(name, str)]
         if not names or len(set(names)) != len(self.joints):
-            raise ValueError(f'limits: joints must be different names, got {self.joints}')
+            raise InvalidValueError(f'limits: joints must be different names, got {self.joints}')
         for kind, words in ((int, 'a whole number'), (float, 'a number')):
             for name in (f.name for f in dataclasses.fields(self) if f.type is kind):
                 value = getattr(self, name)
                 if isinstance(value, bool) or not isinstance(value, (int, kind)):
-                    raise ValueError(f'limits: {name} must be {words}, got {value!r}')
+                    raise InvalidValueError(f'limits: {name} must be {words}, got {value!r}')
         for name in (
             'lower_rad',
             'upper_rad',
@@ -74,19 +75,19 @@ class Limits:
             except (TypeError, ValueError):  # text, or lists within
                 values = np.array(np.nan)
             if values.shape != (len(self.joints),) or not np.isfinite(values).all():
-                raise ValueError(
+                raise InvalidValueError(
                     f'limits: {name} must be {len(self.joints)} finite numbers, '
                     f'got {getattr(self, name)}'
                 )
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         if (self.lower_rad >= self.upper_rad).any():
-            raise ValueError(
+            raise InvalidValueError(
                 f'limits: lower_rad must be below upper_rad, got {self.lower_rad} '
                 f'and {self.upper_rad}'
             )
         if max(-self.lower_rad.min(), self.upper_rad.max()) > 2 * math.pi:
-            raise ValueError(
+            raise InvalidValueError(
                 'limits: lower_rad and upper_rad must lie within one turn of 0, got '
                 f'{self.lower_rad} and {self.upper_rad}: are these degrees?'
             )
@@ -103,7 +104,7 @@ class Limits:
         ):
             value = getattr(self, name)
             if not (np.asarray(value) > 0).all() or not np.isfinite(value).all():
-                raise ValueError(f'limits: {name} must be above 0, got {value}')
+                raise InvalidValueError(f'limits: {name} must be above 0, got {value}')
 
     @classmethod
     def from_dict(cls, values: Mapping) -> 'Limits':
@@ -115,14 +116,14 @@ class Limits:
         wanted = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, Mapping) or set(values) != wanted:
             got = set(values) if isinstance(values, Mapping) else set()
-            raise ValueError(
+            raise InvalidValueError(
                 'limits are mandatory, no start without them: missing '
                 f'{sorted(wanted - got)}, unknown {sorted(got - wanted)}'
             )
         try:
             return cls(**{**values, 'joints': tuple(values['joints'])})
         except TypeError as error:
-            raise ValueError(f'limits: {error}') from error
+            raise InvalidValueError(f'limits: {error}') from error
 
     @classmethod
     def from_yaml(cls, path) -> 'Limits':
@@ -135,7 +136,7 @@ class Limits:
             with open(path, encoding='utf-8') as file:
                 values = yaml.safe_load(file)
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ValueError(
+            raise InvalidValueError(
                 f'limits are mandatory, no start without them: cannot read {path}: {error}'
             ) from error
         return cls.from_dict(values)
@@ -194,12 +195,14 @@ def armed_at(joints, limits: Limits) -> GateState:
     """
     q = np.array(joints, np.float64)
     if q.shape != limits.lower_rad.shape or not np.isfinite(q).all():
-        raise ValueError(f'joints must be {len(limits.joints)} finite numbers, got {joints}')
+        raise InvalidValueError(
+            f'joints must be {len(limits.joints)} finite numbers, got {joints}'
+        )
     inside = np.clip(q, limits.lower_rad, limits.upper_rad)
     far = np.abs(q - inside) > limits.resume_tolerance_rad
     if far.any():
         name = limits.joints[int(np.argmax(far))]
-        raise ValueError(
+        raise InvalidValueError(
             f'{name} is at {q[far][0]:.3f} rad, outside its limits: move it back first'
         )
     return GateState(inside, np.zeros_like(q), inside)
@@ -362,10 +365,10 @@ def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:
         ValueError: no stamp (zero), or one more than `max_future_s` ahead.
     """
     if stamp_ns <= 0:
-        raise ValueError('stamp is zero: the sender must stamp its messages')
+        raise InvalidValueError('stamp is zero: the sender must stamp its messages')
     age_s = (clock_ns - stamp_ns) * 1e-9
     if age_s < -limits.max_future_s:
-        raise ValueError(
+        raise InvalidValueError(
             f'stamp is {-age_s:.3f} s in the future, limit {limits.max_future_s} s: '
             'do both machines have the same clock?'
         )
@@ -380,7 +383,7 @@ class FrozenCamera:
 
     def __init__(self, frames: int):
         if frames < 2:
-            raise ValueError(f'frames must be at least 2, got {frames}')
+            raise InvalidValueError(f'frames must be at least 2, got {frames}')
         self.frames = frames
         self.identical = 0
         self._last = b''
@@ -406,7 +409,7 @@ class TickClock:
 
     def __init__(self, period_s: float, history: int = 900):
         if not (period_s > 0 and math.isfinite(period_s)):
-            raise ValueError(f'period_s must be above 0, got {period_s}')
+            raise InvalidValueError(f'period_s must be above 0, got {period_s}')
         self.period_s = period_s
         self.ticks = 0
         self.missed = 0

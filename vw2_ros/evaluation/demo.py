@@ -31,6 +31,7 @@ import cv2
 import numpy as np
 
 from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
@@ -80,7 +81,9 @@ def run(
     from vw2_ros.models.checkpoint import load_checkpoint
 
     if policy in ('expert', 'random'):
-        raise ValueError(f"the demo shows a trained policy: give its weights, not '{policy}'")
+        raise InvalidValueError(
+            f"the demo shows a trained policy: give its weights, not '{policy}'"
+        )
     began_s = time.monotonic()
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)

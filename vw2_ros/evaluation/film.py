@@ -11,6 +11,8 @@ import av
 import cv2
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
 GIVEN, IMAGINED = 'given', 'imagined'
 _COLOURS = {
@@ -158,7 +160,7 @@ def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> Non
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
                 container.mux(stream.encode(picture))
             if stream is None:
-                raise ValueError(f'there is no frame to write to {path}')
+                raise InvalidValueError(f'there is no frame to write to {path}')
             container.mux(stream.encode(None))
         os.replace(part, path)
     finally:

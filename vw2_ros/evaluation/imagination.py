@@ -29,6 +29,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import film as video
 from vw2_ros.evaluation.rollouts import Record
 
@@ -58,7 +59,7 @@ class Options:
 
     def __post_init__(self):
         if min(self.segments, self.clips, self.steps) < 1:
-            raise ValueError(
+            raise InvalidValueError(
                 'segments, clips and steps must be at least 1. '
                 f'Got {self.segments}, {self.clips}, {self.steps}.'
             )
@@ -101,7 +102,7 @@ def find_clips(store, length: int, segments: int, count: int, seed: int = 0) -> 
         else starts
     )
     if not len(fits):
-        raise ValueError(
+        raise InvalidValueError(
             f'an annotated window with {segments * length} frames to follow must be '
             f'among the {len(windows)} held-out ones. Got none: take fewer --segments '
             'or collect more.'
@@ -223,12 +224,12 @@ def prior_of(options: Options, imagination):
 
     prior = Imagination(imagination.policy, 'vdm', options.prior, steps=options.steps)
     if prior.knows_codes or not imagination.knows_codes:
-        raise ValueError(
+        raise InvalidValueError(
             f'the prior {options.prior} must be a run of vw2 train vdm, which knows no '
             'codes, beside a renderer that does. Got the same of both.'
         )
     if prior.length != imagination.length:
-        raise ValueError(
+        raise InvalidValueError(
             f'the prior {options.prior} must draw {imagination.length} frames, as the '
             f'renderer. Got {prior.length}.'
         )

@@ -10,6 +10,7 @@ import numpy as np
 
 from vw2_ros.cameras.frames import Fit
 from vw2_ros.control.safety import MIN_KNOWN_WORDS
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import film as video
 
 RATE_HZ = 30  # of the play table's frames
@@ -26,7 +27,7 @@ def read_image(path: pathlib.Path, size: int) -> np.ndarray:
     """
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise ValueError(
+        raise InvalidValueError(
             f'{path} must be a picture (png, jpg, ...). Got something else: is the file whole?'
         )
     return Fit(size=(size, size))(np.ascontiguousarray(bgr[:, :, ::-1]))
@@ -60,7 +61,7 @@ def run(
     from vw2_ros.models.policy import Policy
 
     if segments < 1:
-        raise ValueError(f'segments must be at least 1. Got {segments}.')
+        raise InvalidValueError(f'segments must be at least 1. Got {segments}.')
     loaded = Policy.load(policy, threads=None)
     first = read_image(image, loaded.image_size)
     imagination = Imagination(loaded, renderer, vdm, steps=steps, seed=seed)

@@ -54,6 +54,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.evaluation import film as video
 from vw2_ros.progress import Bar
 from vw2_ros.sim.cameras import RENDERER
@@ -70,7 +71,7 @@ VIDEO_HZ = 10
 VIDEO_PX = 200
 
 
-class EvaluationError(RuntimeError):
+class EvaluationError(VW2Error, RuntimeError):
     """The evaluation cannot go on; what was finished is kept in its record."""
 
 
@@ -100,7 +101,7 @@ class Options:
         get_scene(self.scene)
         object.__setattr__(self, 'tasks', tuple(check_task(t) for t in self.tasks))
         if not self.tasks and not self.chains:
-            raise ValueError('nothing to evaluate: name tasks, or say how many chains')
+            raise InvalidValueError('nothing to evaluate: name tasks, or say how many chains')
         for name, low, high in (
             ('rollouts', 1, 10**6),
             ('chains', 0, 1000),
@@ -110,10 +111,14 @@ class Options:
             ('execute', 1, 16),
         ):
             if not low <= getattr(self, name) <= high:
-                raise ValueError(f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.')
+                raise InvalidValueError(
+                    f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.'
+                )
         object.__setattr__(self, 'ros', self.ros or self.real_time)
         if self.ros and self.policy in SCRIPTED:
-            raise ValueError(f"the nodes run a trained policy: '{self.policy}' cannot go with ros")
+            raise InvalidValueError(
+                f"the nodes run a trained policy: '{self.policy}' cannot go with ros"
+            )
         what = [k for k in ('tasks', 'chains', 'ros', 'real_time') if getattr(self, k)]
         name = '-'.join([re.sub(r'\W+', '_', self.policy).strip('_'), *what])
         object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
@@ -676,7 +681,7 @@ def _wordings(options: Options, tasks: set[str]) -> dict[str, list[str]]:
     given = read_phrases(options.phrases)
     missing = sorted(tasks - set(given))
     if missing:
-        raise ValueError(f'{options.phrases} has no wording for {", ".join(missing)}')
+        raise InvalidValueError(f'{options.phrases} has no wording for {", ".join(missing)}')
     return {task: given[task] for task in tasks}
 
 

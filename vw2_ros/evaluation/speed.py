@@ -24,6 +24,8 @@ import time
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 INSTRUCTION = 'push the red block to the left'
 
 
@@ -57,7 +59,7 @@ def policy(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> d
     from vw2_ros.models.policy import Policy
 
     if calls < 2:
-        raise ValueError(f'calls must be at least 2, got {calls}')
+        raise InvalidValueError(f'calls must be at least 2, got {calls}')
     where = machine()
     loaded = Policy.load(name, threads=threads)
     loaded.warm_up()
@@ -118,7 +120,7 @@ def loop(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
     from vw2_ros.messages import convert, qos
 
     if not seconds > 0:
-        raise ValueError(f'seconds must be above 0, got {seconds}')
+        raise InvalidValueError(f'seconds must be above 0, got {seconds}')
     where = machine()
     commands, plans, seen = [], collections.deque(), {}
     weights = str(pathlib.Path(name).resolve()) if os.path.isdir(name) else name

@@ -47,6 +47,7 @@ from rich.table import Table
 
 from vw2_ros import files as paths
 from vw2_ros.cli import close_matches
+from vw2_ros.errors import InvalidValueError, VW2Error
 
 # In the order in which a seed's stages begin: those that others wait for longest come first.
 KINDS = ('collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval')
@@ -57,7 +58,7 @@ PATIENCE_S = 60.0  # for a stage to save what it has
 REMIND_S = 60.0  # without a terminal: how often to say what runs
 
 
-class ExperimentError(RuntimeError):
+class ExperimentError(VW2Error, RuntimeError):
     """A stage failed; the message names it and its log. What is complete is kept."""
 
 
@@ -190,7 +191,7 @@ def chosen(table: str, names: str = '') -> tuple[Row, ...]:
     wanted = [n.strip() for n in names.split(',') if n.strip()] or list(known)
     for name in wanted:
         if name not in known:
-            raise ValueError(close_matches('row', name, known))
+            raise InvalidValueError(close_matches('row', name, known))
     return tuple(known[name] for name in dict.fromkeys(wanted))
 
 
@@ -228,26 +229,28 @@ class Scale:
     def __post_init__(self):
         for name in ('seeds', 'jobs', 'workers'):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
+                raise InvalidValueError(
                     f'{name} must be a whole number >= 1. Got {getattr(self, name)!r}'
                 )
         if not isinstance(self.chains, int) or not 0 <= self.chains <= 1000:
-            raise ValueError(f'chains must lie in 0..1000. Got {self.chains!r}')
+            raise InvalidValueError(f'chains must lie in 0..1000. Got {self.chains!r}')
         object.__setattr__(self, 'once', tuple(self.once))
         if not set(PRETRAINED) <= set(self.once) <= set(KINDS):
-            raise ValueError(
+            raise InvalidValueError(
                 f'once must hold {PRETRAINED}, and else names of {KINDS}. Got {self.once}'
             )
         if not self.minutes > 0:
-            raise ValueError(f'minutes must be > 0. Got {self.minutes!r}')
+            raise InvalidValueError(f'minutes must be > 0. Got {self.minutes!r}')
         if set(self.stage_minutes) - set(KINDS) or not all(
             isinstance(m, (int, float)) and m >= 0 for m in self.stage_minutes.values()
         ):
-            raise ValueError(
+            raise InvalidValueError(
                 f'stage_minutes must map names of {KINDS} to minutes. Got {self.stage_minutes}'
             )
         if not isinstance(self.data, Mapping) or LABELLED not in self.data:
-            raise ValueError(f'data must name a labelled data set {LABELLED!r}. Got {self.data!r}')
+            raise InvalidValueError(
+                f'data must name a labelled data set {LABELLED!r}. Got {self.data!r}'
+            )
 
     @classmethod
     def load(cls, name: str) -> 'Scale':
@@ -260,12 +263,12 @@ class Scale:
         path = pathlib.Path(name) if os.path.isfile(name) else folder / f'{name}.yaml'
         known = sorted(f.stem for f in folder.glob('*.yaml'))
         if not path.is_file():
-            raise ValueError(close_matches('scale', name, known) + '; or give a YAML file')
+            raise InvalidValueError(close_matches('scale', name, known) + '; or give a YAML file')
         try:
             return cls(**yaml.safe_load(path.read_text()))
         except (yaml.YAMLError, TypeError, ValueError) as error:
             keys = ', '.join(f.name for f in dataclasses.fields(cls))
-            raise ValueError(f'{path} must be a mapping of {keys}: {error}') from error
+            raise InvalidValueError(f'{path} must be a mapping of {keys}: {error}') from error
 
     def config(self, minutes: float | None = None) -> dict:
         """The config of all rows, its steps and time boxes scaled to `minutes` for a row.
@@ -278,7 +281,7 @@ class Scale:
         base = yaml.safe_load(path.read_text())
         for section in self.train:
             if section not in base:
-                raise ValueError(close_matches('section', section, base) + f' ({path})')
+                raise InvalidValueError(close_matches('section', section, base) + f' ({path})')
         return _scaled(merged(base, self.train), (minutes or self.minutes) / self.minutes)
 
 
@@ -389,10 +392,10 @@ class Plan:
         if isinstance(options, str):
             path = pathlib.Path(options).expanduser().resolve()
             if not path.is_dir():
-                raise ValueError(f'data.{name} is not a folder: {path}')
+                raise InvalidValueError(f'data.{name} is not a folder: {path}')
             return str(path), None
         if not isinstance(options, Mapping):
-            raise ValueError(
+            raise InvalidValueError(
                 f'data.{name} must hold options of `vw2 collect` or a path. Got {options!r}'
             )
         command = ['collect']
@@ -828,7 +831,7 @@ def run(
     size, out = Scale.load(scale), pathlib.Path(out)
     there = experiment_table.read(out).get('experiment', table)
     if there != table:
-        raise ValueError(f'{out} holds {there}: give {table} another folder')
+        raise InvalidValueError(f'{out} holds {there}: give {table} another folder')
     config = size.config(minutes)
     once, default = (size.once, size.chains) if table == 'calvin-table' else (PRETRAINED, 0)
 

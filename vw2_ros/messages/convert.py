@@ -27,6 +27,8 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from vw2_ros.errors import InvalidValueError
+
 NS_PER_S = 1_000_000_000
 
 ENCODINGS = {
@@ -42,7 +44,7 @@ MAX_COMPRESSED_BYTES = 32 * 1024 * 1024
 MAX_JOINTS = 256
 
 
-class ConvertError(ValueError):
+class ConvertError(InvalidValueError):
     """A message that does not say what its type promises; the text is one clear reason."""
 
 

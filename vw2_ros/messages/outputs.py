@@ -25,6 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.arms.panda import mean_velocity
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
 
 KINDS = {
@@ -48,7 +49,9 @@ class Output:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise ValueError(f'output must be one of {", ".join(KINDS)}. Got {self.kind!r}.')
+            raise InvalidValueError(
+                f'output must be one of {", ".join(KINDS)}. Got {self.kind!r}.'
+            )
 
     def message(self, command, stamp_ns: int):
         """A `control_loop.Command` -> message; its joints must not be None."""

@@ -9,6 +9,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
 from vw2_ros.names import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS
 from vw2_ros.sim.cameras import get_camera
@@ -64,7 +65,7 @@ def check_first_command(action, table) -> None:
     """
     away = float(np.abs(action[:7] - table.joint_positions()).max())
     if away > RESUME_RAD:
-        raise ValueError(
+        raise InvalidValueError(
             f'the first command after a reset must be within {RESUME_RAD} rad of the '
             f'arm, this one is {away:.2f} rad away: call `restart` of the action node'
         )

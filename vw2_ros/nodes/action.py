@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 from vw2_ros import names
 from vw2_ros.control.arm import Arm, ArmConfig
 from vw2_ros.control.safety import Limits, age_of_stamp
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
@@ -193,7 +194,7 @@ class ActionNode(NodeBase):
         """Undo a stop."""
         reason = self.arm.rearm(self.now_s())
         if reason:
-            raise ValueError(reason)
+            raise InvalidValueError(reason)
         return 'armed; the arm holds until the next plan'
 
     def restart(self) -> str:

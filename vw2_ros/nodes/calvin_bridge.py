@@ -25,6 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.control.safety import TickClock
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import table as table_messages
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
@@ -213,7 +214,7 @@ class CalvinBridgeNode(NodeBase):
 
     def _active(self) -> None:
         if self._state_machine.current_state[1] not in ('active', 'activating'):
-            raise ValueError('the node is not active')
+            raise InvalidValueError('the node is not active')
 
     # -- commands
 

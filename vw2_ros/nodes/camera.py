@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vw2_ros import names
 from vw2_ros.cameras.frames import Fit, Source
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
 from vw2_ros.nodes.health import ERROR, WARN
@@ -53,7 +54,9 @@ class Config(BaseConfig):
 
     def __post_init__(self):
         if self.source not in SOURCES:
-            raise ValueError(f'source must be one of {", ".join(SOURCES)}. Got {self.source!r}.')
+            raise InvalidValueError(
+                f'source must be one of {", ".join(SOURCES)}. Got {self.source!r}.'
+            )
 
 
 class CameraNode(NodeBase):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sensor_msgs.msg import Image
 
 from vw2_ros import names
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
@@ -38,7 +39,7 @@ class Config(BaseConfig):
 
     def __post_init__(self):
         if self.renderer not in ('decoder', 'vdm'):
-            raise ValueError(f'renderer must be decoder or vdm. Got {self.renderer!r}.')
+            raise InvalidValueError(f'renderer must be decoder or vdm. Got {self.renderer!r}.')
 
 
 class ImaginationNode(NodeBase):
@@ -96,7 +97,7 @@ class ImaginationNode(NodeBase):
         plan = plan_message.codes_from_message(msg)
         image = self.images.get(plan.stamp_ns)
         if image is None:
-            raise ValueError('its image never came or is gone')
+            raise InvalidValueError('its image never came or is gone')
         if self.now_s() - self.imagined_s >= self.config.period_s:
             self.imagined_s = self.now_s()
             self.worker.submit((image, plan))

@@ -14,6 +14,7 @@ from std_msgs.msg import String
 
 from vw2_ros import names
 from vw2_ros.control.safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
@@ -108,7 +109,7 @@ class PlannerNode(NodeBase):
             known = self.policy.known_words(text)
             if known < self.config.min_known_words:
                 self.instruction = ''
-                raise ValueError(
+                raise InvalidValueError(
                     f'unknown instruction {text!r:.80}: {known:.0%} of its words '
                     'were seen in training; say it in other words'
                 )
@@ -138,7 +139,7 @@ class PlannerNode(NodeBase):
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
         age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
         if age_s > c.max_image_age_s:
-            raise ValueError(
+            raise InvalidValueError(
                 f'image is {age_s * 1e3:.0f} ms old, limit {c.max_image_age_s * 1e3:.0f} ms'
             )
         if self.frozen is not None and self.frozen.see(msg.data):

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vw2_ros.errors import InvalidValueError
+
 FILES = ('.mcap', '.db3')
 MAGIC = b'\x89MCAP0\r\n'
 STILL_S = 2.0  # an unfinished bag that is younger has its recorder still
@@ -24,7 +26,7 @@ _HEADER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 1, 3, 4, 5, 6  # mcap's records
 Message = tuple[str, str, int, bytes]  # topic, type, time of arrival [ns], CDR
 
 
-class BagError(ValueError):
+class BagError(InvalidValueError):
     """A bag cannot be used; the message says what was wanted, what came, and what to do."""
 
 

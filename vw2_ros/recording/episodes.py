@@ -36,6 +36,7 @@ import numpy as np
 
 from vw2_ros.arms.panda import BASE_POSITION
 from vw2_ros.control.safety import Limits
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
 from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint, rosbags
 from vw2_ros.sim.dataset_writer import (
@@ -209,7 +210,7 @@ class Recording:
     def _on_command(self, track: Track, received_ns: int, message) -> None:
         if hasattr(message, 'points'):
             if len(message.points) != 1:
-                raise ValueError(
+                raise InvalidValueError(
                     f'a trajectory of {len(message.points)} points; only those of one '
                     'point, which is the target, are read'
                 )
@@ -220,7 +221,7 @@ class Recording:
 
     def _on_positions(self, track: Track, received_ns: int, message) -> None:
         if len(message.data) not in (len(self.names), len(self.names) + 1):
-            raise ValueError(
+            raise InvalidValueError(
                 f'{len(message.data)} numbers, wanted the {len(self.names)} joints, '
                 'and perhaps the finger'
             )
@@ -229,10 +230,10 @@ class Recording:
     def _command(self, track: Track, received_ns: int, stamp_ns: int, found: dict) -> None:
         missing = [n for n in self.names if n not in found]
         if missing:
-            raise ValueError(f'joints {", ".join(missing)} are not in it')
+            raise InvalidValueError(f'joints {", ".join(missing)} are not in it')
         values = [found[n] for n in self.names]
         if not np.isfinite(values).all():
-            raise ValueError('not finite')
+            raise InvalidValueError('not finite')
         track.add(received_ns, stamp_ns, values)
         finger = [v for n, v in found.items() if 'finger' in n]
         if finger and np.isfinite(finger[0]):
@@ -240,7 +241,7 @@ class Recording:
 
     def _on_gripper(self, track: Track, received_ns: int, message) -> None:
         if len(message.data) != 1 or not np.isfinite(message.data).all():
-            raise ValueError(f'wanted one finite number, got {list(message.data)!s:.60}')
+            raise InvalidValueError(f'wanted one finite number, got {list(message.data)!s:.60}')
         track.add(received_ns, 0, float(message.data[0]))
 
     # -- together
@@ -352,7 +353,7 @@ class Episode:
     facts: dict  # for people
 
 
-class Unusable(ValueError):
+class Unusable(InvalidValueError):
     """An episode is refused; the message is the reason."""
 
 
@@ -587,7 +588,7 @@ def convert(
         ValueError: no such bag, a setting makes no sense, or `out` holds data of other settings.
     """
     if actions not in ACTIONS:
-        raise ValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
+        raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
     out, found = Path(out), find_bags(bags)
     arm = Limits.from_yaml(limits) if limits else Limits.panda()
     config = {
@@ -623,7 +624,7 @@ def _bar(shown: bool):
 def _check_same(out: Path, config: dict) -> None:
     check_same_plan(out, 'recorded', config['recorded'])
     if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
-        raise ValueError(f'{out} holds other data. Choose another folder')
+        raise InvalidValueError(f'{out} holds other data. Choose another folder')
 
 
 class _Job:

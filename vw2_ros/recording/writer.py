@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording.bags import rosbags
 
 FLUSH_S = 0.25  # what is older lies in the file, also when this process is killed
@@ -33,7 +34,7 @@ class BagWriter:
         folder, rosbag2 = Path(folder), rosbags('rosbag2')
         typesys, self._qos = rosbags('typesys'), rosbags('interfaces')
         if folder.exists():
-            raise ValueError(f'{folder} exists: give --out another name')
+            raise InvalidValueError(f'{folder} exists: give --out another name')
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._check_space(folder.parent)
         self.folder, self.latched = folder, latched
@@ -72,12 +73,12 @@ class BagWriter:
         self._queue.put(None)
         self._thread.join()
         if self.failed:
-            raise ValueError(f'{self.folder}: {self.failed}; what came before is kept')
+            raise InvalidValueError(f'{self.folder}: {self.failed}; what came before is kept')
 
     def _check_space(self, folder: Path) -> None:
         free = shutil.disk_usage(folder).free
         if free < FREE_BYTES:
-            raise ValueError(
+            raise InvalidValueError(
                 f'the disk of {folder} has {free / 1e9:.1f} GB left; recording ends '
                 f'below {FREE_BYTES / 1e9:.1f} GB'
             )
