@@ -7,7 +7,7 @@ A message says what was wanted, what came, and what to do:
     raise InvalidValueError('rate_hz must be > 0. Got -1. Set it in config/robot.yaml')
 
 `vw2` prints such an error in one line. Any other exception is a fault of the program and keeps its
-traceback. This module imports nothing of the tree, so that every room may import it.
+traceback. This module imports nothing of the package, so that every room may import it.
 """
 
 import difflib
