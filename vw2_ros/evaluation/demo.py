@@ -33,7 +33,7 @@ import numpy as np
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table, open_table, table_class
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 NODES = ('calvin_bridge', 'planner', 'action')
@@ -309,7 +309,7 @@ class _Session:
 
 def summarise(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
     """Everything that was tried, under the keys that `vw2 eval` writes."""
-    from vw2_ros.evaluation.rollouts import RENDERER, summarise
+    from vw2_ros.evaluation.rollouts import summarise
 
     lines: dict[tuple, dict] = {}
     for s in subtasks:
@@ -322,7 +322,7 @@ def summarise(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
     return {
         **summarise(done),
         'scene': scene,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'checkpoint_sha256': sha256,
         'seconds': 0.0,
         'rollouts': done,
@@ -372,12 +372,12 @@ def _thinned(states: list[str]) -> list[str]:
     return states[:: ACTION_HZ // VIDEO_HZ]
 
 
-_table: PlayTable | None = None  # of a worker process
+_table: Table | None = None  # of a worker process
 
 
 def _open_table(scene: str) -> None:
     global _table
-    _table = PlayTable(scene)
+    _table = open_table(scene)
 
 
 def _draw(state: dict) -> np.ndarray:
