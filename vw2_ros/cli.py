@@ -6,7 +6,6 @@ Exit status: 0 done; 1 it ran and failed (or something is missing); 2 it was ask
 130 interrupted by Ctrl-C. Set VW2_DEBUG=1 to see the traceback of an error told in one line.
 """
 
-import difflib
 import errno
 import json
 import os
@@ -16,20 +15,12 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
-from vw2_ros.errors import UsageError, VW2Error
+from vw2_ros.errors import UsageError, VW2Error, close_matches
 
 try:
     import typer
 except ModuleNotFoundError:  # `vw2 doctor` must still run and say so
     typer = None  # type: ignore[assignment]
-
-
-def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return the sentence that says that a name is unknown, with near ones and all there are."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f' Did you mean {" or ".join(near)}?' if near else ''
-    return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"
 
 
 def check_scene(letter: str) -> str:
