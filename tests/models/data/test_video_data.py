@@ -467,10 +467,10 @@ def test_processes_share_the_decoding(tmp_path):
     for i in range(8):
         write_video(tmp_path / f'{i}.mp4', pictures(30, i))
     code = (
-        'import sys; from vw2_ros.models.data.video import folder as v\n'
+        'import sys; from vw2_ros.models.data.video import files as v, folder\n'
         'frames = v.video_frames\n'
         'v.video_frames = lambda p: (sys.stdout.write(p.name + "\\n"), frames(p))[1]\n'
-        'v.VideoFolder(sys.argv[1], "training", 32)'
+        'folder.VideoFolder(sys.argv[1], "training", 32)'
     )
     runs = [
         subprocess.Popen(
