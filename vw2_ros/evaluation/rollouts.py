@@ -58,7 +58,8 @@ from vw2_ros.control.safety import Limits
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.evaluation import film as video
 from vw2_ros.progress import Bar
-from vw2_ros.sim.expert.skills import Expert, prepare
+from vw2_ros.sim.expert.expert import Expert
+from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, train_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene
