@@ -426,7 +426,7 @@ def build() -> 'typer.Typer':
                 )
         import importlib
 
-        record = importlib.import_module(f'vw2_ros.models.train_{module}').main(
+        record = importlib.import_module(f'vw2_ros.models.stages.{module}').main(
             file, data, out, **options
         )
         if record:  # of several processes the first one speaks
@@ -482,7 +482,7 @@ def build() -> 'typer.Typer':
         module, builds_on = (
             ('disentangle', {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')})
             if stage == 'disentangle'
-            else ('dldm', None)
+            else ('warmup', None)
         )
         learn(
             module, config, data, out, builds_on, resume=resume, seed=seed, max_minutes=max_minutes
