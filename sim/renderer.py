@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Draws the play table.
+"""Draws the play table with PyBullet's TinyRenderer.
 
 What is seen lives in two worlds apart from the physics: one of what stands still (floor, table) and
 one of what moves or changes colour (robot, blocks, drawer, door, switch, button, lights). A fixed
@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.arms.panda import BASE_POSITION
+from vw2_ros.arms import Arm
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
+from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.cameras import Camera, View
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.meshes import (
@@ -30,7 +31,6 @@ from vw2_ros.sim.meshes import (
     write_table,
     write_tga,
 )
-from vw2_ros.sim.panda import Panda, write_panda
 from vw2_ros.sim.scenes import BLOCK_COLOURS, Scene, table_links
 
 _LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
@@ -40,22 +40,23 @@ _BACKGROUNDS_KEPT = 8
 
 
 @dataclass(frozen=True)
-class Pose:
+class Posture:
     """Everything that a picture depends on besides the looks."""
 
-    robot: np.ndarray  # (9,) arm [rad] and fingers [m]
+    robot: np.ndarray  # (n + 2,) arm [rad] and fingers [m]
     table: dict[str, float]  # slider, drawer, button, switch [m]
     blocks: dict[str, tuple[np.ndarray, np.ndarray]]  # colour -> position (3,), quaternion (4,)
     led: int
     lightbulb: int
 
 
-class Stage:
+class TableRenderer:
     """The two drawn worlds of one table."""
 
-    def __init__(self, scene: Scene, appearance: Appearance, folder: Path) -> None:
+    def __init__(self, scene: Scene, appearance: Appearance, folder: Path, arm: Arm) -> None:
         """Write the files that are needed into `folder` and build the worlds."""
         self._folder = folder
+        self._arm = arm
         links = table_links(scene)
         still = [link for link in links if link.name in _STILL]
         moving = [replace(links[0], parts=())] + [x for x in links if x.name not in _STILL]
@@ -63,8 +64,8 @@ class Stage:
         self._still_materials = write_table(still, self._still_urdf, seen=True)
         self._moving_urdf = folder / 'moving.urdf'
         self._moving_materials = write_table(moving, self._moving_urdf, seen=True)
-        self._panda_urdf = folder / 'panda_seen.urdf'
-        write_panda(self._panda_urdf, seen=True)
+        self._arm_urdf = folder / 'arm_seen.urdf'
+        write_arm(arm, self._arm_urdf, seen=True)
         self._floor_obj = write_floor(folder, FLOOR_HALF)
         self._pedestal_obj = write_obj(
             folder / 'pedestal.obj', cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
@@ -108,17 +109,16 @@ class Stage:
         # what is drawn later is shaded only where it is seen: the floor comes last
         table = engine.load_urdf(str(self._still_urdf), fixed=True)
         self._paint_table(engine, table, self._still_materials, textures)
-        engine.add_visual_mesh(
-            str(self._pedestal_obj), robot, (BASE_POSITION[0], BASE_POSITION[1], 0.0)
-        )
+        x, y, _ = self._arm.base_position
+        engine.add_visual_mesh(str(self._pedestal_obj), robot, (x, y, 0.0))
         floor = engine.add_visual_mesh(str(self._floor_obj))
         engine.paint(floor, -1, texture=textures['floor'])
 
         engine = self._moving = Engine()
         textures = {name: engine.load_texture(str(files[name])) for name in ('wood', 'door')}
-        self._panda = Panda(engine, self._panda_urdf)
-        for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
-            engine.paint(self._panda.body, link, rgba=robot)
+        self._robot = ArmBody(engine, self._arm, self._arm_urdf)
+        for link in {link for link, _ in engine.visual_shapes(self._robot.body)}:
+            engine.paint(self._robot.body, link, rgba=robot)
         self._blocks = {
             colour: engine.add_visual_mesh(str(obj), BLOCK_COLOURS[colour])
             for colour, obj in self._block_objs.items()
@@ -147,17 +147,17 @@ class Stage:
     # -------------------------------------------------------------- pictures
 
     def render(
-        self, camera: Camera, view: View, size, pose: Pose, *, fov_scale: float = 1.0
+        self, camera: Camera, view: View, size, posture: Posture, *, fov_deg: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One picture of a pose: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
+        """One picture of a posture: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
         light = self.appearance.light.arguments()
-        self._place(pose)
+        self._place(posture)
 
         def draw(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
-            return cameras.render(engine, camera, view, size, fov_scale=fov_scale, light=light)
+            return cameras.render(engine, camera, view, size, fov_deg=fov_deg, light=light)
 
         if camera is cameras.STATIC:
-            back_rgba, back_depth = self._background((view, str(size), fov_scale), draw)
+            back_rgba, back_depth = self._background((view, str(size), fov_deg), draw)
         else:
             back_rgba, back_depth = draw(self._still)
         rgba, depth = draw(self._moving)
@@ -178,14 +178,14 @@ class Stage:
                 self._backgrounds.popitem(last=False)
         return found
 
-    def _place(self, pose: Pose) -> None:
+    def _place(self, posture: Posture) -> None:
         engine = self._moving
-        self._panda.place(pose.robot)
-        for name, value in pose.table.items():
+        self._robot.place(posture.robot)
+        for name, value in posture.table.items():
             engine.set_joint(self._table, self._joints[name], value)
-        for colour, (position, quaternion) in pose.blocks.items():
+        for colour, (position, quaternion) in posture.blocks.items():
             engine.set_pose(self._blocks[colour], position, quaternion)
-        if self._lights != (pose.led, pose.lightbulb):
-            self._lights = (pose.led, pose.lightbulb)
-            engine.paint(self._table, self._joints['led'], rgba=_LED[pose.led])
-            engine.paint(self._table, self._joints['lightbulb'], rgba=_BULB[pose.lightbulb])
+        if self._lights != (posture.led, posture.lightbulb):
+            self._lights = (posture.led, posture.lightbulb)
+            engine.paint(self._table, self._joints['led'], rgba=_LED[posture.led])
+            engine.paint(self._table, self._joints['lightbulb'], rgba=_BULB[posture.lightbulb])

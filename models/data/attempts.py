@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vw2_ros.models.data.store import Demonstrations, FrameStore
+from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.store import FrameStore
 
 
 @dataclasses.dataclass(frozen=True)

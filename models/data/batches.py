@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from vw2_ros.models.data.augment import jitter_colour
-from vw2_ros.models.data.clips import CALVIN_FPS, clip_store
+from vw2_ros.models.data.calvin import CALVIN_FPS
+from vw2_ros.models.data.clips import clip_store
+from vw2_ros.models.data.pictures import Size, of_shape, sides
 from vw2_ros.models.data.store import ClipStore
 from vw2_ros.models.dldm import DLDMConfig
 from vw2_ros.models.errors import ConfigError, TrainingError
-from vw2_ros.models.sizes import Size, of_shape, sides
 
 
 def to_device(batch: dict, device: torch.device) -> dict:

@@ -24,10 +24,11 @@ import torch
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, load_json, load_tensors, save_tensors
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.batches import ClipConfig, to_video
-from vw2_ros.models.data.store import ClipStore, FrameStore, progress_bar
+from vw2_ros.models.data.store import ClipStore, FrameStore
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.parallel import first_of_machine
+from vw2_ros.progress import progress_bar
 
 CODES_FILE = 'codes.safetensors'
 SPARSE = 12  # frames between clips, where no file of codes says how many

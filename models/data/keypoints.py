@@ -16,9 +16,11 @@ from torch import Tensor
 
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
-from vw2_ros.models.data.store import DecodedFolder, FrameStore, progress_bar
+from vw2_ros.models.data.cache import DecodedFolder
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.parallel import first_of_machine
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, Keypoints
+from vw2_ros.progress import progress_bar
 
 KEPT = 3  # sets of found keypoints beside each data folder
 

@@ -48,14 +48,14 @@ import yaml
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.checkpoint import resolve
 from vw2_ros.models.data.batches import ClipConfig, to_video
-from vw2_ros.models.data.codes import encode_clips
-from vw2_ros.models.data.store import (
+from vw2_ros.models.data.calvin import (
     CalvinFolder,
-    FrameStore,
     load_annotations,
     split_folder,
     with_validation,
 )
+from vw2_ros.models.data.codes import encode_clips
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
 from vw2_ros.models.run_folder import load_model
 

@@ -32,10 +32,12 @@ from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_jso
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import ClipConfig, FrameSource
+from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, clips_of, codes_for
+from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of
-from vw2_ros.models.data.store import Demonstrations, FrameStore, with_validation
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.parallel import common_count, leads

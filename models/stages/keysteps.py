@@ -24,7 +24,8 @@ import torch.nn.functional as F
 from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.augment import jitter_colour, shift_images
 from vw2_ros.models.data.batches import FrameSource
-from vw2_ros.models.data.store import FrameStore, with_validation
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
 from vw2_ros.models.parallel import leads

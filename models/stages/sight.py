@@ -32,7 +32,8 @@ from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
-from vw2_ros.models.data.store import FrameStore, with_validation
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.planner import PlannerConfig

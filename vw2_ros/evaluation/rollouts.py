@@ -52,17 +52,17 @@ from dataclasses import dataclass
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.evaluation import film as video
 from vw2_ros.progress import Bar
-from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert.skills import Expert, prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, train_phrases, validation_phrases
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 from vw2_ros.sim.scenes import get_scene
+from vw2_ros.sim.table import Table, open_table, table_class
 from vw2_ros.sim.task_run import RUNNING, SUCCEEDED, TaskRun
 from vw2_ros.sim.tasks import TASKS, check_task
 
@@ -193,7 +193,7 @@ def run(options: Options) -> dict:
     result = {
         **summarise(done),
         'scene': options.scene,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'checkpoint_sha256': sha256,
         'seconds': round(sum(line['wall_s'] for line in done), 1),
         'policy': options.policy,
@@ -241,30 +241,30 @@ def _is_chain(line: dict) -> bool:
 class ExpertPlayer:
     """The scripted expert: sees the state, never the picture or the words."""
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
         self._expert = Expert(table, task)
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
         return self._expert.act()
 
 
 class RandomPlayer:
     """Relative actions drawn uniformly from [-1, 1], the gripper closed or open by a coin."""
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         self._rng = np.random.default_rng((*seed, 9))
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
         action = self._rng.uniform(-1.0, 1.0, 7)
         action[6] = self._rng.choice((-1.0, 1.0))
         return action
@@ -277,25 +277,25 @@ class LearnedPlayer:
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
-        self._policy.check_renderer(RENDERER, self._policy.image_size)
+        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
         self._limits = Limits.play_table()
         self._execute = execute
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         self._loop = ControlLoop(self._limits, ControlConfig.lockstep(self._limits, self._execute))
         self._ticks = 0
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
         self._instruction = instruction
         self._policy.reset(0)
         self._loop.set_instruction(instruction)
         self._steps = 0
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
-        stamp_ns = 10**9 + self._ticks * 10**9 // CONTROL_HZ
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
         now_s = stamp_ns * 1e-9
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)
@@ -327,7 +327,7 @@ class PolicyTurn:
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
 
     def __call__(
-        self, table: PlayTable, task: str, rng: np.random.Generator, solved: Callable[[], bool]
+        self, table: Table, task: str, rng: np.random.Generator, solved: Callable[[], bool]
     ) -> None:
         """Try `task` for some steps or until it is solved, in one of its training wordings."""
         act = _loaded(self.policy, int(rng.choice(self.execute)))
@@ -348,7 +348,7 @@ def _loaded(policy: str, execute: int):
 # ---------------------------------------------------------------- one rollout
 
 
-def start(table: PlayTable, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
+def start(table: Table, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
     """Bring the table to where a rollout starts; (robot_obs (15,), scene_obs (24,)) of it."""
     if rollout.chain is not None:
         chain = chains(table.scene.name)[rollout.chain]
@@ -371,7 +371,7 @@ class InProcess:
     """Rollouts on a play table of this process."""
 
     def __init__(self, options: Options):
-        self._table = PlayTable(options.scene)
+        self._table = open_table(options.scene)
         self._player = player(options.policy, options.execute)
 
     def close(self) -> None:
@@ -409,7 +409,7 @@ class ThroughNodes:
     def __init__(self, options: Options):
         from vw2_ros.evaluation.ros_rollout import RosRollout
 
-        self._table = PlayTable(options.scene)  # finds starts, draws films
+        self._table = open_table(options.scene)  # finds starts, draws films
         policy = options.policy
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
         self._states: list[dict] = []
@@ -473,16 +473,14 @@ class Reel:
     @staticmethod
     def wants(step: int) -> bool:
         """Whether this step is shown."""
-        return step % (CONTROL_HZ // VIDEO_HZ) == 0
+        return step % (ACTION_HZ // VIDEO_HZ) == 0
 
-    def see(self, table: PlayTable, number: int, instruction: str, step: int) -> None:
+    def see(self, table: Table, number: int, instruction: str, step: int) -> None:
         """Take a picture, if this step is shown."""
         if self.wants(step):
             self._take(table, number, instruction, step, video.RUNNING)
 
-    def end(
-        self, table: PlayTable, number: int, instruction: str, step: int, success: bool
-    ) -> None:
+    def end(self, table: Table, number: int, instruction: str, step: int, success: bool) -> None:
         """A second of the verdict."""
         verdict = video.SUCCEEDED if success else video.FAILED
         self._take(table, number, instruction, step, verdict)
@@ -495,7 +493,7 @@ class Reel:
     def _take(self, table, number, instruction, step, verdict) -> None:
         total = len(self._rollout.tasks)
         which = f'{number + 1} of {total}, ' if total > 1 else ''
-        note = f'{which}{step / CONTROL_HZ:4.1f} s'
+        note = f'{which}{step / ACTION_HZ:4.1f} s'
         self._pictures.append((table.render('static', VIDEO_PX), instruction, note, verdict))
 
 
@@ -710,7 +708,7 @@ def _settings(options: Options, wordings: dict, sha256: str | None) -> dict:
         'execute': options.execute,
         'ros': options.ros,
         'real_time': options.real_time,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'code_sha256': code_sha256(options.ros),
         'phrases': str(options.phrases) if options.phrases else 'validation',
         'wordings_sha256': _sha256(json.dumps(wordings, sort_keys=True).encode())

@@ -25,7 +25,7 @@ from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import jitter_colour, shift_images
 from vw2_ros.models.data.batches import to_video
 from vw2_ros.models.data.codes import CodedFrames, read_codes
-from vw2_ros.models.data.store import FrameStore, progress_bar
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -37,6 +37,7 @@ from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.training import loop as training
 from vw2_ros.models.training.config import TrainConfig, config_path, load_config
 from vw2_ros.models.training.loop import Prefetcher, checkpoints, fit, parameter_groups
+from vw2_ros.progress import progress_bar
 from vw2_ros.sim.dataset_writer import write_index
 from vw2_ros.sim.phrases import train_phrases
 
