@@ -10,9 +10,7 @@ Real time: a timer steps the physics at 30 Hz, whoever commands. Lockstep: `star
 the table steps once for each command that bears the stamp of the newest joint_states.
 """
 
-import hashlib
 import os
-import socket
 import time
 from dataclasses import dataclass
 
@@ -24,12 +22,15 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
-from vw2_ros.control.safety import TickClock
+from vw2_ros.control.clock import TickClock
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import table as table_messages
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
+from vw2_ros.nodes.base import NodeBase, transition
+from vw2_ros.nodes.claim import Claim
 from vw2_ros.nodes.health import ERROR, OK
+from vw2_ros.nodes.parameters import BaseConfig, parameter
+from vw2_ros.nodes.process import run
 from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
@@ -155,25 +156,18 @@ class CalvinBridgeNode(NodeBase):
     def _refuse_second_simulator(self, patience_s: float) -> None:
         """Ask this machine, whose answer is certain, then DDS, which may take a second to know."""
         topic = self.resolve_topic_name(names.JOINT_STATES)
-        taken = ValueError(
-            f'{topic} already has a publisher: another simulator or robot runs '
-            'here. End it, or set a namespace or another ROS_DOMAIN_ID'
-        )
-        name = hashlib.sha256(f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}'.encode()).hexdigest()
         if self.claim is not None:
             self.claim.close()  # of a configuration that failed
-        # a name in Linux's abstract namespace: one owner, gone with the process however it ends
-        self.claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            self.claim.bind(f'\0vw2_ros_{name}')
-        except OSError:
-            raise taken from None
+        self.claim = Claim(f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}')
         end = time.monotonic() + patience_s
-        while not self._state_publishers():
+        while self.claim.held and not self._state_publishers():
             if time.monotonic() >= end:
                 return
             time.sleep(0.05)
-        raise taken
+        raise InvalidValueError(
+            f'{topic} already has a publisher: another simulator or robot runs '
+            'here. End it, or set a namespace or another ROS_DOMAIN_ID'
+        )
 
     def _look_for_others(self) -> None:
         others = self._state_publishers() - 1
