@@ -7,8 +7,11 @@ A message says what was wanted, what came, and what to do:
     raise InvalidValueError('rate_hz must be > 0. Got -1. Set it in config/robot.yaml')
 
 `vw2` prints such an error in one line. Any other exception is a fault of the program and keeps its
-traceback. This module imports nothing, so that every room may import it.
+traceback. This module imports nothing of the package, so that every room may import it.
 """
+
+import difflib
+from collections.abc import Iterable
 
 
 class VW2Error(Exception):
@@ -21,3 +24,11 @@ class InvalidValueError(VW2Error, ValueError):
 
 class UsageError(InvalidValueError):
     """A command was asked for something that does not exist; exit status 2."""
+
+
+def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence that says that a name is unknown, with near ones and all there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f' Did you mean {" or ".join(near)}?' if near else ''
+    return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"

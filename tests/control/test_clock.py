@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('sensor_msgs')
 
-from vw2_ros.arms.panda import REST_JOINTS  # noqa: E402
+from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.control.safety import Limits  # noqa: E402
@@ -17,6 +17,7 @@ from vw2_ros.messages.outputs import Output  # noqa: E402
 from vw2_ros.messages.plan import instruction_id  # noqa: E402
 from vw2_ros.nodes.health import ERROR, OK, WARN, verdict  # noqa: E402
 
+REST_JOINTS = open_arm().rest_rad
 LIMITS = Limits.from_yaml(config_file('limits_play_table.yaml'))
 PERIOD_S = LIMITS.period_s
 S_NS = 10**9

@@ -11,7 +11,7 @@ pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
 from vw2_ros.bringup import system
-from vw2_ros.evaluation.rollouts import speed as bench  # noqa: E402
+from vw2_ros.evaluation import speed as bench  # noqa: E402
 
 
 def test_bench_of_the_policy(tmp_path):

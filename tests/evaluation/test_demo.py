@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros.evaluation.rollouts import demo  # noqa: E402
+from vw2_ros.evaluation import demo  # noqa: E402
 from vw2_ros.sim.play_table import PlayTable  # noqa: E402
 
 

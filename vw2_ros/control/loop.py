@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vw2_ros import names
-from vw2_ros.arms.panda import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.arms import Arm, open_arm
+from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
 from vw2_ros.control.safety import (
     FrozenCamera,
     GateState,
@@ -140,16 +141,22 @@ class Command:
 class ControlLoop:
     """The one loop of one arm: `accept` a chunk when a plan arrives, `step` once per period.
 
+    Args:
+        arm: whose kinematics it uses; None: `open_arm()`.
+
     Raises:
-        InvalidValueError: limits of another arm than a 7-joint Panda, or of another rate than the
-            plans'.
+        InvalidValueError: limits of another number of joints than the arm's, or of another rate
+            than the actions'.
     """
 
-    def __init__(self, limits: Limits, config: ControlConfig | None = None):
-        if len(limits.joints) != 7:
+    def __init__(
+        self, limits: Limits, config: ControlConfig | None = None, arm: Arm | None = None
+    ):
+        self.arm = arm = arm or open_arm()
+        if len(limits.joints) != len(arm.joints):
             raise InvalidValueError(
-                f'limits must be of 7 joints. Got {len(limits.joints)}. The kinematics '
-                "(vw2_ros/arms/panda.py) are a Franka Panda's: no other arm can be driven."
+                f'limits must be of the {len(arm.joints)} joints of the arm {arm.name}. '
+                f'Got {len(limits.joints)}. Give the limits of this arm.'
             )
         if abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
             raise InvalidValueError(
@@ -169,7 +176,7 @@ class ControlLoop:
             config: how chunks are followed from now on; None: as before.
         """
         self.config = config.followed(self.limits) if config else self.config
-        self.controller = EndEffectorController()
+        self.controller = EndEffectorController(self.arm)
         self.state: GateState | None = None
         self.command: Command | None = None  # of the last step
         self.gripper = 1.0

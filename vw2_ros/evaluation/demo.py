@@ -30,9 +30,10 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 NODES = ('calvin_bridge', 'planner', 'action')
@@ -95,7 +96,7 @@ def run(
         (out / name).unlink(missing_ok=True)
     subtasks, notes = _drive(scene, seed, weights, out / 'log')
     shown = furthest(subtasks)
-    print(f'filming {sum(s.steps for s in shown) / CONTROL_HZ:.0f} s ...', flush=True)
+    print(f'filming {sum(s.steps for s in shown) / ACTION_HZ:.0f} s ...', flush=True)
     film(out / 'video.mp4', shown, scene, weights)
     result = {
         **summarise(subtasks, scene, checkpoint.sha256),
@@ -217,7 +218,7 @@ class _Session:
             verdict = 'succeeded' if subtask.succeeded else 'failed'
             print(
                 f'  chain {index}, {number} of 5: "{subtask.instruction}" '
-                f'{verdict} after {subtask.steps / CONTROL_HZ:.1f} s',
+                f'{verdict} after {subtask.steps / ACTION_HZ:.1f} s',
                 flush=True,
             )
             if not subtask.succeeded:
@@ -235,7 +236,7 @@ class _Session:
         def judged() -> bool:
             return self.judged.get('serial') == serial and self.judged['status'] != 'running'
 
-        if not client.wait(judged, PATIENCE * CHAIN_STEPS / CONTROL_HZ):
+        if not client.wait(judged, PATIENCE * CHAIN_STEPS / ACTION_HZ):
             raise ClientError(f'{subtask.task} was not judged in time; see the logs of the nodes')
         self.now = None
         subtask.succeeded = self.judged['status'] == 'succeeded'
@@ -368,7 +369,7 @@ def film(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str) 
 
 
 def _thinned(states: list[str]) -> list[str]:
-    return states[:: CONTROL_HZ // VIDEO_HZ]
+    return states[:: ACTION_HZ // VIDEO_HZ]
 
 
 _table: PlayTable | None = None  # of a worker process
@@ -389,7 +390,7 @@ def _imagined(subtask: Subtask, policy) -> list:
     """Clips [(stamp_ns, frames (16, S, S, 3))], decoded from a plan every 8 steps or so."""
     clips: list = []
     for stamp_ns, codes, rgb in subtask.plans if policy.can_imagine else ():
-        if not clips or stamp_ns - clips[-1][0] >= 8 / CONTROL_HZ * 1e9:
+        if not clips or stamp_ns - clips[-1][0] >= 8 / ACTION_HZ * 1e9:
             clips.append((stamp_ns, policy.imagine(rgb, codes.astype(np.int64))))
     return clips
 
@@ -403,18 +404,18 @@ def _frames(subtasks, pictures, clips) -> Iterator[np.ndarray]:
             state = json.loads(text)
             shown = next(pictures), _dream(imagined, state['stamp_ns'])
             steps = state['steps'] - subtask.began
-            yield _compose(subtask, *shown, steps / CONTROL_HZ, video.RUNNING)
+            yield _compose(subtask, *shown, steps / ACTION_HZ, video.RUNNING)
         if shown is not None:
             verdict = video.SUCCEEDED if subtask.succeeded else video.FAILED
             for _ in range(round(VERDICT_S * VIDEO_HZ)):
-                yield _compose(subtask, *shown, subtask.steps / CONTROL_HZ, verdict)
+                yield _compose(subtask, *shown, subtask.steps / ACTION_HZ, verdict)
 
 
 def _dream(clips, stamp_ns: int) -> np.ndarray | None:
     """The imagined frame that belongs to this moment."""
     for began_ns, frames in reversed(clips):
         if began_ns <= stamp_ns:
-            k = round((stamp_ns - began_ns) * 1e-9 * CONTROL_HZ)
+            k = round((stamp_ns - began_ns) * 1e-9 * ACTION_HZ)
             return frames[min(max(k, 1), len(frames)) - 1]
     return None
 

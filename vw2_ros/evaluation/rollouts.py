@@ -52,6 +52,7 @@ from dataclasses import dataclass
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.errors import InvalidValueError, VW2Error
@@ -61,7 +62,7 @@ from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert.skills import Expert, prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, train_phrases, validation_phrases
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.task_run import RUNNING, SUCCEEDED, TaskRun
 from vw2_ros.sim.tasks import TASKS, check_task
@@ -296,7 +297,7 @@ class LearnedPlayer:
 
     def act(self, table: PlayTable):
         """The next action, as `PlayTable.step` takes it."""
-        stamp_ns = 10**9 + self._ticks * 10**9 // CONTROL_HZ
+        stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
         now_s = stamp_ns * 1e-9
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)
@@ -475,7 +476,7 @@ class Reel:
     @staticmethod
     def wants(step: int) -> bool:
         """Whether this step is shown."""
-        return step % (CONTROL_HZ // VIDEO_HZ) == 0
+        return step % (ACTION_HZ // VIDEO_HZ) == 0
 
     def see(self, table: PlayTable, number: int, instruction: str, step: int) -> None:
         """Take a picture, if this step is shown."""
@@ -497,7 +498,7 @@ class Reel:
     def _take(self, table, number, instruction, step, verdict) -> None:
         total = len(self._rollout.tasks)
         which = f'{number + 1} of {total}, ' if total > 1 else ''
-        note = f'{which}{step / CONTROL_HZ:4.1f} s'
+        note = f'{which}{step / ACTION_HZ:4.1f} s'
         self._pictures.append((table.render('static', VIDEO_PX), instruction, note, verdict))
 
 

@@ -46,8 +46,7 @@ from rich.live import Live
 from rich.table import Table
 
 from vw2_ros import files as paths
-from vw2_ros.cli import close_matches
-from vw2_ros.errors import InvalidValueError, VW2Error
+from vw2_ros.errors import InvalidValueError, VW2Error, close_matches
 
 # In the order in which a seed's stages begin: those that others wait for longest come first.
 KINDS = ('collect', 'vdm', 'sight', 'dldm', 'disentangle', 'planner', 'head', 'eval')

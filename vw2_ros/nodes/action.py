@@ -30,6 +30,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
+from vw2_ros.arms import open_arm
 from vw2_ros.control.clock import Lockstep, RealTime
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits, age_of_stamp
@@ -43,6 +44,8 @@ from vw2_ros.nodes.health import verdict
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
+
+_ARM = open_arm()  # its names are the defaults
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,13 @@ class Config(ModelConfig):
         'trajectory', f'form of the commands: {", ".join(KINDS)}; twist moves the arm only'
     )
     finger_joint: str = parameter(
-        names.FINGER_JOINTS[0],
+        _ARM.finger_joints[0],
         "gripper joint in the commands; '': the arm only, and the gripper [m] on gripper_command",
     )
-    finger_open_m: float = parameter(0.04, 'gripper joint when open [m]', low=0.0, high=1.0)
-    frame_id: str = parameter(names.BASE_FRAME, 'frame of the commands')
+    finger_open_m: float = parameter(
+        _ARM.finger_open_m, 'gripper joint when open [m]', low=0.0, high=1.0
+    )
+    frame_id: str = parameter(_ARM.base_frame, 'frame of the commands')
     instruction: str = parameter(
         '', 'plans for another one are dropped; also a topic', dynamic=True
     )
@@ -137,11 +142,9 @@ class ActionNode(ModelNode):
             c.output, joints, c.finger_joint, c.finger_open_m, c.frame_id, period_s
         )
         self.commands = self.advertise(*KINDS[c.output], qos.reliable(1))
-        self.gripper = None
+        self.gripper, own = None, (Float64MultiArray, names.GRIPPER_COMMAND)
         if not c.finger_joint:
-            self.gripper = self.advertise(
-                Float64MultiArray, names.GRIPPER_COMMAND, qos.reliable(1)
-            )
+            self.gripper = self.advertise(*own, qos.reliable(1))
         self.serve(Trigger, names.STOP, self.stop)
         self.serve(Trigger, names.REARM, self.rearm)
         self.serve(Trigger, names.RESTART, self.restart)

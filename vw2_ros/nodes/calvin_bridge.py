@@ -22,6 +22,7 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
+from vw2_ros.arms.actions import ACTION_HZ, ACTION_PERIOD_S
 from vw2_ros.control.clock import TickClock
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
@@ -31,11 +32,9 @@ from vw2_ros.nodes.claim import Claim
 from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
-
-PERIOD_S = 1.0 / CONTROL_HZ
 
 
 @dataclass(frozen=True)
@@ -94,20 +93,15 @@ class CalvinBridgeNode(NodeBase):
         self._refuse_second_simulator(c.discovery_s)
         self.table = PlayTable(c.scene)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
-        self.images_out = {
-            n: self.advertise(Image, f'{n}/{names.IMAGE}', qos.reliable(1)) for n in names.CAMERAS
-        }
-        self.infos_out = {
-            n: self.advertise(CameraInfo, f'{n}/{names.CAMERA_INFO}', qos.reliable(1))
-            for n in names.CAMERAS
-        }
+        self.images_out, self.infos_out = (
+            {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}
+            for kind, topic in ((Image, names.IMAGE), (CameraInfo, names.CAMERA_INFO))
+        )
         self.state_out = self.advertise(String, names.TABLE_STATE, qos.reliable(1))
         self.task_out = self.advertise(String, names.TASK_STATE, qos.latched())
-        self.clock_out = (
-            self.advertise(Clock, names.CLOCK, qos.reliable(1))
-            if c.sim_time or c.lockstep
-            else None
-        )
+        self.clock_out = None
+        if c.sim_time or c.lockstep:
+            self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
@@ -116,22 +110,18 @@ class CalvinBridgeNode(NodeBase):
         c = self.config
         self.ticks = 0  # since activation: simulated time never goes back, also not by a reset
         self.noise = np.random.default_rng()
-        self.clock = TickClock(PERIOD_S)
+        self.clock = TickClock(ACTION_PERIOD_S)
         self.run, self.serial, self.other = None, 0, ''
         self.reset()
         self.followed = True  # nobody can know yet where it was before
-        self.subscribe(
-            JointTrajectory,
-            names.JOINT_COMMANDS,
-            self._on_command,
-            qos.reliable() if c.lockstep else qos.reliable(1),
-        )
+        profile = qos.reliable() if c.lockstep else qos.reliable(1)
+        self.subscribe(JointTrajectory, names.JOINT_COMMANDS, self._on_command, profile)
         self.subscribe(Float64MultiArray, names.REL_ACTIONS, self._on_rel, qos.reliable())
         if c.lockstep:
             self.sent_s = 0.0
             self.every(c.retry_s / 4, self._retry)
         else:
-            self.every(PERIOD_S, self._tick)
+            self.every(ACTION_PERIOD_S, self._tick)
         self.every(0.5, self._look_for_others)
 
     def halt(self):
@@ -170,13 +160,9 @@ class CalvinBridgeNode(NodeBase):
         )
 
     def _look_for_others(self) -> None:
-        others = self._state_publishers() - 1
-        self.other = (
-            f'{others} other publisher(s) on {names.JOINT_STATES}: the table stands '
-            'still until they are gone'
-            if others > 0
-            else ''
-        )
+        others, topic, self.other = self._state_publishers() - 1, names.JOINT_STATES, ''
+        if others > 0:
+            self.other = f'{others} other publisher(s) on {topic}: the table stands still until they are gone'
 
     # -- services
 
@@ -186,8 +172,7 @@ class CalvinBridgeNode(NodeBase):
         self.table.reset(**parse_reset(self.get_parameter('reset_state').value))
         joints, gripper = self.table.command
         self.command = ('joint_abs', np.append(joints, gripper))
-        self.rel = None
-        self.run = None
+        self.rel = self.run = None
         self.followed = False
         return f'scene {self.table.scene.name}'
 
@@ -195,12 +180,8 @@ class CalvinBridgeNode(NodeBase):
         """Judge `task` from now on; in lockstep, begin to step."""
         self._active()
         self.serial += 1
-        self.run = TaskRun(
-            self.table,
-            self.get_parameter('task').value,
-            self.get_parameter('max_steps').value,
-            self.serial,
-        )
+        task, max_steps = (self.get_parameter(n).value for n in ('task', 'max_steps'))
+        self.run = TaskRun(self.table, task, max_steps, self.serial)
         self.task_out.publish(String(data=self.run.report(self.table)))
         if self.config.lockstep:
             self._publish()
@@ -213,7 +194,7 @@ class CalvinBridgeNode(NodeBase):
     # -- commands
 
     def _on_command(self, msg) -> None:
-        action, stamp_ns = table_messages.joint_action(msg)
+        action, stamp_ns = table_messages.joint_action(msg, self.table.arm)
         if not self.config.lockstep:
             if not self.followed:
                 table_messages.check_first_command(action[1], self.table)
@@ -265,7 +246,7 @@ class CalvinBridgeNode(NodeBase):
     @property
     def simulated_ns(self) -> int:
         """Simulated time since activation, from one second on: zero means no stamp."""
-        return 10**9 + self.ticks * 10**9 // CONTROL_HZ
+        return 10**9 + self.ticks * 10**9 // ACTION_HZ
 
     def _publish(self) -> None:
         c = self.config
