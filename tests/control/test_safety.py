@@ -256,7 +256,7 @@ def test_row_6_names_the_limit():
         (lambda v: v.update(following_rad=['a'] * 7), 'following_rad must be 7 finite numbers'),
         (lambda v: v.update(following_rad=[[0.3], 0.3]), 'following_rad must be 7 finite numbers'),
         (lambda v: v.update(joints=[[1], 'a']), 'joints must be different names'),
-        (lambda v: v.update(upper_rad=[166.0] * 7), 'are these degrees'),
+        (lambda v: v.update(upper_rad=[166.0] * 7), 'Are these degrees'),
     ],
 )
 def test_row_6_no_start_without_limits(tmp_path, spoil, reason):

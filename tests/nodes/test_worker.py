@@ -71,6 +71,7 @@ def test_a_worker_that_still_loads_is_not_waited_for():
     worker.submit(1)
     assert not worker.close(), 'it loads'
     go_on.set()
+    worker.wait()
     assert worker.close() and not worked
 
 

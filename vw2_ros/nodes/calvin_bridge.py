@@ -162,7 +162,8 @@ class CalvinBridgeNode(NodeBase):
     def _look_for_others(self) -> None:
         others, topic, self.other = self._state_publishers() - 1, names.JOINT_STATES, ''
         if others > 0:
-            self.other = f'{others} other publisher(s) on {topic}: the table stands still until they are gone'
+            which = f'{others} other publisher(s) on {topic}'
+            self.other = f'{which}: the table stands still until they are gone'
 
     # -- services
 
