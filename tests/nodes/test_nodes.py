@@ -662,7 +662,7 @@ def test_table_in_real_time(bench):
     before = node.table.steps
     actions.publish(convert.floats_to_message([0, 0, np.nan, 0, 0, 0, 1.0]))
     actions.publish(convert.floats_to_message([0, 0, 0.1, 0, 0, 0, 0.5]))
-    commands.publish(convert.trajectory_to_message(names[:5], target[:5]))
+    commands.publish(convert.trajectory_to_message(joint_names[:5], target[:5]))
     assert bench.until(
         lambda: (
             node.health.counters['rel_actions refused'] == 2
