@@ -206,7 +206,7 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Drive a chain of five tasks through the real nodes, and film it."""
         scene, policy = check_scene(scene), check_policy(policy, learned=True)
-        from vw2_ros.evaluation import demo as module
+        from vw2_ros.demo import run as module
 
         raise typer.Exit(module.run(out=out, scene=scene, seed=seed, policy=policy))
 
@@ -257,7 +257,8 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Let the scripted expert play, and write what it does in CALVIN's format."""
         scenes = check_scenes(scenes)
-        from vw2_ros.evaluation.rollouts import PolicyTurn, checkpoint_sha256
+        from vw2_ros.evaluation.fingerprint import checkpoint_sha256
+        from vw2_ros.evaluation.players import PolicyTurn
         from vw2_ros.sim import collect as module
 
         result = module.collect(
@@ -674,7 +675,7 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         if out.suffix != '.mp4':
             raise UsageError(f'--out must end in .mp4. Got {out}')
-        from vw2_ros.evaluation import imagine as module
+        from vw2_ros.demo import imagine as module
 
         show(
             module.run(
@@ -745,10 +746,11 @@ def build() -> 'typer.Typer':
             execute=execute,
             out=out,
         )
-        from vw2_ros.evaluation import rollouts as evaluation
+        from vw2_ros.evaluation.rollouts import Options
+        from vw2_ros.evaluation.run import run
 
-        options = evaluation.Options(**chosen)
-        result = evaluation.run(options)
+        options = Options(**chosen)
+        result = run(options)
         write_json(json_file, result)
         keys = (
             (['avg_len', 'success_at', 'chains'] if chains else [])
@@ -925,9 +927,9 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Time of one plan and of the action head."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros.evaluation import speed as module
+        from vw2_ros.bench import policy as module
 
-        finish(module.policy(policy, calls=calls, threads=threads), json_file)
+        finish(module.run(policy, calls=calls, threads=threads), json_file)
 
     @bench.command('loop', epilog=_example('vw2 bench loop --json out/loop.json'))
     def bench_loop(
@@ -937,9 +939,9 @@ def build() -> 'typer.Typer':
     ) -> None:
         """Image received to new joint command, and the jitter of the 30 Hz timer, over ROS."""
         policy = check_policy(policy, learned=True)
-        from vw2_ros.evaluation import speed as module
+        from vw2_ros.bench import loop as module
 
-        finish(module.loop(policy, seconds=seconds), json_file)
+        finish(module.run(policy, seconds=seconds), json_file)
 
     @bench.command(
         'imagination',
@@ -986,7 +988,7 @@ def build() -> 'typer.Typer':
         policy = check_policy(policy, learned=True)
         check_folders('--data', [data])
         check_folders('--key-steps', [key_steps] if key_steps else [])
-        from vw2_ros.evaluation import imagination as module
+        from vw2_ros.bench import imagination as module
 
         result = module.run(
             module.Options(

@@ -78,6 +78,14 @@ def weights_dir() -> pathlib.Path:
     return (root if root is not None else _PACKAGE) / 'models' / 'weights'
 
 
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Write a file beside its place and rename it, so that a reader never sees half of it."""
+    path = pathlib.Path(path)
+    part = path.with_name(path.name + '.part')
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(part, path)
+
+
 def _file(kind: str, name: str) -> pathlib.Path:
     folder = share_dir() / kind
     path = folder / name
