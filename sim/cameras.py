@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vw2_ros.arms.panda import BASE_POSITION, euler_to_matrix, hand_pose
+from vw2_ros.arms import Arm
+from vw2_ros.arms.geometry import euler_to_matrix
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.engine import Engine, projection_matrix, view_matrix
 
@@ -63,7 +64,7 @@ STATIC_VIEW = View(
     target=(-0.026242, -0.030233, 0.392000),
     up=(0.404140, 0.226298, 0.886262),
 )
-# the gripper camera in the frame of panda_hand
+# the gripper camera in the frame of the hand
 GRIPPER_POSITION = np.array([-0.1, 0.0, 0.0])
 GRIPPER_EULER = np.array([1.3, 0.0, -1.57])
 
@@ -88,10 +89,14 @@ def get_camera(name: str) -> Camera:
         ) from None
 
 
-def gripper_view(joints, offset=(0.0, 0.0, 0.0)) -> View:
-    """The hand camera's view for the arm's joints (7,) [rad]; it looks along its own y axis."""
-    position, rotation = hand_pose(joints)
-    eye = BASE_POSITION + position + rotation @ (GRIPPER_POSITION + np.asarray(offset))
+def gripper_view(arm: Arm, joints, offset=(0.0, 0.0, 0.0)) -> View:
+    """The hand camera's view for the arm's joints (n,) [rad]; it looks along its own y axis.
+
+    Args:
+        offset: (3,) [m], by which the camera is displaced in the frame of the hand.
+    """
+    position, rotation = arm.hand_pose(joints)
+    eye = arm.base_position + position + rotation @ (GRIPPER_POSITION + np.asarray(offset))
     frame = rotation @ euler_to_matrix(GRIPPER_EULER)
     return View(tuple(eye), tuple(eye + frame[:, 1]), tuple(-frame[:, 2]))
 

@@ -21,10 +21,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import get_camera, image_size
-from vw2_ros.sim.play_table import ACTION_KINDS, CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import ACTION_KINDS, PlayTable
 from vw2_ros.sim.scenes import get_scene
 
 # lowest and highest value of each action kind, without the gripper; "abs" in metres and radians
@@ -42,7 +43,7 @@ _ACTION_BOUNDS = {
 class PlayTableEnv(gymnasium.Env):
     """One play table; `reset(seed=...)` draws the start, the same seed gives the same episode."""
 
-    metadata = {'render_modes': ['rgb_array'], 'render_fps': CONTROL_HZ}
+    metadata = {'render_modes': ['rgb_array'], 'render_fps': ACTION_HZ}
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from vw2_ros.arms.panda import euler_to_matrix
+from vw2_ros.arms.geometry import euler_to_matrix
 from vw2_ros.sim.cameras import View
 from vw2_ros.sim.scenes import Scene
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""The Franka Panda from `pybullet_data`, made light to draw and given longer fingers.
+"""The description of the Franka Panda from `pybullet_data`, with fewer triangles and longer fingers.
 
 Its description is read from the wheel and rewritten: the visual meshes (about 100,000 triangles)
 give way to the collision meshes (about 3,500), and the fingers end 0.152 m below the hand, so that
@@ -14,16 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.arms.panda import BASE_POSITION, JOINT_LOWER, JOINT_UPPER
-from vw2_ros.sim.engine import PANDA_DIR, Engine
+from vw2_ros.sim.engine import PANDA_DIR
 from vw2_ros.sim.meshes import box_faces, write_obj
 
-ARM_FORCE = 200.0  # N m
-ARM_MAX_VELOCITY = 2.0  # rad/s
-FINGER_CLOSE_FORCE = 200.0  # N
-FINGER_OPEN_FORCE = 2.0  # N
-FINGER_MAX_VELOCITY = 1.0  # m/s
-FINGER_OPEN = 0.04  # each finger [m]; the gripper's width is twice that
 _PAD_FRICTION = 1.2
 
 # the finger in its own frame (z towards the tip, y away from the other finger): section by section
@@ -106,60 +99,3 @@ def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
         if not wanted:
             text = re.sub(rf'<{element}>.*?</{element}>', '', text, flags=re.S)
     path.write_text(text)
-
-
-class Panda:
-    """The arm within an engine: joints, fingers and their motors."""
-
-    def __init__(self, engine: Engine, urdf: Path) -> None:
-        """Load the description at `urdf` into an engine."""
-        self.engine = engine
-        self.body = engine.load_urdf(str(urdf), tuple(BASE_POSITION), fixed=True)
-        joints = engine.joints(self.body)
-        self.links = {-1: 'panda_link0'} | {j.index: j.link for j in joints}
-        by_name = {j.name: j.index for j in joints}
-        self.arm = tuple(by_name[f'panda_joint{i}'] for i in range(1, 8))
-        self.fingers = (by_name['panda_finger_joint1'], by_name['panda_finger_joint2'])
-        engine.gear(self.body, *self.fingers, max_force=50.0)
-        self._opens: bool | None = None  # what the fingers' motors were last told
-
-    def reset(self, q: np.ndarray, width: float) -> None:
-        """Put the joints (7,) [rad] and the gripper [m] somewhere, at rest."""
-        q = np.clip(q, JOINT_LOWER, JOINT_UPPER)
-        finger = min(max(0.5 * width, 0.0), FINGER_OPEN)
-        self.place(np.append(q, (finger, finger)))
-
-    def place(self, positions: np.ndarray) -> None:
-        """Put the nine joints (arm, then fingers) somewhere, at rest."""
-        for joint, value in zip(self.arm + self.fingers, positions):
-            self.engine.set_joint(self.body, joint, float(value))
-
-    def all_positions(self) -> np.ndarray:
-        """The nine joints (9,): arm [rad], fingers [m]."""
-        return self.engine.joint_states(self.body, self.arm + self.fingers)[0]
-
-    def command(self, q: np.ndarray, gripper: float) -> None:
-        """Drive the joints (7,) [rad]; gripper +1 opens, -1 closes."""
-        self.engine.position_motors(
-            self.body,
-            self.arm,
-            np.asarray(q, dtype=float).tolist(),
-            force=ARM_FORCE,
-            max_velocity=ARM_MAX_VELOCITY,
-        )
-        opens = bool(gripper > 0)
-        if opens is self._opens:
-            return  # a motor keeps its goal
-        self._opens = opens
-        self.engine.position_motors(
-            self.body,
-            self.fingers,
-            [FINGER_OPEN if opens else 0.0] * 2,
-            force=FINGER_OPEN_FORCE if opens else FINGER_CLOSE_FORCE,
-            max_velocity=FINGER_MAX_VELOCITY,
-        )
-
-    def joint_states(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """Positions (7,), velocities (7,) and the gripper's width [m]."""
-        states = self.engine.joint_states(self.body, self.arm + self.fingers)  # (2, 9)
-        return states[0, :7], states[1, :7], float(states[0, 7] + states[0, 8])

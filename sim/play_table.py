@@ -14,8 +14,8 @@ Control at 30 Hz over physics at 240 Hz. World frame, metres, radians.
 
 `scene_obs` is described in `scenes`. Body names: "robot", "table", "floor", "block_red",
 "block_blue", "block_pink"; the links of the table are "table", "plank", "drawer", "slider",
-"switch", "button", "led", "lightbulb"; a block has the one link "base", the floor "floor"; the robot's
-links bear their URDF names.
+"switch", "button", "led", "lightbulb"; a block has the one link "base", the floor "floor"; the
+robot's links are "finger_left", "finger_right" and, all others, "arm".
 """
 
 from __future__ import annotations
@@ -30,24 +30,15 @@ from typing import Any
 
 import numpy as np
 
-from vw2_ros.arms.panda import (
-    BASE_POSITION,
-    JOINT_LOWER,
-    JOINT_UPPER,
-    REST_JOINTS,
-    EndEffectorController,
-    check_action,
-    euler_to_quaternion,
-    forward,
-    matrix_to_euler,
-    quaternion_to_euler,
-)
+from vw2_ros.arms import Arm, open_arm
+from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController, check_action
+from vw2_ros.arms.geometry import euler_to_quaternion, matrix_to_euler, quaternion_to_euler
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.meshes import write_table
-from vw2_ros.sim.panda import Panda, write_panda
 from vw2_ros.sim.renderer import Pose, Stage
 from vw2_ros.sim.scenes import (
     BUTTON_THRESHOLD,
@@ -63,9 +54,8 @@ from vw2_ros.sim.scenes import (
 )
 from vw2_ros.sim.state import COLOURS, BlockState, SceneState
 
-CONTROL_HZ = 30
 PHYSICS_HZ = 240
-SUBSTEPS = PHYSICS_HZ // CONTROL_HZ
+SUBSTEPS = PHYSICS_HZ // ACTION_HZ
 GRAVITY = -9.8
 SOLVER_ITERATIONS = 50
 FRICTION_MOTOR_FORCE = 4.0  # N, holds slider, switch and drawer where they are
@@ -107,16 +97,24 @@ def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable],
 class PlayTable:
     """One simulated table and Panda in a PyBullet world of its own."""
 
-    def __init__(self, scene: str | Scene = 'D', *, appearance: Appearance | None = None) -> None:
+    def __init__(
+        self,
+        scene: str | Scene = 'D',
+        *,
+        arm: Arm | None = None,
+        appearance: Appearance | None = None,
+    ) -> None:
         """Build the table.
 
         Args:
             scene: "A", "B", "C" or "D".
+            arm: what stands before it; None: the one that `open_arm` gives.
             appearance: how it looks; None: the scene's own look.
         Raises:
             ValueError: an unknown scene.
         """
         self.scene = get_scene(scene)
+        self.arm = arm or open_arm()
         self.appearance = appearance or Appearance.of(self.scene.name)
         self._folder = tempfile.TemporaryDirectory(prefix='vw2_table_')
         folder = Path(self._folder.name)
@@ -132,14 +130,14 @@ class PlayTable:
             self._table_urdf,
             solid=True,
         )
-        self._panda_urdf = folder / 'panda.urdf'
-        write_panda(self._panda_urdf, solid=True)
+        self._arm_urdf = folder / 'arm.urdf'
+        write_arm(self.arm, self._arm_urdf, solid=True)
         self._engine = Engine()
         self._drawing: list[Stage] = []  # made at the first picture
         self._finalizer = weakref.finalize(
             self, _release, self._engine, self._drawing, self._folder
         )
-        self._controller = EndEffectorController()
+        self._controller = EndEffectorController(self.arm)
         self.steps = 0
         self._seen: dict[str, Any] = {}
         self.reset()
@@ -172,7 +170,7 @@ class PlayTable:
         Raises:
             ValueError: wrong size or not finite; the world is as it was.
         """
-        q, width, gripper = _robot_start(robot_obs)
+        q, width, gripper = self._robot_start(robot_obs)
         if scene_obs is None:
             scene_obs = (
                 self.scene.default_obs() if rng is None else random_scene_obs(self.scene, rng)
@@ -182,14 +180,28 @@ class PlayTable:
             raise InvalidValueError(f'scene_obs must be 24 finite numbers. Got {scene_obs!r}')
         self._check_open()
         self._build(scene_obs)
-        self._panda.reset(q, width)
-        joints, _, _ = self._panda.joint_states()
+        self._robot.reset(q, width)
+        joints, _, _ = self._robot.joint_states()
         self._controller.reset(joints, gripper)
         self._command = _Command(joints, gripper)
-        self._panda.command(joints, gripper)
+        self._robot.command(joints, gripper)
         self._engine.step(2)  # two physics steps: what lies on something touches it from here on
         self._seen.clear()
         self.steps = 0
+
+    def _robot_start(self, robot_obs) -> tuple[np.ndarray, float, float]:
+        # joints (n,), gripper width, last gripper action
+        n, width = len(self.arm.joints), 2 * self.arm.finger_open_m
+        if robot_obs is None:
+            return self.arm.rest_rad.copy(), width, 1.0
+        values = np.array(robot_obs, dtype=float)
+        if values.shape not in ((8 + n,), (n,)) or not np.isfinite(values).all():
+            raise InvalidValueError(
+                f'robot_obs must be {8 + n} (or {n} joints) finite numbers. Got {values!r}'
+            )
+        if values.shape == (n,):
+            return values, width, 1.0
+        return values[7:-1], float(values[6]), 1.0 if values[-1] >= 0 else -1.0
 
     def _build(self, scene_obs: np.ndarray) -> None:
         engine = self._engine
@@ -198,7 +210,7 @@ class PlayTable:
             gravity=GRAVITY, time_step=1.0 / PHYSICS_HZ, solver_iterations=SOLVER_ITERATIONS
         )
         self._floor = engine.add_plane()
-        self._panda = Panda(engine, self._panda_urdf)
+        self._robot = ArmBody(engine, self.arm, self._arm_urdf)
         self._table = engine.load_urdf(str(self._table_urdf), fixed=True)
         self._joint = {j.link: j.index for j in engine.joints(self._table)}
         self._link_names = {(self._table, index): name for name, index in self._joint.items()}
@@ -237,9 +249,9 @@ class PlayTable:
             engine.never_sleep(body)
             self._blocks[colour] = body
         self._link_names |= {(self._floor, -1): 'floor'}
-        self._link_names |= {(self._panda.body, i): name for i, name in self._panda.links.items()}
+        self._link_names |= {(self._robot.body, i): name for i, name in self._robot.links.items()}
         self._body_names = (
-            {self._floor: 'floor', self._table: 'table', self._panda.body: 'robot'}
+            {self._floor: 'floor', self._table: 'table', self._robot.body: 'robot'}
             | dict.fromkeys(still, 'table')
             | {body: f'block_{colour}' for colour, body in self._blocks.items()}
         )
@@ -269,10 +281,10 @@ class PlayTable:
             ValueError: not finite, wrong size or kind, another gripper value; nothing moves then.
         """
         self._check_open()
-        kind, values = _parse_action(action)
+        kind, values = _parse_action(action, len(self.arm.joints))
         command = self._resolve(kind, values)
         self._command = command
-        self._panda.command(command.joints, command.gripper)
+        self._robot.command(command.joints, command.gripper)
         self._engine.step(SUBSTEPS)
         self._seen.clear()
         self.steps += 1
@@ -285,12 +297,12 @@ class PlayTable:
         if kind == 'abs':
             euler = values[3:6] if len(values) == 7 else quaternion_to_euler(values[3:7])
             return _Command(*controller.move_to(values[:3], euler, values[-1]))
-        q = values[:7]
+        q = values[:-1]
         if kind == 'joint_rel':
             q = q + self.joint_positions()
-        q = np.clip(q, JOINT_LOWER, JOINT_UPPER)
-        controller.reset(q, values[7])
-        return _Command(q, float(values[7]))
+        q = np.clip(q, self.arm.lower_rad, self.arm.upper_rad)
+        controller.reset(q, values[-1])
+        return _Command(q, float(values[-1]))
 
     def _update_lights(self) -> None:
         mechanisms = self._mechanisms()
@@ -305,7 +317,7 @@ class PlayTable:
     @property
     def time(self) -> float:
         """Simulated seconds since the last reset."""
-        return self.steps / CONTROL_HZ
+        return self.steps / ACTION_HZ
 
     @property
     def target(self) -> tuple[np.ndarray, np.ndarray]:
@@ -358,7 +370,7 @@ class PlayTable:
         engine = self._engine
         poses = self._block_poses()
         blocks = {}
-        touched_by_robot = {self._body_names[b] for b, _ in engine.contacts(self._panda.body)}
+        touched_by_robot = {self._body_names[b] for b, _ in engine.contacts(self._robot.body)}
         for colour in COLOURS:
             body = self._blocks[colour]
             linear, angular = engine.velocity(body)
@@ -377,12 +389,12 @@ class PlayTable:
 
     @_once_per_step
     def _joint_states(self) -> tuple[np.ndarray, np.ndarray, float]:
-        return self._panda.joint_states()
+        return self._robot.joint_states()
 
     @_once_per_step
     def _hand(self) -> tuple[np.ndarray, np.ndarray]:
-        position, rotation = forward(self._joint_states()[0])
-        return position + BASE_POSITION, rotation
+        position, rotation = self.arm.forward(self._joint_states()[0])
+        return position + self.arm.base_position, rotation
 
     @_once_per_step
     def _mechanisms(self) -> dict[str, float]:
@@ -422,7 +434,7 @@ class PlayTable:
         """Where a camera looks from now."""
         jitter = self.appearance.jitter
         if cameras.get_camera(camera) is cameras.GRIPPER:
-            return cameras.gripper_view(self.joint_positions(), jitter.gripper)
+            return cameras.gripper_view(self.arm, self.joint_positions(), jitter.gripper)
         base = cameras.STATIC_VIEW
         return cameras.View(
             tuple(np.add(base.eye, jitter.eye)), tuple(np.add(base.target, jitter.target)), base.up
@@ -437,12 +449,14 @@ class PlayTable:
 
     def _stage(self) -> Stage:
         if not self._drawing:
-            self._drawing.append(Stage(self.scene, self.appearance, Path(self._folder.name)))
+            self._drawing.append(
+                Stage(self.scene, self.appearance, Path(self._folder.name), self.arm)
+            )
         return self._drawing[0]
 
     def _pose(self) -> Pose:
         return Pose(
-            robot=self._panda.all_positions(),
+            robot=self._robot.all_positions(),
             table=self._mechanisms(),
             blocks=self._block_poses(),
             led=self._led,
@@ -461,21 +475,7 @@ def _release(engine: Engine, drawing: list[Stage], folder: tempfile.TemporaryDir
     folder.cleanup()
 
 
-def _robot_start(robot_obs) -> tuple[np.ndarray, float, float]:
-    # joints (7,), gripper width, last gripper action
-    if robot_obs is None:
-        return REST_JOINTS.copy(), 0.08, 1.0
-    values = np.array(robot_obs, dtype=float)
-    if values.shape not in ((15,), (7,)) or not np.isfinite(values).all():
-        raise InvalidValueError(
-            f'robot_obs must be 15 (or 7 joints) finite numbers. Got {values!r}'
-        )
-    if values.shape == (7,):
-        return values, 0.08, 1.0
-    return values[7:14], float(values[6]), 1.0 if values[14] >= 0 else -1.0
-
-
-def _parse_action(action) -> tuple[str, np.ndarray]:
+def _parse_action(action, joints: int) -> tuple[str, np.ndarray]:
     if isinstance(action, Mapping):
         try:
             kind, values = _DICT_KINDS[action['type']], action['action']
@@ -496,5 +496,10 @@ def _parse_action(action) -> tuple[str, np.ndarray]:
     if kind == 'abs' and isinstance(values, tuple) and len(values) == 3:
         values = np.concatenate([np.ravel(part) for part in values])
     values = np.asarray(values, dtype=float)
-    size = {'rel': 7, 'abs': 8 if values.shape == (8,) else 7, 'joint_rel': 8, 'joint_abs': 8}
+    size = {
+        'rel': 7,
+        'abs': 8 if values.shape == (8,) else 7,
+        'joint_rel': joints + 1,
+        'joint_abs': joints + 1,
+    }
     return kind, check_action(values, size[kind])

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.arms.panda import BASE_POSITION
+from vw2_ros.arms import Arm
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
+from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.cameras import Camera, View
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.meshes import (
@@ -30,7 +31,6 @@ from vw2_ros.sim.meshes import (
     write_table,
     write_tga,
 )
-from vw2_ros.sim.panda import Panda, write_panda
 from vw2_ros.sim.scenes import BLOCK_COLOURS, Scene, table_links
 
 _LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
@@ -53,9 +53,10 @@ class Pose:
 class Stage:
     """The two drawn worlds of one table."""
 
-    def __init__(self, scene: Scene, appearance: Appearance, folder: Path) -> None:
+    def __init__(self, scene: Scene, appearance: Appearance, folder: Path, arm: Arm) -> None:
         """Write the files that are needed into `folder` and build the worlds."""
         self._folder = folder
+        self._arm = arm
         links = table_links(scene)
         still = [link for link in links if link.name in _STILL]
         moving = [replace(links[0], parts=())] + [x for x in links if x.name not in _STILL]
@@ -63,8 +64,8 @@ class Stage:
         self._still_materials = write_table(still, self._still_urdf, seen=True)
         self._moving_urdf = folder / 'moving.urdf'
         self._moving_materials = write_table(moving, self._moving_urdf, seen=True)
-        self._panda_urdf = folder / 'panda_seen.urdf'
-        write_panda(self._panda_urdf, seen=True)
+        self._arm_urdf = folder / 'arm_seen.urdf'
+        write_arm(arm, self._arm_urdf, seen=True)
         self._floor_obj = write_floor(folder, FLOOR_HALF)
         self._pedestal_obj = write_obj(
             folder / 'pedestal.obj', cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
@@ -108,17 +109,16 @@ class Stage:
         # what is drawn later is shaded only where it is seen: the floor comes last
         table = engine.load_urdf(str(self._still_urdf), fixed=True)
         self._paint_table(engine, table, self._still_materials, textures)
-        engine.add_visual_mesh(
-            str(self._pedestal_obj), robot, (BASE_POSITION[0], BASE_POSITION[1], 0.0)
-        )
+        x, y, _ = self._arm.base_position
+        engine.add_visual_mesh(str(self._pedestal_obj), robot, (x, y, 0.0))
         floor = engine.add_visual_mesh(str(self._floor_obj))
         engine.paint(floor, -1, texture=textures['floor'])
 
         engine = self._moving = Engine()
         textures = {name: engine.load_texture(str(files[name])) for name in ('wood', 'door')}
-        self._panda = Panda(engine, self._panda_urdf)
-        for link in {link for link, _ in engine.visual_shapes(self._panda.body)}:
-            engine.paint(self._panda.body, link, rgba=robot)
+        self._robot = ArmBody(engine, self._arm, self._arm_urdf)
+        for link in {link for link, _ in engine.visual_shapes(self._robot.body)}:
+            engine.paint(self._robot.body, link, rgba=robot)
         self._blocks = {
             colour: engine.add_visual_mesh(str(obj), BLOCK_COLOURS[colour])
             for colour, obj in self._block_objs.items()
@@ -180,7 +180,7 @@ class Stage:
 
     def _place(self, pose: Pose) -> None:
         engine = self._moving
-        self._panda.place(pose.robot)
+        self._robot.place(pose.robot)
         for name, value in pose.table.items():
             engine.set_joint(self._table, self._joints[name], value)
         for colour, (position, quaternion) in pose.blocks.items():

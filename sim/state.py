@@ -10,14 +10,16 @@ import numpy as np
 
 COLOURS = ('red', 'blue', 'pink')
 ROBOT = 'robot'
+FINGER_LINKS = ('finger_left', 'finger_right')
 
 
 @dataclass(frozen=True)
 class BlockState:
     """One block: world frame, metres, quaternion xyzw, m/s and rad/s.
 
-    `contacts` holds a (body, link) pair per touching link: ('robot', 'panda_leftfinger'),
-    ('table', 'plank'), ('block_blue', 'base'), ('floor', 'floor') ...
+    `contacts` holds a (body, link) pair per touching link: ('robot', 'finger_left'),
+    ('table', 'plank'), ('block_blue', 'base'), ('floor', 'floor') ... The robot's links are
+    'finger_left', 'finger_right' and, for all others, 'arm', whatever arm it is.
     """
 
     position: np.ndarray  # (3,)

@@ -9,12 +9,12 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from vw2_ros.arms.panda import REST_JOINTS
+from vw2_ros.arms import open_arm
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 T = STORE.types
-ARM = [f'panda_joint{i}' for i in range(1, 8)]
-FINGERS = ['panda_finger_joint1', 'panda_finger_joint2']
+ARM = list(open_arm().joints)
+FINGERS = list(open_arm().finger_joints)
 PERIOD_S = 1 / 30
 START_S = 1_700_000_000.0
 
@@ -95,7 +95,7 @@ class Motion:
     late_s: float = 0.004
 
     def joints(self, s):
-        return REST_JOINTS + self.swing_rad * np.sin(2 * np.pi * 0.5 * s + np.arange(7))
+        return open_arm().rest_rad + self.swing_rad * np.sin(2 * np.pi * 0.5 * s + np.arange(7))
 
     def finger_m(self, s):
         return 0.04 if s % 2.0 < 1.0 else 0.0

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Where the files that are not Python lie: config/, launch/ and the shipped weights.
+"""Where config/, launch/ and the shipped weights lie, and how a file is written whole.
 
 In a checkout (also `pip install -e` and `colcon build --symlink-install`) they are the files of the
 source tree; an installed copy has config/ and launch/ under <prefix>/share/vw2_ros and the weights
@@ -9,11 +9,13 @@ beside the models.
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import site
 import sysconfig
 from collections.abc import Iterator
+from typing import Any
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 
@@ -78,12 +80,26 @@ def weights_dir() -> pathlib.Path:
     return (root if root is not None else _PACKAGE) / 'models' / 'weights'
 
 
+def shipped_weights() -> list[str]:
+    """Return the names of the shipped weights, sorted."""
+    folder = weights_dir()
+    if not folder.is_dir():
+        return []
+    return sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._')
+
+
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """Write a file beside its place and rename it, so that a reader never sees half of it."""
     path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + '.part')
     part.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(part, path)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Write JSON, as `write_whole` does."""
+    write_whole(path, json.dumps(value, indent=2) + '\n')
 
 
 def _file(kind: str, name: str) -> pathlib.Path:

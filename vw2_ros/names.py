@@ -53,10 +53,6 @@ CLOCK = '/clock'
 # cameras of the play table: their topics lie below these names, e.g. static/image_raw
 CAMERAS = ('static', 'gripper')
 
-ARM_JOINTS = tuple(f'panda_joint{i}' for i in range(1, 8))
-FINGER_JOINTS = ('panda_finger_joint1', 'panda_finger_joint2')
-BASE_FRAME = 'panda_link0'
-
 
 def compressed(topic: str) -> str:
     """Return image_transport's name of an image topic's compressed form."""

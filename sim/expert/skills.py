@@ -21,12 +21,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vw2_ros.arms.panda import (
-    BASE_POSITION,
-    euler_to_matrix,
-    matrix_to_euler,
-    quaternion_to_matrix,
-)
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.actions import POSITION_STEP_M as STEP_M
+from vw2_ros.arms.actions import ROTATION_STEP_RAD as STEP_RAD
+from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, quaternion_to_matrix
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import (
     BUTTON_THRESHOLD,
@@ -37,10 +35,11 @@ from vw2_ros.sim.scenes import (
     Scene,
     random_scene_obs,
 )
+from vw2_ros.sim.state import FINGER_LINKS
 from vw2_ros.sim.tasks import TASKS, TaskOracle, check_task
 
 OPEN, CLOSE = 1.0, -1.0
-STEP_M, STEP_RAD = 0.02, 0.05  # what one unit of a relative action moves
+BASE_POSITION = open_arm().base_position
 TOP_SPEED = (
     0.6  # of what an action can ask for: the joints keep up, and 8 actions are 10 cm at most
 )
@@ -193,7 +192,7 @@ class Expert:
         for colour in COLOURS:
             fingers = {link for body, link in state.blocks[colour].contacts if body == 'robot'}
             if (
-                {'panda_leftfinger', 'panda_rightfinger'} <= fingers
+                fingers.issuperset(FINGER_LINKS)
                 and width < 0.078
                 and _norm(state.blocks[colour].position - tcp) < 0.05
             ):
@@ -430,7 +429,7 @@ class Expert:
     def _let_go(self, look: Look) -> np.ndarray:
         """Put down the held block where there is room, and open."""
         block = look.position(look.held)
-        others = look.touches(look.held) - {'robot', 'panda_leftfinger', 'panda_rightfinger'}
+        others = look.touches(look.held) - {'robot'}
         on_block = any(
             _norm(look.position(c)[:2] - block[:2]) < 0.06
             and look.position(c)[2] < block[2] - 0.02

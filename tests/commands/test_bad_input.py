@@ -185,14 +185,15 @@ class Robot:
         from trajectory_msgs.msg import JointTrajectory
 
         from vw2_ros import names
-        from vw2_ros.arms.panda import REST_JOINTS
+        from vw2_ros.arms import open_arm
         from vw2_ros.messages import convert, qos
 
         self.client, self.convert, self.names = client, convert, names
         self.images = client.publisher(Image, f'static/{names.IMAGE}', qos.reliable(1))
         self.plans = client.publisher(Image, names.PLAN_HIDDEN, qos.reliable(1))
         self.joints = client.publisher(JointState, names.JOINT_STATES, qos.reliable())
-        self.measured = np.append(REST_JOINTS, [0.04, 0.04])
+        self.arm = open_arm()
+        self.measured = np.append(self.arm.rest_rad, [0.04, 0.04])
         self.targets, self.told = [], {}
         client.subscribe(
             JointTrajectory,
@@ -222,7 +223,7 @@ class Robot:
             self.images.publish(spoil(self.picture()))
             self.joints.publish(
                 self.convert.joints_to_message(
-                    (*self.names.ARM_JOINTS, *self.names.FINGER_JOINTS),
+                    (*self.arm.joints, *self.arm.finger_joints),
                     self.measured,
                     stamp_ns=time.time_ns(),
                 )

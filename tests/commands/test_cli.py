@@ -11,10 +11,12 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from vw2_ros import cli
-from vw2_ros import files as paths
+from vw2_ros import cli, files
+from vw2_ros.commands import eval as eval_command
+from vw2_ros.errors import InvalidValueError, VW2Error
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = [
@@ -122,15 +124,15 @@ def test_a_full_disk_says_what_to_do(capsys, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, 'No space left on device', 'out/x')
 
-    monkeypatch.setattr(cli, 'check_tasks', fail)
+    monkeypatch.setattr(eval_command, 'check_tasks', fail)
     line = refused(capsys, 'eval', '--policy', 'random', '--tasks', 'all', status=1)
     assert "'out/x'. Make room, and give the same command again" in line
 
 
 def test_a_warning_is_one_line():
     code = (
-        'import warnings; from vw2_ros import cli; '
-        "cli.check_tasks = lambda _: warnings.warn('hm') or []; "
+        'import warnings; from vw2_ros import cli; from vw2_ros.commands import eval; '
+        "eval.check_tasks = lambda _: warnings.warn('hm') or []; "
         "cli.main(['eval', '--policy', 'random', '--tasks', 'all', '--scene', 'E'])"
     )
     told = subprocess.run(
@@ -231,9 +233,9 @@ def test_training_takes_no_option_that_it_ignores(capsys, tmp_path, words, said)
 
 def test_errors_of_a_run_are_one_line(capsys, monkeypatch):
     def fail(*_):
-        raise ValueError('image must be uint8\n  got float64')
+        raise InvalidValueError('image must be uint8\n  got float64')
 
-    monkeypatch.setattr(cli, 'check_tasks', fail)
+    monkeypatch.setattr(eval_command, 'check_tasks', fail)
     arguments = ('eval', '--policy', 'random', '--tasks', 'all')
     line = refused(capsys, *arguments, status=1)
     assert line == 'vw2: error: image must be uint8 got float64\n'
@@ -242,10 +244,14 @@ def test_errors_of_a_run_are_one_line(capsys, monkeypatch):
         cli.main(arguments)
 
 
-def test_a_bug_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(cli, 'check_tasks', lambda names: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize(
+    'bug', [lambda _: 1 / 0, lambda _: np.zeros(3) + np.zeros(2), lambda _: {}['task']]
+)
+def test_a_bug_is_not_hidden(monkeypatch, bug):
+    monkeypatch.setattr(eval_command, 'check_tasks', bug)
+    with pytest.raises((ZeroDivisionError, ValueError, KeyError)) as raised:
         cli.main(['eval', '--policy', 'random', '--tasks', 'all'])
+    assert not isinstance(raised.value, VW2Error)
 
 
 def test_a_missing_library_points_to_the_doctor(capsys, monkeypatch):
@@ -258,7 +264,7 @@ def test_ctrl_c_exits_with_130(capsys, monkeypatch):
     def interrupt(names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, 'check_tasks', interrupt)
+    monkeypatch.setattr(eval_command, 'check_tasks', interrupt)
     assert cli.main(['eval', '--policy', 'random', '--tasks', 'all']) == 130
     assert 'interrupted' in capsys.readouterr().err
 
@@ -305,12 +311,12 @@ def test_ctrl_c_while_collecting_keeps_what_is_written(tmp_path):
 
 def test_result_is_written_whole(tmp_path):
     path = tmp_path / 'new' / 'result.json'
-    cli.write_json(path, {'a': 1.5})
+    files.write_json(path, {'a': 1.5})
     assert json.loads(path.read_text()) == {'a': 1.5}
     assert [p.name for p in path.parent.iterdir()] == ['result.json']
 
 
 def test_paths_of_what_is_not_there():
     with pytest.raises(FileNotFoundError, match='there are: .*fastdds.xml'):
-        paths.config_file('none.yaml')
-    assert paths.share_dir() == ROOT and paths.checkout() == ROOT
+        files.config_file('none.yaml')
+    assert files.share_dir() == ROOT and files.checkout() == ROOT

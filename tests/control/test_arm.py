@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip('sensor_msgs')
 
-from vw2_ros.arms.panda import REST_JOINTS  # noqa: E402
+from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.control.arm import Arm, ArmConfig  # noqa: E402
 from vw2_ros.control.safety import Limits  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
@@ -33,7 +33,7 @@ class World:
         self.arm = Arm(LIMITS, ArmConfig(**config))
         self.arm.instruct('lift')
         self.now_s, self.epoch_ns = 100.0, 7 * S_NS
-        self.joints = REST_JOINTS.copy()
+        self.joints = open_arm().rest_rad.copy()
         self.rng = np.random.default_rng(0)
         self.camera = self.planner = True
         self.frozen = None
@@ -159,7 +159,7 @@ def test_a_twist_is_what_the_limits_leave_of_the_action():
     arm.accept(part(1), np.tile([1.0, 0, 0, 0, 0, 0, 1.0], (16, 1)), 0.0, 0.0)  # 0.6 m/s
     speeds = []
     for tick in range(20):
-        arm.loop.see_joints(REST_JOINTS, tick * PERIOD_S)
+        arm.loop.see_joints(open_arm().rest_rad, tick * PERIOD_S)
         command = arm.tick(tick * PERIOD_S, 1)
         speeds.append(output.message(command, 1).twist.linear.x)
     assert 0 < speeds[0] < 0.5
@@ -191,7 +191,7 @@ def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
 
 
 def joints_at(tick):
-    return Joints(REST_JOINTS, None, S_NS + tick * S_NS // 30)
+    return Joints(open_arm().rest_rad, None, S_NS + tick * S_NS // 30)
 
 
 def test_lockstep_waits_for_the_plan_that_is_due():

@@ -7,10 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vw2_ros.arms.panda import REST_JOINTS, EndEffectorController, forward
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.actions import EndEffectorController
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 
+REST_JOINTS = open_arm().rest_rad
 LIMITS = Limits.panda()
 PLAY_TABLE = Limits.play_table()
 PERIOD_S = LIMITS.period_s
@@ -53,7 +55,7 @@ def run_lockstep(loop, actions):
 def test_lockstep_adds_nothing_to_the_actions():
     actions = smooth(np.random.default_rng(0), 160)
     joints, grippers = run_lockstep(lockstep(), actions)
-    controller = EndEffectorController()
+    controller = EndEffectorController(open_arm())
     for action, q, gripper in zip(actions, joints, grippers):
         wanted, grip = controller.step(action)
         np.testing.assert_array_equal(q, wanted)
@@ -99,7 +101,7 @@ def test_full_speed_from_rest_on_a_real_panda_arrives_where_the_actions_lead():
     actions[:, 6] = 1.0
     loop = lockstep(LIMITS)
     joints, _ = run_lockstep(loop, actions)
-    moved = forward(joints[-1])[0] - forward(REST_JOINTS)[0]
+    moved = open_arm().forward(joints[-1])[0] - open_arm().forward(REST_JOINTS)[0]
     np.testing.assert_allclose(moved, [0.2, 0, 0], atol=2e-3)
     accel = np.abs(np.diff(joints, n=2, axis=0)) / PERIOD_S**2
     assert (accel <= LIMITS.acceleration_rad_s2 + 1e-6).all()

@@ -398,7 +398,7 @@ def data(tmp_path_factory):
 
 
 def options(data, folder, out, **changes):
-    return bench_imagination.Options(
+    return bench_imagination.BenchOptions(
         data=data, out=out, policy=str(folder), segments=2, **{'clips': 3, **changes}
     )
 

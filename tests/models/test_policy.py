@@ -2,21 +2,14 @@
 # Copyright 2026 vw2_ros maintainers
 """The policy: equal results by every path, timing, bad input."""
 
-import math
 import warnings
 
 import numpy as np
 import pytest
-import torch
 from policy_files import save
 
-from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import CheckpointError, save_checkpoint
-from vw2_ros.models.dldm import DLDM, DLDMConfig
-from vw2_ros.models.planner import Planner, PlannerConfig
+from vw2_ros.models.checkpoint import CheckpointError
 from vw2_ros.models.policy import Policy
-from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.vision import VisionConfig
 
 
 @pytest.fixture(scope='module')

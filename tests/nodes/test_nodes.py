@@ -24,14 +24,13 @@ from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from vw2_ros import names
-from vw2_ros.arms.panda import REST_JOINTS  # noqa: E402
+from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 from vw2_ros.messages import (
     convert,  # noqa: E402
     qos,
 )
 from vw2_ros.messages import plan as plan_message
-from vw2_ros.names import ARM_JOINTS, FINGER_JOINTS  # noqa: E402
 from vw2_ros.nodes.action import ActionNode  # noqa: E402
 from vw2_ros.nodes.base import parameter_name  # noqa: E402
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode  # noqa: E402
@@ -39,6 +38,7 @@ from vw2_ros.nodes.camera import CameraNode  # noqa: E402
 from vw2_ros.nodes.imagination import ImaginationNode  # noqa: E402
 from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
 
+ARM = open_arm()
 ALL = (ActionNode, CalvinBridgeNode, CameraNode, ImaginationNode, PlannerNode)
 SIZE = 32
 
@@ -307,11 +307,11 @@ class Robot:
             q = (
                 self.commands[-1].points[0].positions[:7]
                 if self.commands and self.follows
-                else REST_JOINTS
+                else ARM.rest_rad
             )
             self.joints_out.publish(
                 convert.joints_to_message(
-                    ARM_JOINTS[::-1],
+                    ARM.joints[::-1],
                     q[::-1],  # by name
                     stamp_ns=now_ns - round(self.joints_age_s * 1e9),
                 )
@@ -343,11 +343,11 @@ def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action
     node, robot, newest = action
     assert bench.until(lambda: len(robot.commands) > 40, 20, each=robot)
     q = robot.positions()
-    assert q.shape[1] == 8 and np.abs(q[0, :7] - REST_JOINTS).max() < 0.1
+    assert q.shape[1] == 8 and np.abs(q[0, :7] - ARM.rest_rad).max() < 0.1
     assert np.abs(q[-1, :7] - q[0, :7]).max() > 1e-4
     speed = np.abs(np.diff(q[:, :7], axis=0)) / node.limits.period_s
     assert (speed <= node.limits.velocity_rad_s + 1e-9).all()
-    assert robot.commands[0].joint_names == [*ARM_JOINTS, 'panda_finger_joint1']
+    assert robot.commands[0].joint_names == [*ARM.joints, 'panda_finger_joint1']
     robot.send_plans = False
     assert bench.until(lambda: newest()[0] == 2 and 'plan_hidden is' in newest()[1], each=robot)
     bench.spin(1.0, each=robot)
@@ -454,7 +454,7 @@ def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
         lambda: newest()[0] == 2 and 'is the arm blocked' in newest()[1], each=robot
     )
     assert 'call /rearm' in newest()[1]
-    assert np.abs(robot.positions()[:, :7] - REST_JOINTS).max() < 0.1
+    assert np.abs(robot.positions()[:, :7] - ARM.rest_rad).max() < 0.1
 
 
 def test_gripper_goes_out_by_itself(bench, weights):
@@ -462,7 +462,7 @@ def test_gripper_goes_out_by_itself(bench, weights):
     heard = bench.hear(Float64MultiArray, names.GRIPPER_COMMAND, qos.reliable())
     robot = Robot(bench)
     assert bench.until(lambda: robot.commands and heard, 20, each=robot)
-    assert robot.commands[0].joint_names == list(ARM_JOINTS)
+    assert robot.commands[0].joint_names == list(ARM.joints)
     assert list(heard[0].data) in ([0.0], [0.04])
 
 
@@ -540,7 +540,7 @@ def test_other_outputs(bench, weights, output, kind, topic):
         assert bench.until(lambda: heard[-1].twist.linear.x, each=robot)
         return
     values = heard[0].data if output == 'positions' else heard[0].position
-    assert len(values) == 8 and np.abs(np.array(values[:7]) - REST_JOINTS).max() < 0.2
+    assert len(values) == 8 and np.abs(np.array(values[:7]) - ARM.rest_rad).max() < 0.2
 
 
 # ---------------------------------------------------------------- imagination
@@ -636,14 +636,14 @@ def test_table_in_real_time(bench):
     images = bench.hear(Image, 'static/image_raw', qos.newest())
     infos = bench.hear(CameraInfo, 'static/camera_info', qos.newest())
     assert bench.until(lambda: len(joints) > 10 and images and infos)
-    assert joints[0].name == [*ARM_JOINTS, *FINGER_JOINTS]
-    np.testing.assert_allclose(joints[0].position[:7], REST_JOINTS, atol=1e-3)
+    assert joints[0].name == [*ARM.joints, *ARM.finger_joints]
+    np.testing.assert_allclose(joints[0].position[:7], ARM.rest_rad, atol=1e-3)
     assert convert.image_to_rgb(images[0]).std() > 10
     assert infos[0].k[0] == pytest.approx(SIZE / 2 / np.tan(np.radians(5)))
     # a joint command moves it there
     commands = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
-    joint_names = (*ARM_JOINTS, FINGER_JOINTS[0])
-    target = np.append(REST_JOINTS, 0.0)
+    joint_names = (*ARM.joints, ARM.finger_joints[0])
+    target = np.append(ARM.rest_rad, 0.0)
     target[0] += 0.2
     assert bench.until(
         lambda: (
@@ -691,15 +691,15 @@ def test_table_resets_to_a_state(bench):
 def test_a_command_for_where_the_arm_was_before_a_reset_moves_nothing(bench):
     node = bench.add(CalvinBridgeNode, discovery_s=0.1)
     commands = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
-    joint_names = (*ARM_JOINTS, FINGER_JOINTS[0])
+    joint_names = (*ARM.joints, ARM.finger_joints[0])
 
     def send(turned):
-        joints = np.append(REST_JOINTS, 0.0)
+        joints = np.append(ARM.rest_rad, 0.0)
         joints[0] += turned
         return lambda: commands.publish(convert.trajectory_to_message(joint_names, joints))
 
     def turned():
-        return node.table.joint_positions()[0] - REST_JOINTS[0]
+        return node.table.joint_positions()[0] - ARM.rest_rad[0]
 
     assert bench.until(
         lambda: turned() > 0.19 and node.table.gripper_width() < 0.01, each=send(0.2)
@@ -745,8 +745,8 @@ def test_lockstep_waits_for_the_command_with_its_stamp(bench):
     images = bench.hear(Image, 'static/image_raw', qos.reliable())
     reports = bench.hear(String, names.TASK_STATE, qos.latched())
     commands = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable())
-    joint_names = (*ARM_JOINTS, FINGER_JOINTS[0])
-    target = np.append(REST_JOINTS, 0.04)
+    joint_names = (*ARM.joints, ARM.finger_joints[0])
+    target = np.append(ARM.rest_rad, 0.04)
     bench.spin(0.3)
     assert not joints, 'nothing before a task has begun'
     assert node.set_parameters(

@@ -5,7 +5,8 @@
 import numpy as np
 import pytest
 
-from vw2_ros.arms.panda import REST_JOINTS, EndEffectorController
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.actions import EndEffectorController
 from vw2_ros.recording import labels
 
 PERIOD = labels.PERIOD_NS
@@ -17,9 +18,9 @@ def walk(seed=0, n=60):
     t = np.arange(n)[:, None]
     actions = 0.5 * np.sin(t * rng.uniform(0.05, 0.3, 6) + rng.uniform(0, 6, 6))
     actions = np.column_stack([actions, np.where(t % 40 < 20, 1.0, -1.0)])
-    controller = EndEffectorController()
-    controller.reset(REST_JOINTS)
-    joints = [REST_JOINTS, *(controller.step(a)[0] for a in actions)]
+    controller = EndEffectorController(open_arm())
+    controller.reset(open_arm().rest_rad)
+    joints = [open_arm().rest_rad, *(controller.step(a)[0] for a in actions)]
     return actions, np.array(joints)
 
 
@@ -46,7 +47,7 @@ def test_commands_of_30_hz_count_once_each_whenever_they_come(phase):
 
 def test_commands_of_another_rate_are_interpolated():
     times = np.arange(0, 40) * 1e9 / 100
-    joints = REST_JOINTS + np.arange(40)[:, None] * 0.001
+    joints = open_arm().rest_rad + np.arange(40)[:, None] * 0.001
     ticks = np.arange(10) * PERIOD
     target, known = labels.commanded(times, joints, ticks, 2e8)
     assert known.all() and np.allclose(np.diff(target, axis=0), 0.1 * PERIOD * 1e-9, atol=1e-9)
@@ -61,7 +62,7 @@ def test_what_a_clip_cuts_off_is_made_up_for():
 
 
 def test_angles_that_turn_over_make_no_jump():
-    joints = np.repeat(REST_JOINTS[None], 40, 0)
+    joints = np.repeat(open_arm().rest_rad[None], 40, 0)
     joints[:, 6] += np.linspace(0, 2.0, 40)
     joints[:, 5] += np.linspace(-0.3, 0.3, 40)
     poses = labels.tcp_poses(joints)

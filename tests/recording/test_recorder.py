@@ -21,7 +21,8 @@ from std_srvs.srv import Trigger  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 from vw2_ros import cli, names
-from vw2_ros.arms.panda import REST_JOINTS, EndEffectorController  # noqa: E402
+from vw2_ros.arms import open_arm  # noqa: E402
+from vw2_ros.arms.actions import EndEffectorController  # noqa: E402
 from vw2_ros.messages import convert, qos
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording import bags
@@ -43,8 +44,8 @@ class Robot:
         self.joints = out(JointState, names.JOINT_STATES, qos.newest(10))  # best effort
         self.commands = out(JointTrajectory, names.JOINT_COMMANDS, qos.reliable())
         self.words = out(String, names.INSTRUCTION, qos.latched())
-        self.controller = EndEffectorController()
-        self.controller.reset(REST_JOINTS)
+        self.controller = EndEffectorController(open_arm())
+        self.controller.reset(open_arm().rest_rad)
         self.due_s, self.sent = time.monotonic(), 0
 
     def step(self):
@@ -53,10 +54,10 @@ class Robot:
             return
         self.due_s += PERIOD_S
         now = time.time_ns()
-        arm = names.ARM_JOINTS
+        arm = open_arm().joints
         self.joints.publish(
             convert.joints_to_message(
-                (*arm, names.FINGER_JOINTS[0]),
+                (*arm, open_arm().finger_joints[0]),
                 np.append(self.controller.joints, 0.04),
                 stamp_ns=now,
             )
@@ -67,7 +68,7 @@ class Robot:
         joints, _ = self.controller.step(action)
         self.commands.publish(
             convert.trajectory_to_message(
-                (*arm, names.FINGER_JOINTS[0]), np.append(joints, 0.04), stamp_ns=now
+                (*arm, open_arm().finger_joints[0]), np.append(joints, 0.04), stamp_ns=now
             )
         )
         self.sent += 1
@@ -268,7 +269,9 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
         if number < len(told):
             commands.publish(
                 convert.trajectory_to_message(
-                    (*names.ARM_JOINTS, names.FINGER_JOINTS[0]), told[number], stamp_ns=sent[-1]
+                    (*open_arm().joints, open_arm().finger_joints[0]),
+                    told[number],
+                    stamp_ns=sent[-1],
                 )
             )
 

@@ -5,10 +5,12 @@
 import numpy as np
 import pytest
 
-from vw2_ros.arms.panda import REST_JOINTS, forward
+from vw2_ros.arms import open_arm
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance, wood_texture
 from vw2_ros.sim.play_table import PlayTable
+
+PANDA = open_arm()
 
 
 @pytest.fixture(scope='module')
@@ -61,8 +63,8 @@ def test_depth_of_table_and_floor(table):
 
 def test_the_gripper_camera_rides_on_the_hand(table):
     table.reset()
-    view = cameras.gripper_view(REST_JOINTS)
-    tcp = forward(REST_JOINTS)[0] + np.array([-0.34, -0.46, 0.24])
+    view = cameras.gripper_view(PANDA, PANDA.rest_rad)
+    tcp = PANDA.forward(PANDA.rest_rad)[0] + np.array([-0.34, -0.46, 0.24])
     u, v, z = project(cameras.GRIPPER, view, tcp, 84)
     assert 30 < u < 54 and 0 < v < 42 and 0.05 < z < 0.25  # between the fingers, above the middle
     rgb, depth = table.render('gripper', depth=True)

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from vw2_ros.arms.panda import euler_to_matrix
+from vw2_ros.arms.geometry import euler_to_matrix
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
 from vw2_ros.sim.landmarks import COLOURS, HANDLES, LANDMARKS, landmarks, project, scene_state

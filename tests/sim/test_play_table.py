@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vw2_ros.arms.panda import REST_JOINTS
+from vw2_ros.arms import open_arm
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import SCENES, SWITCH_TRAVEL, get_scene, random_scene_obs, table_links
 
@@ -49,7 +49,7 @@ def test_rest_pose_and_default_scene(table):
     assert robot.shape == (15,) and robot.dtype == np.float64
     assert robot[:3] == pytest.approx([0.0259, -0.2313, 0.5713], abs=1e-3)
     assert robot[6] == pytest.approx(0.08, abs=1e-3)
-    assert robot[7:14] == pytest.approx(REST_JOINTS, abs=1e-3)
+    assert robot[7:14] == pytest.approx(open_arm().rest_rad, abs=1e-3)
     assert robot[14] == 1.0
     assert table.scene_obs() == pytest.approx(table.scene.default_obs(), abs=1e-3)
     assert table.time == 0.0 and table.steps == 0
@@ -297,10 +297,7 @@ def test_grasp_lift_and_stack(table):
     state = table.state()
     assert state.blocks['red'].position[2] > 0.56
     assert {body for body, _ in state.blocks['red'].contacts} == {'robot'}
-    assert {link for _, link in state.blocks['red'].contacts} == {
-        'panda_leftfinger',
-        'panda_rightfinger',
-    }
+    assert {link for _, link in state.blocks['red'].contacts} == {'finger_left', 'finger_right'}
     assert state.robot_contacts == {'block_red'}
     go(table, (0.25, -0.1, 0.58), across, gripper=-1.0)
     go(table, (0.25, -0.1, 0.505), across, gripper=-1.0)

@@ -11,7 +11,7 @@ from vw2_ros.sim.state import COLOURS, BlockState, SceneState
 from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block, rotation_deg
 
 TOP, PLANK, DRAWER = ('table', 'table'), ('table', 'plank'), ('table', 'drawer')
-FINGERS = (('robot', 'panda_leftfinger'), ('robot', 'panda_rightfinger'))
+FINGERS = (('robot', 'finger_left'), ('robot', 'finger_right'))
 AT = {'red': (0.05, -0.10, 0.46), 'blue': (0.20, -0.10, 0.46), 'pink': (0.15, -0.05, 0.46)}
 EPS = 1e-4
 

@@ -39,7 +39,7 @@ METRICS = {'ssim': 'SSIM', 'psnr': 'PSNR [dB]', 'lpips': 'LPIPS'}
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to measure; see `Imagination` for renderer, vdm and steps.
 
     prior: run folder of `vw2 train vdm`, whose VDM knows no codes.
@@ -126,7 +126,7 @@ def find_clips(store, length: int, segments: int, count: int, seed: int = 0) -> 
     return sorted(clips, key=lambda clip: not clip.task)[:count]
 
 
-def run(options: Options) -> dict:
+def run(options: BenchOptions) -> dict:
     """Measure, and write result.json, curves.png, strip.png and the record to `out`.
 
     Returns:
@@ -213,7 +213,7 @@ def run(options: Options) -> dict:
     return result
 
 
-def prior_of(options: Options, imagination):
+def prior_of(options: BenchOptions, imagination):
     """The `Imagination` of `options.prior`, drawn beside another one.
 
     Raises:

@@ -19,7 +19,7 @@ import time
 
 import numpy as np
 
-from vw2_ros.arms.panda import ACTION_PERIOD_S
+from vw2_ros.arms.actions import ACTION_PERIOD_S
 from vw2_ros.bench.machine import INSTRUCTION, machine
 from vw2_ros.errors import InvalidValueError
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vw2_ros.arms.panda import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
 from vw2_ros.control.safety import (
     GateState,
     Limits,
@@ -109,7 +110,7 @@ class ControlLoop:
         if len(limits.joints) != 7:
             raise InvalidValueError(
                 f'limits must be of 7 joints, got {len(limits.joints)}: the '
-                "kinematics (vw2_ros/kinematics.py) are a Franka Panda's, and no "
+                "kinematics (vw2_ros/arms) are a Franka Panda's, and no "
                 'other arm can be driven'
             )
         if abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
@@ -120,7 +121,7 @@ class ControlLoop:
             )
         self.limits = limits
         self.config = config or ControlConfig.real_time()
-        self.controller = EndEffectorController()
+        self.controller = EndEffectorController(open_arm())
         self.state: GateState | None = None
         self.camera_frozen = False  # set by whoever sees the images
         self.gripper = 1.0

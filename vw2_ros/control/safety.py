@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import yaml
 
+from vw2_ros.arms import open_arm
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 
@@ -110,9 +111,17 @@ class Limits:
     def from_dict(cls, values: Mapping) -> 'Limits':
         """Build from a mapping with exactly this class's keys.
 
+        With `arm`, the name of an arm of `open_arm`, it need not have `joints`, `lower_rad` and
+        `upper_rad`: they are that arm's.
+
         Raises:
             ValueError: a key is missing or unknown, or a value makes no sense.
         """
+        if isinstance(values, Mapping) and 'arm' in values:
+            values = dict(values)
+            arm = open_arm(values.pop('arm'))
+            facts = {'joints': arm.joints, 'lower_rad': arm.lower_rad, 'upper_rad': arm.upper_rad}
+            values = facts | values
         wanted = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(values, Mapping) or set(values) != wanted:
             got = set(values) if isinstance(values, Mapping) else set()

@@ -16,20 +16,19 @@ the run from the recorded states, and the imagined frames are decoded then from 
 so that filming costs the nodes nothing.
 """
 
-import json
 import os
 import pathlib
 import shutil
 import time
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.demo import video
 from vw2_ros.demo.session import Subtask, drive
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import report
 from vw2_ros.evaluation.run import summarise
-from vw2_ros.files import write_whole
+from vw2_ros.files import write_json
 from vw2_ros.sim.cameras import RENDERER
-from vw2_ros.sim.play_table import CONTROL_HZ
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 
@@ -68,7 +67,7 @@ def run(
         (out / name).unlink(missing_ok=True)
     subtasks, notes = drive(scene, seed, weights, out / 'log')
     shown = furthest(subtasks)
-    print(f'filming {sum(s.steps for s in shown) / CONTROL_HZ:.0f} s ...', flush=True)
+    print(f'filming {sum(s.steps for s in shown) / ACTION_HZ:.0f} s ...', flush=True)
     video.write(out / 'video.mp4', shown, scene, weights)
     result = {
         **figures(subtasks, scene, checkpoint.sha256),
@@ -80,7 +79,7 @@ def run(
         'real_time': all(s.real_time for s in subtasks),
         'seconds': round(time.monotonic() - began_s, 1),
     }
-    write_whole(out / 'result.json', json.dumps(result, indent=2) + '\n')
+    write_json(out / 'result.json', result)
     report.write(
         out / 'report.html',
         {

@@ -7,10 +7,10 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, chains
 from vw2_ros.sim.phrases import validation_phrases
-from vw2_ros.sim.play_table import CONTROL_HZ
 
 NODES = ('calvin_bridge', 'planner', 'action')
 START_PATIENCE_S = 120.0
@@ -112,7 +112,7 @@ class _Session:
             verdict = 'succeeded' if subtask.succeeded else 'failed'
             print(
                 f'  chain {index}, {number} of 5: "{subtask.instruction}" '
-                f'{verdict} after {subtask.steps / CONTROL_HZ:.1f} s',
+                f'{verdict} after {subtask.steps / ACTION_HZ:.1f} s',
                 flush=True,
             )
             if not subtask.succeeded:
@@ -129,7 +129,7 @@ class _Session:
         def judged() -> bool:
             return self.judged.get('serial') == serial and self.judged['status'] != 'running'
 
-        if not client.wait(judged, PATIENCE * CHAIN_STEPS / CONTROL_HZ):
+        if not client.wait(judged, PATIENCE * CHAIN_STEPS / ACTION_HZ):
             raise ClientError(f'{subtask.task} was not judged in time; see the logs of the nodes')
         self.now = None
         subtask.succeeded = self.judged['status'] == 'succeeded'

@@ -16,9 +16,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.demo.session import Subtask
 from vw2_ros.evaluation import film
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 
 VIDEO_HZ = 10
 VERDICT_S = 1.0  # how long a verdict stands at the end of a subtask
@@ -42,7 +43,7 @@ def write(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str)
 
 
 def _thinned(states: list[str]) -> list[str]:
-    return states[:: CONTROL_HZ // VIDEO_HZ]
+    return states[:: ACTION_HZ // VIDEO_HZ]
 
 
 _table: PlayTable | None = None  # of a worker process
@@ -63,7 +64,7 @@ def _imagined(subtask: Subtask, policy) -> list:
     """Clips [(stamp_ns, frames (16, S, S, 3))], decoded from a plan every 8 steps or so."""
     clips: list = []
     for stamp_ns, codes, rgb in subtask.plans if policy.can_imagine else ():
-        if not clips or stamp_ns - clips[-1][0] >= 8 / CONTROL_HZ * 1e9:
+        if not clips or stamp_ns - clips[-1][0] >= 8 / ACTION_HZ * 1e9:
             clips.append((stamp_ns, policy.imagine(rgb, codes.astype(np.int64))))
     return clips
 
@@ -75,18 +76,18 @@ def _frames(subtasks, pictures, clips) -> Iterator[np.ndarray]:
             state = json.loads(text)
             shown = next(pictures), _dream(imagined, state['stamp_ns'])
             steps = state['steps'] - subtask.began
-            yield _compose(subtask, *shown, steps / CONTROL_HZ, film.RUNNING)
+            yield _compose(subtask, *shown, steps / ACTION_HZ, film.RUNNING)
         if shown is not None:
             verdict = film.SUCCEEDED if subtask.succeeded else film.FAILED
             for _ in range(round(VERDICT_S * VIDEO_HZ)):
-                yield _compose(subtask, *shown, subtask.steps / CONTROL_HZ, verdict)
+                yield _compose(subtask, *shown, subtask.steps / ACTION_HZ, verdict)
 
 
 def _dream(clips, stamp_ns: int) -> np.ndarray | None:
     """The imagined frame that belongs to this moment."""
     for began_ns, frames in reversed(clips):
         if began_ns <= stamp_ns:
-            k = round((stamp_ns - began_ns) * 1e-9 * CONTROL_HZ)
+            k = round((stamp_ns - began_ns) * 1e-9 * ACTION_HZ)
             return frames[min(max(k, 1), len(frames)) - 1]
     return None
 

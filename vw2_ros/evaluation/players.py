@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert.skills import Expert
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 
 
 class ExpertPlayer:
@@ -78,7 +79,7 @@ class LearnedPlayer:
 
     def act(self, table: PlayTable):
         """The next action, as `PlayTable.step` takes it."""
-        stamp_ns = 10**9 + self._ticks * 10**9 // CONTROL_HZ
+        stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
         now_s = stamp_ns * 1e-9
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)

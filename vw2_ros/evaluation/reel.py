@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.evaluation import film
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 
 VIDEO_HZ = 10
 VIDEO_PX = 200
@@ -27,7 +28,7 @@ class Reel:
     @staticmethod
     def wants(step: int) -> bool:
         """Whether this step is shown."""
-        return step % (CONTROL_HZ // VIDEO_HZ) == 0
+        return step % (ACTION_HZ // VIDEO_HZ) == 0
 
     def see(self, table: PlayTable, number: int, instruction: str, step: int) -> None:
         """Take a picture, if this step of subtask `number` (from 0) is shown."""
@@ -48,5 +49,5 @@ class Reel:
 
     def _take(self, table, number, instruction, step, verdict) -> None:
         which = f'{number + 1} of {self._subtasks}, ' if self._subtasks > 1 else ''
-        note = f'{which}{step / CONTROL_HZ:4.1f} s'
+        note = f'{which}{step / ACTION_HZ:4.1f} s'
         self._pictures.append((table.render('static', VIDEO_PX), instruction, note, verdict))

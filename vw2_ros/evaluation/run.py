@@ -26,7 +26,6 @@ Result keys:
 """
 
 import contextlib
-import json
 import pathlib
 import shlex
 import sys
@@ -40,7 +39,7 @@ from vw2_ros.evaluation.fingerprint import checkpoint_sha256, settings_of
 from vw2_ros.evaluation.record import Record
 from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts, wordings_of
 from vw2_ros.evaluation.workers import performed
-from vw2_ros.files import write_whole
+from vw2_ros.files import write_json
 from vw2_ros.progress import Bar
 from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.tasks import TASKS
@@ -97,7 +96,7 @@ def run(options: Options) -> dict:
         'command': _command(),
         'videos': shown,
     }
-    write_whole(options.out / 'result.json', json.dumps(result, indent=2) + '\n')
+    write_json(options.out / 'result.json', result)
     report.write(options.out / 'report.html', result, options.out)
     return result
 

@@ -15,7 +15,7 @@ of the next, so that all limits apply; it has no gripper. Where the finger joint
 goes out by itself: Float64MultiArray [m] on gripper_command.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from geometry_msgs.msg import TwistStamped
@@ -24,7 +24,8 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
-from vw2_ros.arms.panda import mean_velocity
+from vw2_ros.arms import Arm, open_arm
+from vw2_ros.arms.geometry import mean_velocity
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
 
@@ -46,6 +47,7 @@ class Output:
     finger_open_m: float
     frame_id: str
     period_s: float
+    arm: Arm = field(default_factory=open_arm)  # gives the twist of a command
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -79,9 +81,9 @@ class Output:
         return self.finger_open_m if command.gripper > 0 else 0.0
 
     def _twist(self, command, stamp_ns: int) -> TwistStamped:
-        twist = mean_velocity(
-            command.joints - command.step, command.joints, self.period_s
-        ).tolist()
+        before = self.arm.forward(command.joints - command.step)
+        after = self.arm.forward(command.joints)
+        twist = mean_velocity(before, after, self.period_s).tolist()
         msg = TwistStamped()
         msg.header.stamp = convert.ns_to_stamp(stamp_ns)
         msg.header.frame_id = self.frame_id

@@ -9,25 +9,24 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 
+from vw2_ros.arms import Arm
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
-from vw2_ros.names import ARM_JOINTS, BASE_FRAME, FINGER_JOINTS
 from vw2_ros.sim.cameras import get_camera
 from vw2_ros.sim.play_table import PlayTable
 
 RESUME_RAD = 0.1  # so near to the arm the first command after a reset must be
-_FINGER_MIDDLE_M = 0.02
 
 
 def joint_state(table: PlayTable, stamp_ns: int) -> JointState:
     """Measured joints of the arm [rad, rad/s] and of the two fingers [m]."""
     half = table.gripper_width() / 2
     return convert.joints_to_message(
-        (*ARM_JOINTS, *FINGER_JOINTS),
+        (*table.arm.joints, *table.arm.finger_joints),
         np.append(table.joint_positions(), [half, half]),
         np.append(table.joint_velocities(), [0.0, 0.0]),
         stamp_ns=stamp_ns,
-        frame_id=BASE_FRAME,
+        frame_id=table.arm.base_frame,
     )
 
 
@@ -46,15 +45,18 @@ def table_state(table: PlayTable, stamp_ns: int) -> String:
     )
 
 
-def joint_action(msg) -> tuple[tuple[str, np.ndarray], int]:
-    """JointTrajectory -> an action of `PlayTable.step` and the stamp [ns].
+def joint_action(msg, arm: Arm) -> tuple[tuple[str, np.ndarray], int]:
+    """JointTrajectory of the arm's joints and its first finger -> an action of `PlayTable.step`.
+
+    Returns:
+        ('joint_abs', values (n + 1,)) and the stamp [ns]; a finger past the middle is to open.
 
     Raises:
         ConvertError: a joint is missing, a value not finite, no point.
     """
-    joints = convert.trajectory_from_message(msg, (*ARM_JOINTS, FINGER_JOINTS[0]))
-    gripper = 1.0 if joints.position[7] > _FINGER_MIDDLE_M else -1.0
-    return ('joint_abs', np.append(joints.position[:7], gripper)), joints.stamp_ns
+    joints = convert.trajectory_from_message(msg, (*arm.joints, arm.finger_joints[0]))
+    gripper = 1.0 if joints.position[-1] > arm.finger_open_m / 2 else -1.0
+    return ('joint_abs', np.append(joints.position[:-1], gripper)), joints.stamp_ns
 
 
 def check_first_command(action, table) -> None:

@@ -16,6 +16,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
+from vw2_ros.arms import open_arm
 from vw2_ros.control.arm import Arm, ArmConfig
 from vw2_ros.control.safety import Limits, age_of_stamp
 from vw2_ros.errors import InvalidValueError
@@ -25,6 +26,8 @@ from vw2_ros.messages import plan as plan_message
 from vw2_ros.messages.outputs import KINDS, Output
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
 from vw2_ros.nodes.worker import Worker
+
+_ARM = open_arm()  # its names are the defaults
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,13 @@ class Config(BaseConfig):
         'trajectory', f'form of the commands: {", ".join(KINDS)}; twist moves the arm only'
     )
     finger_joint: str = parameter(
-        'panda_finger_joint1',
+        _ARM.finger_joints[0],
         "gripper joint in the commands; '': the arm only, and the gripper [m] on gripper_command",
     )
     finger_open_m: float = parameter(
         0.04, 'position of the gripper joint when open [m]', low=0.0, high=1.0
     )
-    frame_id: str = parameter('panda_link0', 'frame of the commands')
+    frame_id: str = parameter(_ARM.base_frame, 'frame of the commands')
     instruction: str = parameter(
         '', 'plans for another one are dropped; also a topic', dynamic=True
     )

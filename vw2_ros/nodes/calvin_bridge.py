@@ -24,17 +24,18 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.safety import TickClock
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import table as table_messages
 from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
 from vw2_ros.nodes.health import ERROR, OK
-from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
 
-PERIOD_S = 1.0 / CONTROL_HZ
+PERIOD_S = 1.0 / ACTION_HZ
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class CalvinBridgeNode(NodeBase):
     # -- commands
 
     def _on_command(self, msg) -> None:
-        action, stamp_ns = table_messages.joint_action(msg)
+        action, stamp_ns = table_messages.joint_action(msg, self.table.arm)
         if not self.config.lockstep:
             if not self.followed:
                 table_messages.check_first_command(action[1], self.table)
@@ -271,7 +272,7 @@ class CalvinBridgeNode(NodeBase):
     @property
     def simulated_ns(self) -> int:
         """Simulated time since activation, from one second on: zero means no stamp."""
-        return 10**9 + self.ticks * 10**9 // CONTROL_HZ
+        return 10**9 + self.ticks * 10**9 // ACTION_HZ
 
     def _publish(self) -> None:
         c = self.config

@@ -34,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.arms.panda import BASE_POSITION
+from vw2_ros.arms import open_arm
 from vw2_ros.control.safety import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
@@ -422,7 +422,7 @@ def label(
     shown = np.zeros(n, bool)
     if instruction:
         shown[max(0, moves[0] - IDLE_FRAMES) : moves[-1] + 1 + IDLE_FRAMES] = True
-    at = labels.tcp_poses(joints)[:-1] + np.append(BASE_POSITION, np.zeros(3))
+    at = labels.tcp_poses(joints)[:-1] + np.append(open_arm().base_position, np.zeros(3))
     at[:, 3:] = (at[:, 3:] + np.pi) % (2 * np.pi) - np.pi
     robot_obs = np.column_stack(
         [at, 2 * fingers[:-1], joints[:-1], np.append(gripper[:1], gripper[:-1])]

@@ -22,13 +22,9 @@ something: they are second best.
 
 import numpy as np
 
-from vw2_ros.arms.panda import (
-    ACTION_PERIOD_S,
-    REL_POSITION_SCALE,
-    REL_ROTATION_SCALE,
-    forward,
-    matrix_to_euler,
-)
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.actions import ACTION_PERIOD_S, POSITION_STEP_M, ROTATION_STEP_RAD
+from vw2_ros.arms.geometry import matrix_to_euler
 
 PERIOD_NS = ACTION_PERIOD_S * 1e9
 FINGER_MIDDLE_M = 0.02  # a commanded finger beyond is to open, as for the play table
@@ -38,7 +34,7 @@ FINGER_NOISE_M = 0.0003
 # push them apart more slowly.
 FINGER_TURN_M, FINGER_TURN_FRAMES = 0.003, 6
 TOO_FAST = 1.25  # times the largest action: more than stamps that jitter
-SCALE = np.repeat([REL_POSITION_SCALE, REL_ROTATION_SCALE], 3)  # (6,)
+SCALE = np.repeat([POSITION_STEP_M, ROTATION_STEP_RAD], 3)  # (6,)
 
 
 def tick_times(image_ns: np.ndarray, start_ns: int, end_ns: int) -> np.ndarray:
@@ -106,6 +102,7 @@ def commanded(
 
 def tcp_poses(joints: np.ndarray) -> np.ndarray:
     """Poses (n, 6) of joints (n, 7), Euler angles without jumps."""
+    forward = open_arm().forward
     poses = np.array([np.append(at, matrix_to_euler(turn)) for at, turn in map(forward, joints)])
     poses = poses.reshape(-1, 6)
     poses[:, 3:] = np.unwrap(poses[:, 3:], axis=0)

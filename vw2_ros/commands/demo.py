@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 demo`: a chain of five tasks through the real nodes."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from vw2_ros.commands.options import Learned, Scene, check_policy, check_scene, new_folder
+
+EXAMPLE = 'vw2 demo --out out/demo'
+
+
+def run(
+    out: Annotated[
+        pathlib.Path,
+        typer.Option(
+            help='Folder to write result.json, video.mp4 and report.html to.', callback=new_folder
+        ),
+    ] = pathlib.Path('out/demo'),
+    scene: Scene = 'D',
+    policy: Learned = 'play_table',
+    seed: Annotated[int, typer.Option(help='Number of the chain of five tasks to play.')] = 0,
+) -> None:
+    """Drive a chain of five tasks through the real nodes, and film it."""
+    scene, policy = check_scene(scene), check_policy(policy, learned=True)
+    from vw2_ros.demo.run import run
+
+    raise typer.Exit(run(out=out, scene=scene, seed=seed, policy=policy))

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""What several verbs share: types of options, and checks of what the user typed."""
+
+import os
+import pathlib
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from vw2_ros import files
+from vw2_ros.errors import UsageError, close_matches
+
+HELP = {'help_option_names': ['-h', '--help']}
+
+
+def group(help: str, example: str, completion: bool = False) -> typer.Typer:
+    """Return a command that has commands.
+
+    Args:
+        help: what they are for. example: the line that the help ends with.
+        completion: offer --install-completion and --show-completion.
+    """
+    return typer.Typer(
+        help=help,
+        epilog=epilog(example),
+        no_args_is_help=True,
+        add_completion=completion,
+        context_settings=HELP,
+        pretty_exceptions_enable=False,
+        rich_markup_mode='rich',
+    )
+
+
+def epilog(example: str) -> str:
+    """Return the last line of a help text."""
+    return f'Example: {example}'
+
+
+# ---------------------------------------------------------------------------- checks
+
+
+def check_scene(letter: str) -> str:
+    """Return one scene in upper case; UsageError where it does not exist."""
+    from vw2_ros.sim.scenes import SCENES
+
+    if letter.upper() not in SCENES:
+        raise UsageError(close_matches('scene', letter, SCENES))
+    return letter.upper()
+
+
+def check_scenes(letters: str) -> str:
+    """Return the scenes, e.g. 'ABCD', in upper case; UsageError where one does not exist."""
+    from vw2_ros.sim.scenes import SCENES
+
+    letters = letters.replace(',', '').upper()
+    if not letters:
+        raise UsageError(f'--scenes must name a scene. Got none. Known: {", ".join(SCENES)}')
+    for letter in letters:
+        check_scene(letter)
+    return letters
+
+
+def check_tasks(names: str) -> list[str]:
+    """Return the tasks named by 'all' or 'a,b'; UsageError where one does not exist."""
+    from vw2_ros.sim.tasks import TASKS
+
+    if names.strip() == 'all':
+        return list(TASKS)
+    chosen = [n.strip() for n in names.split(',') if n.strip()]
+    if not chosen:
+        raise UsageError('--tasks must name a task. Got none. Say --tasks all or NAME,NAME')
+    for name in chosen:
+        if name not in TASKS:
+            raise UsageError(close_matches('task', name, TASKS))
+    return chosen
+
+
+def check_policy(name: str, learned: bool = False) -> str:
+    """Return a policy: the name of shipped weights, a folder, or 'expert' or 'random'.
+
+    Args:
+        name: what the user typed.
+        learned: refuse 'expert' and 'random'.
+    """
+    known = [] if learned else ['expert', 'random']
+    known += files.shipped_weights()
+    if name in known or os.path.isdir(name):
+        return name
+    raise UsageError(close_matches('policy', name, known) + '; or give the folder of a checkpoint')
+
+
+def check_renderer(name: str) -> str:
+    """Return a renderer of the imagination; UsageError where it does not exist."""
+    if name not in ('decoder', 'vdm'):
+        raise UsageError(close_matches('renderer', name, ('decoder', 'vdm')))
+    return name
+
+
+def check_config(name: str) -> pathlib.Path:
+    """Return a training config: a YAML file, or the name of one of config/train/."""
+    if os.path.isfile(name):
+        return pathlib.Path(name)
+    folder = files.share_dir() / 'config' / 'train'
+    known = sorted(f.stem for f in folder.glob('*.yaml'))
+    if name in known:
+        return folder / f'{name}.yaml'
+    raise UsageError(close_matches('config', name, known) + '; or give a YAML file')
+
+
+def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:
+    """Return the path; UsageError where it is given and is not a file."""
+    if path is not None and not path.is_file():
+        raise UsageError(f'{what} {path} is not a file')
+    return path
+
+
+def check_folders(option: str, folders: Iterable[pathlib.Path]) -> None:
+    """Refuse what an option names as folders and is none."""
+    for folder in folders:
+        if not folder.is_dir():
+            hint = ': vw2 collect makes data of the play table' if option == '--data' else ''
+            raise UsageError(f'{option} {folder} is not a folder{hint}')
+
+
+def new_folder(path: pathlib.Path | None) -> pathlib.Path | None:
+    """Return the path; UsageError, before any work is done, where no folder can be made or filled."""
+    place = pathlib.Path(path or '').absolute()
+    while not place.exists():
+        place = place.parent
+    if not place.is_dir():
+        raise UsageError(f'{path} must be a folder, new or not. Got a file, {place}')
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f'{path} must be where you may write. Got {place}, which is read-only')
+    return path
+
+
+def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
+    """Return the path; UsageError, before any work is done, where no file can be written."""
+    if path is not None:
+        if path.is_dir():
+            raise UsageError(f'{path} must be a file to write. Got a folder')
+        new_folder(path.parent)
+    return path
+
+
+# ---------------------------------------------------------------------------- options
+
+Scene = Annotated[str, typer.Option(help='The scene of the play table: A, B, C or D.')]
+Learned = Annotated[
+    str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')
+]
+Renderer = Annotated[
+    str,
+    typer.Option(help='What draws: decoder (quick, coarse) or vdm (the video diffusion model).'),
+]
+SamplingSteps = Annotated[
+    int,
+    typer.Option(
+        '--steps', min=1, max=1000, help='Denoising steps of the video diffusion model per clip.'
+    ),
+]
+Vdm = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        help="Run folder of the video diffusion model (default: vdm/ in the policy's folder)."
+    ),
+]
+Json = Annotated[
+    pathlib.Path | None,
+    typer.Option('--json', help='Also write the figures to this file.', callback=new_file),
+]
+
+
+# ---------------------------------------------------------------------------- answers
+
+
+def show(result: dict) -> None:
+    """Print the figures of a result, one per line."""
+    width = max(len(k) for k in result)
+    for key, value in result.items():
+        text = f'{value:.2f}' if isinstance(value, float) else str(value)
+        print(f'{key:<{width}}  {text}')
+
+
+def finish(result: dict, json_file: pathlib.Path | None) -> None:
+    """Write the figures to a file, if one is named, and print them."""
+    if json_file is not None:
+        files.write_json(json_file, result)
+    show(result)
+
+
+def counts(numbers: dict[str, int]) -> str:
+    """Return e.g. '3 episodes, 90 frames'."""
+    return ', '.join(f'{v} {n}' for n, v in numbers.items())
