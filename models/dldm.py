@@ -25,9 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.data.pictures import sides
 from vw2_ros.models.fsq import FSQ
 from vw2_ros.models.parallel import gather, rank, world
-from vw2_ros.models.sizes import sides
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ beside the models.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +17,13 @@ import site
 import sysconfig
 from collections.abc import Iterator
 from typing import Any
+
+from vw2_ros.errors import VW2Error, close_matches
+
+
+class MissingFileError(VW2Error, FileNotFoundError):
+    """A file of this package, or one that a user names, is not there."""
+
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 
@@ -43,16 +51,16 @@ def share_dir() -> pathlib.Path:
     """Return the folder that holds package.xml, config/ and launch/.
 
     Raises:
-        FileNotFoundError: if the package was installed without its data files.
+        MissingFileError: if the package was installed without its data files.
     """
     tried = []
     for folder in _share_folders():
         if (folder / 'package.xml').is_file():
             return folder
         tried.append(str(folder))
-    raise FileNotFoundError(
-        'share/vw2_ros (package.xml, config/, launch/) was not found; looked in '
-        f'{", ".join(tried)}. Install the package again with pip or colcon.'
+    raise MissingFileError(
+        'share/vw2_ros (package.xml, config/, launch/) must be installed. Got none in '
+        f'{", ".join(tried)}. Install the package again with pip or colcon'
     )
 
 
@@ -60,16 +68,35 @@ def config_file(name: str) -> pathlib.Path:
     """Return config/<name>, e.g. 'calvin.yaml' or 'train/tiny.yaml'.
 
     Raises:
-        FileNotFoundError: if there is no such file; the message lists those there are.
+        MissingFileError: if there is no such file; the message lists those there are.
     """
     return _file('config', name)
+
+
+def named_config(kind: str, name: str | os.PathLike, what: str = 'config') -> pathlib.Path:
+    """Return the file that a user means by `name`: a YAML file, or one of config/<kind>/.
+
+    Args:
+        kind: folder in config/, 'train' or 'experiment'.
+        name: path of a file, or e.g. 'tiny' for config/<kind>/tiny.yaml.
+        what: how the message calls it.
+    Raises:
+        MissingFileError: if there is neither; the message lists the names there are.
+    """
+    if os.path.isfile(name):
+        return pathlib.Path(name)
+    folder = share_dir() / 'config' / kind
+    known = sorted(f.stem for f in folder.glob('*.yaml'))
+    if str(name) not in known:
+        raise MissingFileError(close_matches(what, str(name), known) + '; or give a YAML file')
+    return folder / f'{name}.yaml'
 
 
 def launch_file(name: str) -> pathlib.Path:
     """Return launch/<name>.
 
     Raises:
-        FileNotFoundError: if there is no such file; the message lists those there are.
+        MissingFileError: if there is no such file; the message lists those there are.
     """
     return _file('launch', name)
 
@@ -88,17 +115,31 @@ def shipped_weights() -> list[str]:
     return sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._')
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Write a file beside its place and rename it, so that a reader never sees half of it."""
+@contextlib.contextmanager
+def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Give a file beside `path` to write to; it becomes `path` when the block ends without error.
+
+    So a reader sees the old file or the whole new one, and a full disk leaves nothing behind.
+    Folders are made as needed.
+    """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + '.part')
-    part.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(part, path)
+    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        yield beside
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Write text (UTF-8) or bytes, whole or not at all."""
+    with whole(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write JSON, as `write_whole` does."""
+    """Write JSON, whole or not at all."""
     write_whole(path, json.dumps(value, indent=2) + '\n')
 
 
@@ -112,6 +153,7 @@ def _file(kind: str, name: str) -> pathlib.Path:
         for f in folder.rglob('*')
         if f.is_file() and '__pycache__' not in f.parts
     )
-    raise FileNotFoundError(
-        f"no {kind} file '{name}' in {folder}; there are: {', '.join(known) or 'none'}"
+    raise MissingFileError(
+        f"{kind} must have the file. Got '{name}' in {folder}; "
+        f'there are: {", ".join(known) or "none"}'
     )

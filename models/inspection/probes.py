@@ -47,13 +47,13 @@ import yaml
 
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.checkpoint import resolve
-from vw2_ros.models.data.store import (
+from vw2_ros.models.data.calvin import (
     CalvinFolder,
-    FrameStore,
     load_annotations,
     split_folder,
     with_validation,
 )
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
 from vw2_ros.models.stages.planner import load_part
 from vw2_ros.models.stages.warmup import ClipConfig, encode_clips, to_video

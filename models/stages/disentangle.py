@@ -33,9 +33,9 @@ import torch
 from torch import nn
 
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
+from vw2_ros.models.data.pictures import label
 from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
 from vw2_ros.models.parallel import leads
-from vw2_ros.models.sizes import label
 from vw2_ros.models.stages.planner import load_part, previous
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
 from vw2_ros.models.stages.warmup import (

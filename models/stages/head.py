@@ -29,7 +29,9 @@ from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_json, save_checkpoint
-from vw2_ros.models.data.store import Demonstrations, FrameStore, with_validation
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.parallel import common_count, leads
 from vw2_ros.models.planner import Planner, PlannerConfig

@@ -21,7 +21,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vw2_ros.models.data.store import Demonstrations, FrameStore, with_validation
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.stages.warmup import override, prepare

@@ -37,7 +37,8 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store import FrameStore, with_validation
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.parallel import first_of_machine, leads
 from vw2_ros.models.planner import Planner, PlannerConfig

@@ -41,7 +41,9 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store import DecodedFolder, FrameStore, progress_bar, with_validation
+from vw2_ros.models.data.cache import DecodedFolder
+from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.parallel import first_of_machine, leads
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.warmup import override, prepare
@@ -56,6 +58,7 @@ from vw2_ros.models.training.loop import (
     stage_configs,
 )
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, Keypoints, VisionConfig
+from vw2_ros.progress import progress_bar
 
 KEPT = 3  # sets of found keypoints beside each data folder
 

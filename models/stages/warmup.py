@@ -33,11 +33,12 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.clips import CALVIN_FPS, clip_store
-from vw2_ros.models.data.store import ClipStore, progress_bar
+from vw2_ros.models.data.calvin import CALVIN_FPS
+from vw2_ros.models.data.clips import clip_store
+from vw2_ros.models.data.pictures import Size, of_shape, sides
+from vw2_ros.models.data.store import ClipStore
 from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
 from vw2_ros.models.parallel import leads
-from vw2_ros.models.sizes import Size, of_shape, sides
 from vw2_ros.models.training.loop import (
     ConfigError,
     FrameSource,
@@ -51,6 +52,7 @@ from vw2_ros.models.training.loop import (
     sample_noise,
     stage_configs,
 )
+from vw2_ros.progress import progress_bar
 
 CODES_FILE = 'codes.safetensors'
 

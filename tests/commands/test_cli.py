@@ -3,7 +3,6 @@
 """`vw2`: help with examples, errors in one line, exit statuses, Ctrl-C."""
 
 import errno
-import json
 import os
 import pathlib
 import signal
@@ -14,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from vw2_ros import cli, files
+from vw2_ros import cli
 from vw2_ros.commands import eval as eval_command
 from vw2_ros.errors import InvalidValueError, VW2Error
 
@@ -307,16 +306,3 @@ def test_ctrl_c_while_collecting_keeps_what_is_written(tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, err[-2000:]
     assert 'interrupted' in err and 'Traceback' not in err
-
-
-def test_result_is_written_whole(tmp_path):
-    path = tmp_path / 'new' / 'result.json'
-    files.write_json(path, {'a': 1.5})
-    assert json.loads(path.read_text()) == {'a': 1.5}
-    assert [p.name for p in path.parent.iterdir()] == ['result.json']
-
-
-def test_paths_of_what_is_not_there():
-    with pytest.raises(FileNotFoundError, match='there are: .*fastdds.xml'):
-        files.config_file('none.yaml')
-    assert files.share_dir() == ROOT and files.checkout() == ROOT

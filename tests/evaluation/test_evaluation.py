@@ -313,7 +313,7 @@ def test_a_change_of_code_or_config_is_another_record(copied, file, decides):
 def test_every_module_of_a_rollout_is_in_the_fingerprint():
     """What a learned player loads, and through the nodes what they load, decides the record."""
     loads = (
-        ('vw2_ros.evaluation.workers', 'vw2_ros.models.policy'),
+        ('vw2_ros.evaluation.workers', 'vw2_ros.models.policy', 'vw2_ros.sim.play_table'),
         ('vw2_ros.evaluation.ros_rollout', *(f'vw2_ros.nodes.{n}' for n in NODES)),
     )
     for ros, modules in enumerate(loads):

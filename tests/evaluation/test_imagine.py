@@ -29,7 +29,7 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store import DataError
+from vw2_ros.models.data import DataError
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps

@@ -136,11 +136,14 @@ def run(options: BenchOptions) -> dict:
         ModuleNotFoundError: scikit-image is not installed.
     """
     from vw2_ros.models.checkpoint import file_sha256
-    from vw2_ros.models.data.store import DataError, FrameStore, progress_bar, with_validation
+    from vw2_ros.models.data import DataError
+    from vw2_ros.models.data.calvin import with_validation
+    from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.imagination import Imagination
     from vw2_ros.models.key_steps import NAME, KeySteps
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.video_quality import metrics
+    from vw2_ros.progress import progress_bar
 
     measures = metrics()
     judge = accuracy = None

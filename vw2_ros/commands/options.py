@@ -100,13 +100,10 @@ def check_renderer(name: str) -> str:
 
 def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
-    if os.path.isfile(name):
-        return pathlib.Path(name)
-    folder = files.share_dir() / 'config' / 'train'
-    known = sorted(f.stem for f in folder.glob('*.yaml'))
-    if name in known:
-        return folder / f'{name}.yaml'
-    raise UsageError(close_matches('config', name, known) + '; or give a YAML file')
+    try:
+        return files.named_config('train', name)
+    except files.MissingFileError as error:
+        raise UsageError(str(error)) from error
 
 
 def check_file(path: pathlib.Path | None, what: str) -> pathlib.Path | None:

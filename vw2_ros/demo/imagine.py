@@ -56,9 +56,9 @@ def run(
     Raises:
         ValueError, CheckpointError: see `read_image`, `Policy.plan` and `Imagination`.
     """
-    from vw2_ros.models.data.store import progress_bar
     from vw2_ros.models.imagination import Imagination
     from vw2_ros.models.policy import Policy
+    from vw2_ros.progress import progress_bar
 
     if segments < 1:
         raise InvalidValueError(f'segments must be at least 1. Got {segments}.')

@@ -28,7 +28,7 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import report
 from vw2_ros.evaluation.run import summarise
 from vw2_ros.files import write_json
-from vw2_ros.sim.cameras import RENDERER
+from vw2_ros.sim.table import table_class
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 
@@ -118,7 +118,7 @@ def figures(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
     return {
         **summarise(done),
         'scene': scene,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'checkpoint_sha256': sha256,
         'seconds': 0.0,
         'rollouts': done,

@@ -19,7 +19,7 @@ import numpy as np
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.demo.session import Subtask
 from vw2_ros.evaluation import film
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table, open_table
 
 VIDEO_HZ = 10
 VERDICT_S = 1.0  # how long a verdict stands at the end of a subtask
@@ -46,12 +46,12 @@ def _thinned(states: list[str]) -> list[str]:
     return states[:: ACTION_HZ // VIDEO_HZ]
 
 
-_table: PlayTable | None = None  # of a worker process
+_table: Table | None = None  # of a worker process
 
 
 def _begin_worker(scene: str) -> None:
     global _table
-    _table = PlayTable(scene)
+    _table = open_table(scene)
 
 
 def _draw(state: dict) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from vw2_ros import files
 from vw2_ros.evaluation.rollouts import SCRIPTED, Options
-from vw2_ros.sim.cameras import RENDERER
+from vw2_ros.sim.table import table_class
 
 PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
@@ -51,7 +51,7 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         'execute': options.execute,
         'ros': options.ros,
         'real_time': options.real_time,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'code_sha256': code_sha256(options.ros),
         'phrases': str(options.phrases) if options.phrases else 'validation',
         'wordings_sha256': hashlib.sha256(

@@ -3,7 +3,7 @@
 """Who acts on the play table in one process: the scripted expert, random actions, or a policy.
 
 Every player has the same three calls: `reset` begins a rollout, `begin` a subtask, and `act` gives
-the next action as `PlayTable.step` takes it.
+the next action as `Table.step` takes it.
 """
 
 import functools
@@ -16,39 +16,38 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.loop import ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.evaluation.record import EvaluationError
-from vw2_ros.sim.cameras import RENDERER
 from vw2_ros.sim.expert.skills import Expert
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table, table_class
 
 
 class ExpertPlayer:
     """The scripted expert: sees the state, never the picture or the words."""
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
         self._expert = Expert(table, task)
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
         return self._expert.act()
 
 
 class RandomPlayer:
     """Relative actions drawn uniformly from [-1, 1], the gripper closed or open by a coin."""
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         self._rng = np.random.default_rng((*seed, 9))
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
         action = self._rng.uniform(-1.0, 1.0, 7)
         action[6] = self._rng.choice((-1.0, 1.0))
         return action
@@ -61,24 +60,24 @@ class LearnedPlayer:
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
-        self._policy.check_renderer(RENDERER, self._policy.image_size)
+        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
         self._limits = Limits.play_table()
         self._execute = execute
 
-    def reset(self, table: PlayTable, seed: tuple[int, ...]) -> None:
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         self._loop = ControlLoop(self._limits, ControlConfig.lockstep(self._limits, self._execute))
         self._ticks = 0
 
-    def begin(self, table: PlayTable, task: str, instruction: str) -> None:
+    def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
         self._instruction = instruction
         self._policy.reset(0)
         self._loop.set_instruction(instruction)
         self._steps = 0
 
-    def act(self, table: PlayTable):
-        """The next action, as `PlayTable.step` takes it."""
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
         stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
         now_s = stamp_ns * 1e-9
         if self._steps % self._execute == 0:
@@ -111,7 +110,7 @@ class PolicyTurn:
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
 
     def __call__(
-        self, table: PlayTable, task: str, rng: np.random.Generator, solved: Callable[[], bool]
+        self, table: Table, task: str, rng: np.random.Generator, solved: Callable[[], bool]
     ) -> None:
         """Try `task` for some steps or until it is solved, in one of its training wordings."""
         act = _loaded(self.policy, int(rng.choice(self.execute)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.evaluation import film
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table
 
 VIDEO_HZ = 10
 VIDEO_PX = 200
@@ -30,14 +30,12 @@ class Reel:
         """Whether this step is shown."""
         return step % (ACTION_HZ // VIDEO_HZ) == 0
 
-    def see(self, table: PlayTable, number: int, instruction: str, step: int) -> None:
+    def see(self, table: Table, number: int, instruction: str, step: int) -> None:
         """Take a picture, if this step of subtask `number` (from 0) is shown."""
         if self.wants(step):
             self._take(table, number, instruction, step, film.RUNNING)
 
-    def end(
-        self, table: PlayTable, number: int, instruction: str, step: int, success: bool
-    ) -> None:
+    def end(self, table: Table, number: int, instruction: str, step: int, success: bool) -> None:
         """Show the verdict on the subtask for one second."""
         verdict = film.SUCCEEDED if success else film.FAILED
         self._take(table, number, instruction, step, verdict)

@@ -17,8 +17,8 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.expert.skills import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, validation_phrases
-from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import get_scene
+from vw2_ros.sim.table import Table
 from vw2_ros.sim.tasks import TASKS, check_task
 
 SCRIPTED = ('expert', 'random')  # policies without weights
@@ -100,7 +100,7 @@ def rollouts(options: Options) -> list[Rollout]:
     ]
 
 
-def start(table: PlayTable, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
+def start(table: Table, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
     """Bring the table to where a rollout starts; (robot_obs (15,), scene_obs (24,)) of it."""
     if rollout.chain is not None:
         chain = chains(table.scene.name)[rollout.chain]

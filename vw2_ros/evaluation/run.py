@@ -41,7 +41,7 @@ from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts, wordings_of
 from vw2_ros.evaluation.workers import performed
 from vw2_ros.files import write_json
 from vw2_ros.progress import Bar
-from vw2_ros.sim.cameras import RENDERER
+from vw2_ros.sim.table import table_class
 from vw2_ros.sim.tasks import TASKS
 
 
@@ -86,7 +86,7 @@ def run(options: Options) -> dict:
     result = {
         **summarise(done),
         'scene': options.scene,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
         'checkpoint_sha256': sha256,
         'seconds': round(sum(line['wall_s'] for line in done), 1),
         'policy': options.policy,

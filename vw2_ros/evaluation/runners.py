@@ -12,7 +12,7 @@ from vw2_ros.evaluation import film
 from vw2_ros.evaluation.players import player
 from vw2_ros.evaluation.reel import VIDEO_HZ, Reel
 from vw2_ros.evaluation.rollouts import Options, Rollout, start
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, SUCCEEDED, TaskRun
 
 
@@ -20,7 +20,7 @@ class InProcess:
     """Rollouts on a play table of this process. The camera is drawn only when the policy plans."""
 
     def __init__(self, options: Options):
-        self._table = PlayTable(options.scene)
+        self._table = open_table(options.scene)
         self._player = player(options.policy, options.execute)
 
     def close(self) -> None:
@@ -67,7 +67,7 @@ class ThroughNodes:
     def __init__(self, options: Options):
         from vw2_ros.evaluation.ros_rollout import RosRollout
 
-        self._table = PlayTable(options.scene)  # finds starts, draws films
+        self._table = open_table(options.scene)  # finds starts, draws films
         policy = options.policy
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
         self._states: list[dict] = []

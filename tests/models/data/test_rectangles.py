@@ -15,12 +15,12 @@ from video_files import pictures, write_video
 from vw2_ros import cli
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import save_checkpoint
-from vw2_ros.models.data.store import DataError
+from vw2_ros.models.data import DataError
+from vw2_ros.models.data.pictures import centre, label, of_shape, sides
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
-from vw2_ros.models.sizes import centre, label, of_shape, sides
 from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.stages.planner import load_part
 from vw2_ros.models.stages.warmup import ClipConfig, read_codes

@@ -21,10 +21,13 @@ import video_files  # noqa: E402
 from video_files import number, pictures, write_video  # noqa: E402
 
 from vw2_ros import cli  # noqa: E402
-from vw2_ros.models.data import clips as video_data
-from vw2_ros.models.data.clips import VideoFolder, clip_store, resample  # noqa: E402
-from vw2_ros.models.data.store import DataError, FrameStore, resize_area  # noqa: E402
-from vw2_ros.models.sizes import sides  # noqa: E402
+from vw2_ros.models.data import DataError  # noqa: E402
+from vw2_ros.models.data.clips import clip_store  # noqa: E402
+from vw2_ros.models.data.pictures import resize_area, sides  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
+from vw2_ros.models.data.video import files  # noqa: E402
+from vw2_ros.models.data.video.decode import resample  # noqa: E402
+from vw2_ros.models.data.video.folder import VideoFolder  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm
 from vw2_ros.models.stages import warmup as train_dldm  # noqa: E402
 from vw2_ros.models.training.loop import (  # noqa: E402
@@ -351,17 +354,18 @@ def test_missing_library_is_named_with_the_command(tmp_path, monkeypatch):
 
 KILLED = """
 import os, signal, sys
-from vw2_ros.models import video_data
-video_data.os.cpu_count = lambda: 1
-frames, seen = video_data.video_frames, []
+from vw2_ros.models.data.video import files
+from vw2_ros.models.data.video.folder import VideoFolder
+os.cpu_count = lambda: 1
+frames, seen = files.video_frames, []
 def dies(path):
     seen.append(path)
     for i, frame in enumerate(frames(path)):
         if len(seen) == 3 and i == 10:
             os.kill(os.getpid(), signal.SIGKILL)
         yield frame
-video_data.video_frames = dies
-video_data.VideoFolder(sys.argv[1], 'training', 32)
+files.video_frames = dies
+VideoFolder(sys.argv[1], 'training', 32)
 """
 
 
@@ -375,10 +379,8 @@ def test_decoding_goes_on_after_a_kill(tmp_path, monkeypatch):
     cache = tmp_path / 'cache' / 'video_32px_30fps'
     finished = {path.name: path.stat().st_mtime_ns for path in cache.glob('*.u8')}
     assert len(finished) == 2
-    decoded, frames = [], video_data.video_frames
-    monkeypatch.setattr(
-        video_data, 'video_frames', lambda p: (decoded.append(p.name), frames(p))[1]
-    )
+    decoded, frames = [], files.video_frames
+    monkeypatch.setattr(files, 'video_frames', lambda p: (decoded.append(p.name), frames(p))[1])
     assert everything(tmp_path) == [count(30, i) for i in range(6)]
     assert len(decoded) == 4
     assert all((cache / name).stat().st_mtime_ns == at for name, at in finished.items())
@@ -390,7 +392,8 @@ def test_decoding_goes_on_after_a_kill(tmp_path, monkeypatch):
 INTERRUPTED = """
 import itertools, os, signal, sys
 import numpy as np
-from vw2_ros.models import video_data
+from vw2_ros.models.data.video import files
+from vw2_ros.models.data.video.folder import VideoFolder
 signal.signal(signal.SIGINT, signal.default_int_handler)
 once = iter([True])
 def endless(path):
@@ -398,8 +401,8 @@ def endless(path):
         if i == 10 and next(once, False):
             os.kill(os.getpid(), signal.SIGINT)
         yield i / 30, np.zeros((8, 8, 3), np.uint8)
-video_data.video_frames = endless
-video_data.VideoFolder(sys.argv[1], 'training', 8)
+files.video_frames = endless
+VideoFolder(sys.argv[1], 'training', 8)
 """
 
 
@@ -441,10 +444,8 @@ def test_only_a_file_that_changed_is_decoded_again(tmp_path, monkeypatch):
     before = VideoFolder(tmp_path, 'training', 32).content_hash
     assert VideoFolder(tmp_path, 'training', 32).content_hash == before
     write_video(tmp_path / '1.mp4', pictures(30, 7))
-    decoded, frames = [], video_data.video_frames
-    monkeypatch.setattr(
-        video_data, 'video_frames', lambda p: (decoded.append(p.name), frames(p))[1]
-    )
+    decoded, frames = [], files.video_frames
+    monkeypatch.setattr(files, 'video_frames', lambda p: (decoded.append(p.name), frames(p))[1])
     assert everything(tmp_path) == [count(30), count(30, 7), count(30, 2)]
     assert decoded == ['1.mp4'] and VideoFolder(tmp_path, 'training', 32).content_hash != before
     assert len(list((tmp_path / 'cache' / 'video_32px_30fps').glob('*.u8'))) == 3
@@ -457,7 +458,7 @@ def test_a_full_disk_is_no_broken_video(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(video_data.os, 'replace', full)
+    monkeypatch.setattr(os, 'replace', full)
     with pytest.raises(DataError, match='cannot be written: .*No space left'):
         VideoFolder(tmp_path, 'training', 32)
 
@@ -466,10 +467,10 @@ def test_processes_share_the_decoding(tmp_path):
     for i in range(8):
         write_video(tmp_path / f'{i}.mp4', pictures(30, i))
     code = (
-        'import sys; from vw2_ros.models import video_data as v\n'
+        'import sys; from vw2_ros.models.data.video import files as v, folder\n'
         'frames = v.video_frames\n'
         'v.video_frames = lambda p: (sys.stdout.write(p.name + "\\n"), frames(p))[1]\n'
-        'v.VideoFolder(sys.argv[1], "training", 32)'
+        'folder.VideoFolder(sys.argv[1], "training", 32)'
     )
     runs = [
         subprocess.Popen(

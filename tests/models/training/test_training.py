@@ -20,7 +20,7 @@ import yaml
 
 from vw2_ros import cli, progress
 from vw2_ros.models.checkpoint import MAX_FILE_BYTES, load_checkpoint, load_tensors, resolve
-from vw2_ros.models.data.store import FrameStore, progress_bar
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.stages import head as train_head
@@ -41,6 +41,7 @@ from vw2_ros.models.training.loop import (
     parameter_groups,
     shift_images,
 )
+from vw2_ros.progress import progress_bar
 from vw2_ros.sim.dataset_writer import write_index
 from vw2_ros.sim.phrases import train_phrases
 
