@@ -41,7 +41,8 @@ from vw2_ros.models.vision import VisionConfig
 pytest.importorskip('diffusers')
 pytest.importorskip('skimage')
 
-from vw2_ros.models.vdm import CONFIGS, VDM  # noqa: E402
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import CONFIGS  # noqa: E402
 
 SIZE, T = 32, 16
 WORDS = 'open the drawer'
