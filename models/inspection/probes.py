@@ -54,7 +54,8 @@ from vw2_ros.models.data.calvin import (
     with_validation,
 )
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.stages.planner import load_part
 from vw2_ros.models.stages.warmup import ClipConfig, encode_clips, to_video
 

@@ -34,7 +34,8 @@ from torch import nn
 
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
 from vw2_ros.models.data.pictures import label
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.stages.planner import load_part, previous
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
@@ -59,7 +60,8 @@ from vw2_ros.models.training.loop import (
     provenance,
     stage_configs,
 )
-from vw2_ros.models.vdm import VDM, Generators, VDMConfig
+from vw2_ros.models.vdm import VDM, Generators
+from vw2_ros.models.vdm_config import VDMConfig
 from vw2_ros.models.video_quality import lpips_network
 
 BACKBONES = ('full', 'lora', 'frozen', 'random')

@@ -49,7 +49,8 @@ from vw2_ros.models.training.loop import (
     provenance,
     stage_configs,
 )
-from vw2_ros.models.vdm import VDM, VDMConfig
+from vw2_ros.models.vdm import VDM
+from vw2_ros.models.vdm_config import VDMConfig
 
 MEASURED = 64  # clips that the latents' mean and deviation are taken from
 # Frames of the windows that the autoencoder learns from, how often each is drawn, and by how much

@@ -37,7 +37,8 @@ from vw2_ros.models.data.calvin import CALVIN_FPS
 from vw2_ros.models.data.clips import clip_store
 from vw2_ros.models.data.pictures import Size, of_shape, sides
 from vw2_ros.models.data.store import ClipStore
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.training.loop import (
     ConfigError,

@@ -211,19 +211,20 @@ def start():
 
 def in_one_process(weights):
     """The same two subtasks without ROS: each step's image, plan, command, by hand."""
+    from vw2_ros.arms.actions import ACTION_HZ
     from vw2_ros.models.policy import Policy
-    from vw2_ros.sim.play_table import CONTROL_HZ, PlayTable
+    from vw2_ros.sim.table import open_table
 
     policy = Policy.load(weights)
     limits = Limits.from_yaml(config_file('limits_play_table.yaml'))
-    table = PlayTable(SCENE)
+    table = open_table(SCENE)
     table.reset(*start())
     loop = ControlLoop(limits, ControlConfig(lockstep=True, execute=EXECUTE))
     out, ticks = [], 0
     for _, instruction in SUBTASKS:
         loop.drop_plan()
         for step in range(STEPS):
-            now_ns = 10**9 + ticks * 10**9 // CONTROL_HZ
+            now_ns = 10**9 + ticks * 10**9 // ACTION_HZ
             if step % EXECUTE == 0:
                 plan = policy.plan(table.render('static', 96), instruction)
                 chunk = Chunk(now_ns, policy.actions(plan.hidden), now_ns * 1e-9)

@@ -595,7 +595,8 @@ def test_imagination_drops_plans_rather_than_fall_behind(bench, weights, monkeyp
 def test_imagination_by_the_vdm(bench, weights, tmp_path):
     pytest.importorskip('diffusers')
     from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
-    from vw2_ros.models.vdm import CONFIGS, VDM
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import CONFIGS
 
     net = VDM(CONFIGS['tiny'])
     save_tensors(tmp_path / 'vdm.safetensors', net.state_dict())

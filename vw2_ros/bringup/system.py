@@ -35,11 +35,16 @@ class BringUpError(VW2Error, RuntimeError):
 class Process:
     """One node in a process of its own."""
 
-    executable: str  # console script of this package, also the module's name
+    executable: str  # console script of this package, e.g. planner_node
     name: str  # of the node
     params_file: str
     parameters: dict = field(default_factory=dict)  # beside those of the file
     remappings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module that the console script runs."""
+        return f'vw2_ros.nodes.{self.executable.removesuffix("_node")}'
 
 
 @dataclass(frozen=True)
@@ -353,7 +358,7 @@ class Children:
         out = [
             sys.executable,
             '-m',
-            f'vw2_ros.{process.executable}',
+            process.module,
             '--ros-args',
             '-r',
             f'__node:={process.name}',

@@ -86,7 +86,7 @@ class Config(ModelConfig):
         "gripper joint in the commands; '': the arm only, and the gripper [m] on gripper_command",
     )
     finger_open_m: float = parameter(
-        _ARM.finger_open_m, 'gripper joint when open [m]', low=0.0, high=1.0
+        _ARM.finger_open_m, 'position of the gripper joint when open [m]', low=0.0, high=1.0
     )
     frame_id: str = parameter(_ARM.base_frame, 'frame of the commands')
     instruction: str = parameter(

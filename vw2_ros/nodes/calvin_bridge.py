@@ -32,7 +32,7 @@ from vw2_ros.nodes.claim import Claim
 from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
 
@@ -91,7 +91,7 @@ class CalvinBridgeNode(NodeBase):
     def on_configure(self):
         self.config = c = self.read_config()
         self._refuse_second_simulator(c.discovery_s)
-        self.table = PlayTable(c.scene)
+        self.table = open_table(c.scene)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
         self.images_out, self.infos_out = (
             {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}

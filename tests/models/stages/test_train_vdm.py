@@ -27,7 +27,8 @@ from vw2_ros.models.training.loop import (
     config_path,
     stage_configs,
 )
-from vw2_ros.models.vdm import CONFIGS, VDM, VDMConfig  # noqa: E402
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
 
 @pytest.fixture(scope='module')
