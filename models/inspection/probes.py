@@ -56,7 +56,8 @@ from vw2_ros.models.data.calvin import (
 )
 from vw2_ros.models.data.codes import encode_clips
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.run_folder import load_model
 
 HORIZONS = ('step', 'clip')

@@ -36,15 +36,17 @@ from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
 from vw2_ros.models.data.pictures import label
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.run_folder import load_model, previous
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
 from vw2_ros.models.stages.warmup import override, prepare, report_codes, strips
 from vw2_ros.models.training.config import TrainConfig, stage_configs
 from vw2_ros.models.training.loop import fit, foretell, provenance
-from vw2_ros.models.vdm import VDM, Generators, VDMConfig
+from vw2_ros.models.vdm import VDM, Generators
+from vw2_ros.models.vdm_config import VDMConfig
 from vw2_ros.models.video_quality import lpips_network
 
 BACKBONES = ('full', 'lora', 'frozen', 'random')

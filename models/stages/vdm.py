@@ -36,7 +36,8 @@ from vw2_ros.models.parallel import common_count, leads, world
 from vw2_ros.models.stages.warmup import override, prepare, strips
 from vw2_ros.models.training.config import TrainConfig, stage_configs
 from vw2_ros.models.training.loop import checkpoints, fit, foretell, provenance
-from vw2_ros.models.vdm import VDM, VDMConfig
+from vw2_ros.models.vdm import VDM
+from vw2_ros.models.vdm_config import VDMConfig
 
 MEASURED = 64  # clips that the latents' mean and deviation are taken from
 # Frames of the windows that the autoencoder learns from, how often each is drawn, and by how much

@@ -22,7 +22,8 @@ import torch
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.training.config import TrainConfig, stage_configs
 from vw2_ros.models.training.loop import Reporter, fit, foretell, provenance

@@ -35,10 +35,8 @@ pytest.importorskip('diffusers')
 
 from vw2_ros.models.stages import disentangle as train_disentangle  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
-from vw2_ros.models.vdm import (
-    VDM,  # noqa: E402
-    VDMConfig,  # noqa: E402
-)
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import VDMConfig  # noqa: E402
 
 H, W = 32, 48
 

@@ -25,7 +25,8 @@ from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
 from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
 from vw2_ros.models.training.loop import checkpoints
-from vw2_ros.models.vdm import CONFIGS, VDM, VDMConfig  # noqa: E402
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
 
 @pytest.fixture(scope='module')

@@ -23,7 +23,8 @@ from vw2_ros.models.run_folder import load_model  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
 from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
 from vw2_ros.models.training.loop import checkpoints
-from vw2_ros.models.vdm import CONFIGS, VDM, VDMConfig  # noqa: E402
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
 
 @pytest.fixture(scope='module')

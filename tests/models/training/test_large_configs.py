@@ -95,7 +95,8 @@ def test_its_models_fit_each_other(dldm):
     """A step of stage 2 with the published 2B model, in shapes alone."""
     pytest.importorskip('diffusers')
     from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
-    from vw2_ros.models.vdm import VDM, VDMConfig
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import VDMConfig
 
     c = dldm['model']
     parts = stage_configs(
@@ -142,7 +143,8 @@ def test_its_models_fit_each_other(dldm):
 def test_a_step_of_the_gpu_config():
     pytest.importorskip('diffusers')
     from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
-    from vw2_ros.models.vdm import VDM, VDMConfig
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import VDMConfig
 
     c = dldm_parts('gpu')['model']
     parts = stage_configs(

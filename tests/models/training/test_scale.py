@@ -339,7 +339,8 @@ def test_footprint_is_what_a_small_net_takes():
 def tiny_model():
     """The tiny config's dLDM and the VDM around it."""
     from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
-    from vw2_ros.models.vdm import CONFIGS, VDM
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import CONFIGS
 
     config = stage_configs('tiny', 'dldm', model=DLDMConfig, train=dict, dump=dict)['model']
     vdm = VDM(replace(CONFIGS['tiny'], clip_frames=config.clip_frames))
