@@ -27,7 +27,8 @@ from bag_files import (  # noqa: E402
 )
 
 from vw2_ros import cli
-from vw2_ros.models.data.store import Demonstrations, FrameStore  # noqa: E402
+from vw2_ros.models.data.demonstrations import Demonstrations  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording import bags
 from vw2_ros.recording import episodes as bag_data  # noqa: E402
 from vw2_ros.recording.labels import SCALE, tcp_poses  # noqa: E402

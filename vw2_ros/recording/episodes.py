@@ -346,7 +346,7 @@ class Episode:
 
     instruction: str
     image: np.ndarray  # int64 (n,), number of the image message as they came; -1: none is near
-    robot_obs: np.ndarray  # float64 (n, 15), see PlayTable.robot_obs
+    robot_obs: np.ndarray  # float64 (n, 15), see Table.robot_obs
     actions: np.ndarray  # float64 (n, 7), see labels.py
     usable: np.ndarray  # bool (n,)
     shown: np.ndarray  # bool (n,), within the words
@@ -613,7 +613,7 @@ def convert(
 
 def _bar(shown: bool):
     if shown:
-        from vw2_ros.models.data.store import progress_bar
+        from vw2_ros.progress import progress_bar
 
         return progress_bar()
     from rich.progress import Progress
@@ -773,8 +773,8 @@ def _images(part: Part) -> np.ndarray:
 
 def _pictures(recording: Recording, wanted: set):
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
-    from vw2_ros.models.data.clips import message_picture
-    from vw2_ros.models.data.store import resize_area
+    from vw2_ros.models.data.pictures import resize_area
+    from vw2_ros.models.data.video.bags import message_picture
 
     read, number = _reader(), -1
     for _, kind, _, data in recording.bag.messages([recording.image_topic]):
