@@ -294,13 +294,14 @@ def is_finished(split: Path, session: int) -> bool:
     return marker_path(split, session).is_file()
 
 
-def check_same_plan(out: Path, key: str, wanted) -> None:
+def check_same_settings(out: Path, key: str, wanted) -> None:
     """Refuse a folder whose data were made in another way.
 
     Args:
-        key: of `.hydra/merged_config.yaml`, which says how. wanted: its value now.
+        key: of `.hydra/merged_config.yaml`, which says how.
+        wanted: its value now.
     Raises:
-        ValueError: another value, or none, is there.
+        InvalidValueError: another value, or none, is there.
     """
     for split in ('training', 'validation'):
         path = out / split / '.hydra' / 'merged_config.yaml'
@@ -318,7 +319,7 @@ def check_same_plan(out: Path, key: str, wanted) -> None:
 
 
 def _differing(one: dict, other: dict) -> str:
-    """What one plan says that another does not, 'less' where it only lacks something."""
+    """What one says that the other does not; 'less' where it only lacks something."""
     return ', '.join(f'{k} {v!r}' for k, v in one.items() if (k, v) not in other.items()) or 'less'
 
 

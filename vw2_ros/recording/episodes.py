@@ -41,7 +41,7 @@ from vw2_ros.recording import labels
 from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint, rosbags
 from vw2_ros.sim.dataset_writer import (
     SessionWriter,
-    check_same_plan,
+    check_same_settings,
     read_markers,
     write_atomically,
     write_index,
@@ -622,7 +622,7 @@ def _bar(shown: bool):
 
 
 def _check_same(out: Path, config: dict) -> None:
-    check_same_plan(out, 'recorded', config['recorded'])
+    check_same_settings(out, 'recorded', config['recorded'])
     if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
         raise InvalidValueError(f'{out} holds other data. Choose another folder')
 
