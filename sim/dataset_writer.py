@@ -159,7 +159,7 @@ class SessionWriter:
         """
         if self.room <= 0:
             raise InvalidValueError(
-                f'a session holds at most {FRAME_STRIDE} frames; start a new one'
+                f'a session holds at most {FRAME_STRIDE} frames. Got one more. Start a new session'
             )
         row = {'rel_actions': rel_action, 'robot_obs': robot_obs, 'scene_obs': scene_obs}
         row = {
@@ -170,7 +170,7 @@ class SessionWriter:
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
                 raise InvalidValueError(
-                    f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}'
+                    f'{key} must have shape ({ROW_KEYS[key]},). Got {value.shape}'
                 )
         row.update(more or {})
         frame_id = self.next_frame_id
@@ -313,7 +313,7 @@ def check_same_settings(out: Path, key: str, wanted) -> None:
             )
         if found[key] != wanted:
             raise InvalidValueError(
-                f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
+                f'{out} holds data made with {_differing(found[key], wanted)}. Wanted '
                 f'{_differing(wanted, found[key])}. Choose another folder'
             )
 

@@ -105,7 +105,7 @@ def test_wrong_sizes_are_named(tmp_path):
     writer = dw.SessionWriter(tmp_path, 0, shard=True, scene='D')
     frame = _frame(0)
     frame['robot_obs'] = np.zeros(14)
-    with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\), got \(14,\)'):
+    with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\). Got \(14,\)'):
         writer.add(**frame)
 
 
@@ -231,7 +231,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 def test_other_settings_want_another_folder(whole):
     with pytest.raises(ValueError, match='Choose another folder'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
-    with pytest.raises(ValueError, match='made with seed [0-9]+; wanted seed 5. Choose'):
+    with pytest.raises(ValueError, match='made with seed [0-9]+. Wanted seed 5. Choose'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
 
 
