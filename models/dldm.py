@@ -16,7 +16,6 @@ the first frame), `motion_weight` (changed pixels weigh more in the MSE), `detac
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.data.pictures import sides
 from vw2_ros.models.fsq import FSQ
 from vw2_ros.models.parallel import gather, rank, world
-from vw2_ros.models.sizes import sides
 
 
 @dataclass(frozen=True)
@@ -487,45 +486,3 @@ class DLDM(nn.Module):
             out['denoising_loss'] = denoised.detach()
         out['loss'] = loss
         return out
-
-
-class CodeUsage:
-    """Counts of the codes seen, per query: how much of the codebook is alive.
-
-    Args:
-        codebook_size: number of codes. queries: N.
-        floor: perplexity below which `warn_on_collapse` warns.
-    """
-
-    def __init__(self, codebook_size: int, queries: int, floor: float = 20.0) -> None:
-        self.counts = torch.zeros(queries, codebook_size, dtype=torch.int64)
-        self.floor = floor
-
-    def update(self, indices: Tensor) -> None:
-        """Add int64 (..., N)."""
-        queries, size = self.counts.shape
-        flat = indices.detach().cpu().reshape(-1, queries)
-        for n in range(queries):
-            self.counts[n] += torch.bincount(flat[:, n], minlength=size)
-
-    def usage(self) -> float:
-        """Fraction of the codebook seen at least once, by any query, 0 to 1."""
-        return float((self.counts.sum(dim=0) > 0).float().mean())
-
-    def perplexity(self) -> list[float]:
-        """exp(entropy) of each query's codes: 1 is collapse, codebook_size is uniform."""
-        p = self.counts.double() / self.counts.sum(dim=1, keepdim=True).clamp(min=1)
-        entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1)
-        return entropy.exp().tolist()
-
-    def warn_on_collapse(self) -> bool:
-        """Warn if a query's perplexity is below the floor; True if so."""
-        low = [f'query {n}: {p:.1f}' for n, p in enumerate(self.perplexity()) if p < self.floor]
-        if low:
-            warnings.warn(
-                f'codes collapse: perplexity below {self.floor:g} of '
-                f'{self.counts.shape[1]} ({", ".join(low)}). Train longer, lower the '
-                'learning rate, or look at the data: does anything move?',
-                stacklevel=2,
-            )
-        return bool(low)

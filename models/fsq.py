@@ -5,11 +5,13 @@
 Each of `len(levels)` numbers is squashed into a range with `L` integer points and rounded there;
 the gradient passes straight through the rounding. There is no codebook to learn or to collapse:
 [8, 5, 5, 5] gives 8 * 5 * 5 * 5 = 1000 codes. Differs from the paper for L = 2, see below.
+`CodeUsage` counts how many of the codes are in use.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -90,3 +92,45 @@ class FSQ(nn.Module):
             )
         codes = self.quantize(z)
         return codes, self.codes_to_indices(codes.detach())
+
+
+class CodeUsage:
+    """Counts of the codes seen, per query: how much of the codebook is alive.
+
+    Args:
+        codebook_size: number of codes. queries: N.
+        floor: perplexity below which `warn_on_collapse` warns.
+    """
+
+    def __init__(self, codebook_size: int, queries: int, floor: float = 20.0) -> None:
+        self.counts = torch.zeros(queries, codebook_size, dtype=torch.int64)
+        self.floor = floor
+
+    def update(self, indices: Tensor) -> None:
+        """Add int64 (..., N)."""
+        queries, size = self.counts.shape
+        flat = indices.detach().cpu().reshape(-1, queries)
+        for n in range(queries):
+            self.counts[n] += torch.bincount(flat[:, n], minlength=size)
+
+    def usage(self) -> float:
+        """Fraction of the codebook seen at least once, by any query, 0 to 1."""
+        return float((self.counts.sum(dim=0) > 0).float().mean())
+
+    def perplexity(self) -> list[float]:
+        """exp(entropy) of each query's codes: 1 is collapse, codebook_size is uniform."""
+        p = self.counts.double() / self.counts.sum(dim=1, keepdim=True).clamp(min=1)
+        entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1)
+        return entropy.exp().tolist()
+
+    def warn_on_collapse(self) -> bool:
+        """Warn if a query's perplexity is below the floor; True if so."""
+        low = [f'query {n}: {p:.1f}' for n, p in enumerate(self.perplexity()) if p < self.floor]
+        if low:
+            warnings.warn(
+                f'codes collapse: perplexity below {self.floor:g} of '
+                f'{self.counts.shape[1]} ({", ".join(low)}). Train longer, lower the '
+                'learning rate, or look at the data: does anything move?',
+                stacklevel=2,
+            )
+        return bool(low)

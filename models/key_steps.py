@@ -35,7 +35,7 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.store import resize_area
+from vw2_ros.models.data.pictures import resize_area
 
 NAME = 'keysteps'
 # what DINOv2's pictures were brought to mean 0 and deviation 1 with

@@ -32,8 +32,8 @@ import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.data.pictures import Size, centre
 from vw2_ros.models.dldm import DLDM
-from vw2_ros.models.sizes import Size, centre
 
 
 @dataclass(frozen=True)

@@ -16,26 +16,26 @@ carry them), so a pretrained Cosmos has to unlearn its text.
 Switches away from it: `mask` (`full` is the public research code's), `connector` (`conv` is),
 `self_attention`, `learned_null`, `control`, `control_weight` (0.5 is), `control_grey` (true is),
 `detach_control`.
+
+Sizes and switches stand in `vdm_config.py`, the attention to codes in `vdm_attention.py`, the
+reading of pretrained Cosmos weights in `vdm_pipeline.py`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from diffusers import (
     AutoencoderKLWan,
     CosmosControlNetModel,
     CosmosTransformer3DModel,
     FlowMatchEulerDiscreteScheduler,
 )
-from diffusers.models.controlnets import controlnet_cosmos
-from diffusers.models.transformers import transformer_cosmos
+from diffusers.models.transformers.transformer_cosmos import CosmosAttnProcessor2_0
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
@@ -48,315 +48,18 @@ from vw2_ros.models.checkpoint import (
     load_state,
     load_tensors,
 )
-from vw2_ros.models.pipeline_folder import load_part
+from vw2_ros.models.vdm_attention import Connector, FrameCausalAttention, MaskedCrossAttention
+from vw2_ros.models.vdm_config import VDMConfig, cosmos_sizes
+from vw2_ros.models.vdm_pipeline import load_pipeline_part
 
-# Of Cosmos-Predict2: log sigma of the noise in training, mean and deviation (t = s / (1 + s)); the
-# range of sigma in sampling; the time t that a clean frame is said to have.
-LOG_SIGMA = (math.log(4.0), 1.2)
-SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}
-CLEAN_TIME = 1e-4 / (1 + 1e-4)
+# As Cosmos-Predict2 has them:
+LOG_SIGMA = (math.log(4.0), 1.2)  # of the noise in training, mean and deviation; t = s / (1 + s)
+SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}  # in sampling
+CLEAN_TIME = 1e-4 / (1 + 1e-4)  # the time t that the model is told of a clean frame
 
-# Of noise: one for all, or one for each sample, whose noise then depends on no other sample.
+# One generator draws the noise of all samples; a list has one per sample, so that the noise of a
+# sample does not depend on the others.
 Generators = torch.Generator | list[torch.Generator] | None
-
-KINDS = {
-    'mask': ('cumulative', 'current', 'full'),
-    'connector': ('mlp_self', 'mlp', 'conv'),
-    'self_attention': ('bidirectional', 'frame_causal'),
-}
-
-
-def _nearest(mask: Tensor, size: list[int], interpolation: str) -> Tensor:
-    return F.interpolate(mask, size=size, mode=interpolation)
-
-
-# Two forwards of diffusers resize a mask with torchvision, which this package does without.
-for _module in (transformer_cosmos, controlnet_cosmos):
-    if not hasattr(_module, 'transforms'):
-        _module.transforms = SimpleNamespace(
-            functional=SimpleNamespace(resize=_nearest),
-            InterpolationMode=SimpleNamespace(NEAREST='nearest'),
-        )
-
-
-@dataclass(frozen=True)
-class VDMConfig:
-    """Sizes and switches of the VDM; the defaults are the paper's (Cosmos-Predict2 2B, 480p).
-
-    height, width: of the frames [px], multiples of 8 * patch. clip_frames: 1 + T, T a multiple of
-    4. fps: frames per second that the backbone's time positions are told (training sets it to that
-    of its clips).
-    queries, code_size: N codes a step, numbers per code, of the dLDM.
-    heads, head_size, layers, context, adaln, patch, rope_scale: of the backbone (context: width of
-    what the cross-attention reads; adaln: rank of the time modulation; patch: side of a token in
-    latent places; rope_scale: of time, height and width positions).
-    mask: which steps latent frame t sees: `cumulative` (<= t), `current` (t) or `full` (all).
-    connector: `mlp_self` (MLP + causal self-attention over steps), `mlp`, or `conv` (over steps, not
-    causal).
-    learned_null: the null token is learned, else zeros.
-    self_attention: `bidirectional` (as Cosmos was trained; codes leak to earlier frames) or
-    `frame_causal` (frame t sees frames <= t: for a VDM trained from scratch).
-    control: whether there is a control branch. control_blocks: its blocks. control_weight: scale
-    of what it adds. control_grey: it sees the video without colours. detach_control: no gradient
-    through its video and its codes.
-    vae_channels, vae_width, vae_blocks, vae_patch: latent channels, base width and residual blocks
-    per level of the VAE (8x in space, 4x in time), and side of the pixel squares that it starts
-    from (2: as Wan 2.2's, with its shortcuts past every level; learns much sooner).
-    """
-
-    height: int = 480
-    width: int = 832
-    clip_frames: int = 93
-    fps: float = 16
-    queries: int = 4
-    code_size: int = 4
-    heads: int = 16
-    head_size: int = 128
-    layers: int = 28
-    context: int = 1024
-    adaln: int = 256
-    patch: int = 2
-    rope_scale: tuple[float, ...] = (1.0, 3.0, 3.0)
-    mask: str = 'cumulative'
-    connector: str = 'mlp_self'
-    learned_null: bool = True
-    self_attention: str = 'bidirectional'
-    control: bool = True
-    control_blocks: int = 3
-    control_weight: float = 1.0
-    control_grey: bool = False
-    detach_control: bool = True
-    vae_channels: int = 16
-    vae_width: int = 96
-    vae_blocks: int = 2
-    vae_patch: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'rope_scale', tuple(self.rope_scale))
-        if min(v for v in vars(self).values() if type(v) is int) < 1:
-            raise InvalidValueError(f'every size must be at least 1. Got {self}.')
-        side, branched = 8 * self.patch, len(range(0, self.layers, self.control_every))
-        for name, holds, wanted in (
-            ('height', self.height % side == 0, f'a multiple of 8 * patch = {side}'),
-            ('width', self.width % side == 0, f'a multiple of 8 * patch = {side}'),
-            (
-                'clip_frames',
-                self.clip_frames >= 5 and self.clip_frames % 4 == 1,
-                '1 + a multiple of 4, at least 5',
-            ),
-            ('fps', self.fps > 0, 'above 0'),
-            # a third of it turns with each axis
-            ('head_size', self.head_size >= 12 and self.head_size % 2 == 0, 'even, >= 12'),
-            (
-                'rope_scale',
-                len(self.rope_scale) == 3 and min(self.rope_scale) > 0,
-                'three positive numbers',
-            ),
-            *(
-                (name, getattr(self, name) in known, f'one of {known}')
-                for name, known in KINDS.items()
-            ),
-            (
-                'control_blocks',
-                branched == self.control_blocks,
-                f'a number that spreads evenly over {self.layers} layers',
-            ),
-            ('control_weight', self.control_weight >= 0, 'at least 0'),
-            ('vae_patch', self.vae_patch in (1, 2), '1 or 2'),
-        ):
-            if not holds:
-                raise InvalidValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the frames [px]."""
-        return self.height, self.width
-
-    @property
-    def latent_frames(self) -> int:
-        """K."""
-        return 1 + (self.clip_frames - 1) // 4
-
-    @property
-    def steps(self) -> int:
-        """K - 1, latent steps of a clip."""
-        return self.latent_frames - 1
-
-    @property
-    def places(self) -> int:
-        """Tokens of one latent frame."""
-        return (self.height // (8 * self.patch)) * (self.width // (8 * self.patch))
-
-    @property
-    def control_every(self) -> int:
-        """Every how many layers the control branch adds to the backbone."""
-        return -(-self.layers // self.control_blocks)
-
-
-_SMALL = VDMConfig(
-    height=64,
-    width=64,
-    clip_frames=17,
-    heads=4,
-    head_size=32,
-    layers=6,
-    context=128,
-    adaln=64,
-    rope_scale=(1.0, 1.0, 1.0),
-    control_blocks=3,
-    self_attention='frame_causal',
-    vae_width=16,
-    vae_blocks=1,
-    vae_patch=2,
-)
-# For the tests, for two CPU cores, for one GPU, and the paper's.
-CONFIGS = {
-    'tiny': replace(
-        _SMALL,
-        height=32,
-        width=32,
-        clip_frames=13,
-        heads=2,
-        head_size=16,
-        layers=2,
-        context=32,
-        adaln=16,
-        control_blocks=1,
-        vae_width=4,
-        vae_channels=8,
-    ),
-    'cpu': _SMALL,
-    'gpu': replace(_SMALL, height=96, width=96, heads=6, context=192, adaln=32, vae_width=24),
-    'paper': VDMConfig(),
-}
-
-
-def _sizes(c: VDMConfig) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What CosmosTransformer3DModel, CosmosControlNetModel and AutoencoderKLWan are built with.
-
-    One channel tells which frames are clean, one (always 0 here) which places are padding.
-    """
-    shared = {
-        'num_attention_heads': c.heads,
-        'attention_head_dim': c.head_size,
-        'mlp_ratio': 4.0,
-        'text_embed_dim': c.context,
-        'adaln_lora_dim': c.adaln,
-        'rope_scale': c.rope_scale,
-        'patch_size': (1, c.patch, c.patch),
-        'extra_pos_embed_type': None,
-        'use_crossattn_projection': False,
-        'img_context_dim_in': None,
-    }
-    transformer = {
-        **shared,
-        'in_channels': c.vae_channels + 1,
-        'out_channels': c.vae_channels,
-        'num_layers': c.layers,
-        'concat_padding_mask': True,
-    }
-    control = {
-        **shared,
-        'in_channels': c.vae_channels + 2,
-        'latent_channels': c.vae_channels + 2,
-        'model_channels': c.heads * c.head_size,
-        'n_controlnet_blocks': c.control_blocks,
-    }
-    squares = c.vae_patch == 2  # they halve the size already, so one level less has to
-    pixels = 12 if squares else 3
-    vae = {
-        'base_dim': c.vae_width,
-        'z_dim': c.vae_channels,
-        'num_res_blocks': c.vae_blocks,
-        'dim_mult': [1, 2, 2] if squares else [1, 2, 4, 4],
-        'temperal_downsample': [True, True] if squares else [False, True, True],
-        'in_channels': pixels,
-        'out_channels': pixels,
-        'patch_size': 2 if squares else None,
-        'is_residual': squares,
-    }
-    return transformer, control, vae
-
-
-class CodeAttention(transformer_cosmos.CosmosAttnProcessor2_0):
-    """Cosmos' cross-attention with a mask per query; the weights stay as they are.
-
-    The models take a mask of keys (B, S) and give it two axes; a mask (1, Q, S) then arrives as
-    (1, 1, 1, Q, S).
-    """
-
-    def __call__(
-        self,
-        attn,
-        hidden_states,
-        encoder_hidden_states=None,
-        attention_mask=None,
-        image_rotary_emb=None,
-    ):
-        if attention_mask is not None:
-            attention_mask = attention_mask.squeeze(1)  # (1, 1, Q, S)
-        return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask)
-
-
-class FrameCausalAttention(transformer_cosmos.CosmosAttnProcessor2_0):
-    """Cosmos' self-attention where a place of frame t sees frames <= t; places: per frame."""
-
-    def __init__(self, places: int) -> None:
-        super().__init__()
-        self.places = places
-
-    def __call__(
-        self,
-        attn,
-        hidden_states,
-        encoder_hidden_states=None,
-        attention_mask=None,
-        image_rotary_emb=None,
-    ):
-        frame = torch.arange(hidden_states.shape[1], device=hidden_states.device) // self.places
-        mask = (frame[:, None] >= frame)[None, None]  # (1, 1, Q, Q)
-        return super().__call__(attn, hidden_states, None, mask, image_rotary_emb)
-
-
-class Connector(nn.Module):
-    """Codes -> what the cross-attention reads: MLP, causal self-attention, a null token in front."""
-
-    def __init__(self, config: VDMConfig) -> None:
-        super().__init__()
-        c, W = config, config.context
-        self.heads = W // 64 if W % 64 == 0 else 1
-        self.mlp = nn.Sequential(nn.Linear(c.code_size, W), nn.GELU(), nn.Linear(W, W))
-        self.place = nn.Parameter(torch.randn(c.steps, c.queries, W) * 0.1)
-        self.attention = self.conv = None
-        if c.connector == 'conv':
-            self.conv = nn.Conv2d(W, W, (3, 1), padding=(1, 0))
-        if c.connector == 'mlp_self':
-            self.attention = nn.ModuleDict(
-                {'norm': nn.LayerNorm(W), 'qkv': nn.Linear(W, 3 * W), 'out': nn.Linear(W, W)}
-            )
-        self.norm = nn.LayerNorm(W)
-        self.null = nn.Parameter(
-            torch.randn(1, 1, W) if c.learned_null else torch.zeros(1, 1, W),
-            requires_grad=c.learned_null,
-        )
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """(B, K-1, N, E) -> (B, 1 + (K-1) * N, W); step k sees steps <= k only, but for `conv`."""
-        B, steps, N, _ = codes.shape
-        x = self.mlp(codes) + self.place  # (B, steps, N, W)
-        if self.conv is not None:
-            # (B, steps, N, W) -> (B, W, steps, N) -> back
-            x = x + self.conv(F.gelu(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        x = x.flatten(1, 2)  # (B, steps * N, W)
-        if self.attention is not None:
-            step = torch.arange(steps * N, device=x.device) // N
-            # (B, S, 3 * W) -> (3, B, heads, S, W / heads)
-            qkv = self.attention['qkv'](self.attention['norm'](x))
-            qkv = qkv.view(B, steps * N, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            y = F.scaled_dot_product_attention(*qkv, attn_mask=step[:, None] >= step)
-            # (B, heads, S, W / heads) -> (B, S, W)
-            x = x + self.attention['out'](y.transpose(1, 2).flatten(2))
-        return torch.cat([self.null.expand(B, -1, -1), self.norm(x)], dim=1)
 
 
 class VDM(nn.Module):
@@ -375,7 +78,7 @@ class VDM(nn.Module):
     ) -> None:
         super().__init__()
         self.config = c = config
-        sizes = _sizes(c)
+        sizes = cosmos_sizes(c)
         self.transformer = transformer or CosmosTransformer3DModel(**sizes[0])
         self.controlnet = CosmosControlNetModel(**sizes[1]) if c.control else None
         self.vae = vae or AutoencoderKLWan(
@@ -398,11 +101,9 @@ class VDM(nn.Module):
             blocks += net.control_blocks
         causal = c.self_attention == 'frame_causal'
         for block in blocks:
-            block.attn2.set_processor(CodeAttention())
+            block.attn2.set_processor(MaskedCrossAttention())
             block.attn1.set_processor(
-                FrameCausalAttention(c.places)
-                if causal
-                else transformer_cosmos.CosmosAttnProcessor2_0()
+                FrameCausalAttention(c.places) if causal else CosmosAttnProcessor2_0()
             )
         # (2, C): mean and deviation of the VAE's latents, which diffusion sees as 0 and 1
         self.register_buffer(
@@ -724,9 +425,9 @@ class VDM(nn.Module):
             ValueError: if clip or switches do not fit its sizes.
         """
         folder = Path(folder).expanduser()
-        transformer = load_part(folder / 'transformer', CosmosTransformer3DModel, dtype)
-        vae = load_part(folder / 'vae', AutoencoderKLWan, dtype)
-        scheduler = load_part(folder / 'scheduler', FlowMatchEulerDiscreteScheduler)
+        transformer = load_pipeline_part(folder / 'transformer', CosmosTransformer3DModel, dtype)
+        vae = load_pipeline_part(folder / 'vae', AutoencoderKLWan, dtype)
+        scheduler = load_pipeline_part(folder / 'scheduler', FlowMatchEulerDiscreteScheduler)
         t, v = transformer.config, vae.config
         config = replace(
             config or VDMConfig(),
@@ -742,7 +443,7 @@ class VDM(nn.Module):
             vae_blocks=v.num_res_blocks,
             vae_patch=v.patch_size or 1,
         )
-        wanted_t, _, wanted_v = _sizes(config)
+        wanted_t, _, wanted_v = cosmos_sizes(config)
         for name, saved, wanted in (('transformer', t, wanted_t), ('vae', v, wanted_v)):
             for key, value in wanted.items():
                 got = type(value)(saved[key]) if isinstance(value, (list, tuple)) else saved[key]

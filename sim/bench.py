@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table, open_table
 
 _ACTIONS_SEED = 0
 
 
-def _steps_per_s(table: PlayTable, look: Callable[[], object], seconds: float) -> float:
+def _steps_per_s(table: Table, look: Callable[[], object], seconds: float) -> float:
     # a wandering arm with blocks in reach, reset every 120 steps as an evaluation would
     rng = np.random.default_rng(_ACTIONS_SEED)
     look()
@@ -43,7 +43,7 @@ def bench_sim(scene: str = 'D', seconds: float = 5.0) -> dict[str, float]:
         `steps_per_s_no_camera`, `steps_per_s_static_200`, `steps_per_s_static_96`; and
         `reset_ms`, one rebuild of the world. Every step also reads `robot_obs` and `scene_obs`.
     """
-    with PlayTable(scene) as table:
+    with open_table(scene) as table:
 
         def observe() -> None:
             table.robot_obs()

@@ -54,7 +54,6 @@ class View:
         return eye, np.stack([right, np.cross(forward, right), forward], axis=1)
 
 
-RENDERER = 'pybullet_tiny'  # goes into every data set, checkpoint and result
 STATIC = Camera('static', size=200, fov_deg=10.0, near=0.01, far=10.0)
 GRIPPER = Camera('gripper', size=84, fov_deg=75.0, near=0.01, far=2.0)
 CAMERAS = {camera.name: camera for camera in (STATIC, GRIPPER)}
@@ -128,16 +127,22 @@ def render(
     view: View,
     size=None,
     *,
-    fov_scale: float = 1.0,
+    fov_deg: float,
     light: dict | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One picture: rgba uint8 (H, W, 4) and depth float32 (H, W) [m]."""
+    """One picture: rgba uint8 (H, W, 4) and depth float32 (H, W) [m].
+
+    Args:
+        size: see `image_size`.
+        fov_deg: vertical field of view, in place of the camera's own [deg].
+        light: see `Engine.render`.
+    """
     width, height = image_size(camera, size)
     rgba, buffer = engine.render(
         width,
         height,
         view_matrix(view.eye, view.target, view.up),
-        projection_matrix(camera.fov_deg * fov_scale, width / height, camera.near, camera.far),
+        projection_matrix(fov_deg, width / height, camera.near, camera.far),
         light,
     )
     return rgba, depth_to_metres(buffer, camera.near, camera.far)

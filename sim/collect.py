@@ -38,7 +38,7 @@ import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
-from vw2_ros.sim.cameras import RENDERER, STATIC, STATIC_VIEW
+from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
 from vw2_ros.sim.dataset_writer import (
     SessionWriter,
     check_same_plan,
@@ -49,11 +49,10 @@ from vw2_ros.sim.dataset_writer import (
 from vw2_ros.sim.expert.skills import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
 from vw2_ros.sim.landmarks import landmarks, scene_state
 from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
-from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import SCENES, random_scene_obs
+from vw2_ros.sim.table import Table, open_table, table_class
 from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block
 
-COLOURS = ('red', 'blue', 'pink')
 SPLITS = ('training', 'validation')
 TASK_STEPS = 200  # a task that takes longer has failed
 BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
@@ -63,7 +62,7 @@ FIRST_SHARE = 0.5  # of the tasks, which that policy begins
 AFTER = 10  # frames that may be recorded after success; in half of the tasks none are
 
 # Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.
-Astray = Callable[[PlayTable, str, np.random.Generator, Callable[[], bool]], None]
+Astray = Callable[[Table, str, np.random.Generator, Callable[[], bool]], None]
 TELL_S = 30.0  # without a terminal: how often to say how far it is
 VERSION = 3  # of what is recorded; one folder holds one version
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
@@ -154,7 +153,7 @@ def _choose(
     return fresh[int(rng.choice(len(fresh), p=weights / weights.sum()))]
 
 
-def _start(table: PlayTable, session: int, rng: np.random.Generator) -> None:
+def _start(table: Table, session: int, rng: np.random.Generator) -> None:
     """A reset: anywhere at random, near a start of the long-horizon protocol, or for one task."""
     kind = rng.random()
     if kind < 0.2:
@@ -171,7 +170,7 @@ def _start(table: PlayTable, session: int, rng: np.random.Generator) -> None:
     settle(table)
 
 
-def _bump(table: PlayTable, rng: np.random.Generator) -> None:
+def _bump(table: Table, rng: np.random.Generator) -> None:
     """A few steps that nobody meant."""
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)
@@ -193,7 +192,7 @@ def _next_bump(step: int, rng: np.random.Generator) -> int:
     return step + int(rng.integers(3, 40)) if rng.random() < BUMP_SHARE else -1
 
 
-def _put_down(table: PlayTable, rng: np.random.Generator) -> None:
+def _put_down(table: Table, rng: np.random.Generator) -> None:
     """Let go of what is held, where there is room; a task that needs a free hand begins so."""
     expert = Expert(table, 'turn_on_led' if rng.random() < 0.5 else 'turn_off_led')
     for _ in range(TASK_STEPS):
@@ -202,7 +201,7 @@ def _put_down(table: PlayTable, rng: np.random.Generator) -> None:
         table.step(expert.act())
 
 
-def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
+def _images(table: Table, plan: Plan) -> dict[str, np.ndarray]:
     if plan.shards:
         return {'rgb_static': table.render('static', plan.shards)}
     images = {}
@@ -214,18 +213,15 @@ def _images(table: PlayTable, plan: Plan) -> dict[str, np.ndarray]:
     return images
 
 
-def _taught(
-    table: PlayTable, robot_obs: np.ndarray, scene_obs: np.ndarray
-) -> dict[str, np.ndarray]:
-    fov_deg = STATIC.fov_deg * table.appearance.jitter.fov_scale
+def _taught(table: Table, robot_obs: np.ndarray, scene_obs: np.ndarray) -> dict[str, np.ndarray]:
     return {
-        'landmarks': landmarks(table.scene, table.view(), fov_deg, robot_obs, scene_obs),
+        'landmarks': landmarks(table.scene, table.view(), table.fov_deg(), robot_obs, scene_obs),
         'scene_state': scene_state(table.scene, robot_obs, scene_obs),
     }
 
 
 def _demonstrate(
-    table: PlayTable,
+    table: Table,
     task: str,
     plan: Plan,
     writer: SessionWriter,
@@ -304,7 +300,7 @@ def record_session(
     oracle = TaskOracle(scene)
     counts = dict.fromkeys(TASKS, 0)
     attempts: dict[str, list[int]] = {}
-    with PlayTable(scene, appearance=appearance) as table:
+    with open_table(scene, appearance=appearance) as table:
         _start(table, session, rng)
         last, failures = None, 0
         for _ in range(plan.tasks_per_session):
@@ -441,7 +437,7 @@ def config_of(plan: Plan) -> dict:
         'expert': {**dataclasses.asdict(plan), 'version': VERSION},
         'scene': f'calvin_scene_{plan.scenes}',
         'control_freq': 30,
-        'renderer': RENDERER,
+        'renderer': table_class().renderer,
     }
     if not plan.randomize:  # else the camera is moved a little in each session
         config['cameras'] = {

@@ -18,8 +18,8 @@ what. Every file is written beside its name and renamed.
 | -------------- | ------------------------- | ---------------------------------------------------- |
 | actions        | float64 (7,)              | TCP pose at the next frame [m, rad], gripper -1 / +1 |
 | rel_actions    | float64 (7,)              | commanded, in [-1, 1] (x .02 m, .05 rad), gripper    |
-| robot_obs      | float64 (15,)             | see PlayTable.robot_obs                              |
-| scene_obs      | float64 (24,)             | see PlayTable.scene_obs; a real robot's data lack it |
+| robot_obs      | float64 (15,)             | see Table.robot_obs                                  |
+| scene_obs      | float64 (24,)             | see Table.scene_obs; a real robot's data lack it     |
 | rgb_static     | uint8 (H, W, 3)           | static camera                                        |
 | rgb_gripper    | uint8 (84, 84, 3)         | gripper camera (full format only)                    |
 | depth_static   | float32 (H, W)            | metres (full format, on request)                     |

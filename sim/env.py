@@ -4,7 +4,7 @@
 
 | observation | dtype, shape | what |
 | --- | --- | --- |
-| robot_obs | float64 (15,) | see `play_table` |
+| robot_obs | float64 (15,) | see `table` |
 | scene_obs | float64 (24,) | see `scenes` |
 | rgb_static, rgb_gripper | uint8 (H, W, 3) | one per camera asked for |
 | depth_static, depth_gripper | float32 (H, W) | metres, with `depth=True` |
@@ -25,8 +25,8 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import get_camera, image_size
-from vw2_ros.sim.play_table import ACTION_KINDS, PlayTable
 from vw2_ros.sim.scenes import get_scene
+from vw2_ros.sim.table import ACTION_KINDS, open_table
 
 # lowest and highest value of each action kind, without the gripper; "abs" in metres and radians
 _ACTION_BOUNDS = {
@@ -104,7 +104,7 @@ class PlayTableEnv(gymnasium.Env):
                 raise InvalidValueError(f'unknown task {task!r}: choose from {", ".join(TASKS)}')
             self._oracle = TaskOracle()
         spaces = self._image_spaces()
-        self.table = PlayTable(self.scene)
+        self.table = open_table(self.scene)
         low, high = _ACTION_BOUNDS[action_mode]
         self.action_space = gymnasium.spaces.Box(
             np.append(low, -1.0).astype(np.float32), np.append(high, 1.0).astype(np.float32)

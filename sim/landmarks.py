@@ -14,9 +14,8 @@ import numpy as np
 
 from vw2_ros.arms.geometry import euler_to_matrix
 from vw2_ros.sim.cameras import View
-from vw2_ros.sim.scenes import Scene
+from vw2_ros.sim.scenes import COLOURS, Scene
 
-COLOURS = ('red', 'blue', 'pink')
 HANDLES = {'slider': 0, 'drawer': 1, 'switch': 3}  # column in scene_obs: how far it was moved [m]
 LANDMARKS = ('tcp', 'hand', 'finger_left', 'finger_right', *COLOURS, *HANDLES)
 HAND_M = 0.10  # of the hand's point above the TCP, along the fingers
@@ -35,7 +34,7 @@ def landmarks(
     """Where `LANDMARKS` are in the static camera's picture.
 
     Args:
-        view, fov_deg: of the camera. robot_obs (15,), scene_obs (24,): see `PlayTable`.
+        view, fov_deg: of the camera. robot_obs (15,), scene_obs (24,): see `table`.
     Returns:
         float32 (10, 2) in [-1, 1], at the picture's edge where one is outside.
     """

@@ -24,8 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.sim.scenes import DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
-from vw2_ros.sim.state import COLOURS
+from vw2_ros.sim.scenes import COLOURS, DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
 from vw2_ros.sim.tasks import TASKS
 
 Symbolic = dict  # 'led', 'lightbulb', 'slider', 'drawer', '<colour>_block' x 3, 'grasped'
@@ -47,7 +46,7 @@ REST_ROBOT_OBS = (
 class Chain:
     """Five tasks in a row and the state that they start from.
 
-    `robot_obs` (15,) and `scene_obs` (24,) float64 are what `PlayTable.reset` takes.
+    `robot_obs` (15,) and `scene_obs` (24,) float64 are what `Table.reset` takes.
     """
 
     initial_state: Symbolic

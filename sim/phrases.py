@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.state import COLOURS
+from vw2_ros.sim.scenes import COLOURS
 from vw2_ros.sim.tasks import TASKS, check_task
 
 _FILE = Path(__file__).parent / 'data' / 'phrases.json'

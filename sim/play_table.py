@@ -1,21 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""The play table: a Panda before one of CALVIN's four tables, with CALVIN's interface.
+"""The play table: an arm before one of CALVIN's four tables, simulated by PyBullet.
 
-Control at 30 Hz over physics at 240 Hz. World frame, metres, radians.
-
-| robot_obs | what |
-| --- | --- |
-| 0-2 | position of the tool centre point (TCP) [m] |
-| 3-5 | its Euler angles about the fixed axes x, y, z [rad] |
-| 6 | width of the gripper [m], 0 .. 0.08 |
-| 7-13 | the seven joints [rad] |
-| 14 | the last gripper action, -1 or +1 |
-
-`scene_obs` is described in `scenes`. Body names: "robot", "table", "floor", "block_red",
-"block_blue", "block_pink"; the links of the table are "table", "plank", "drawer", "slider",
-"switch", "button", "led", "lightbulb"; a block has the one link "base", the floor "floor"; the
-robot's links are "finger_left", "finger_right" and, all others, "arm".
+What its methods take and return, and the names of bodies and links, is told in `table`. Control at
+30 Hz over physics at 240 Hz. World frame, metres, radians.
 """
 
 from __future__ import annotations
@@ -24,7 +12,6 @@ import functools
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +26,11 @@ from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.meshes import write_table
-from vw2_ros.sim.renderer import Pose, Stage
+from vw2_ros.sim.renderer import Posture, TableRenderer
 from vw2_ros.sim.scenes import (
     BUTTON_THRESHOLD,
     BUTTON_TRAVEL,
+    COLOURS,
     DRAWER_RANGE,
     SWITCH_THRESHOLD,
     SWITCH_TRAVEL,
@@ -52,7 +40,8 @@ from vw2_ros.sim.scenes import (
     random_scene_obs,
     table_links,
 )
-from vw2_ros.sim.state import COLOURS, BlockState, SceneState
+from vw2_ros.sim.state import BlockState, SceneState
+from vw2_ros.sim.table import ACTION_KINDS
 
 PHYSICS_HZ = 240
 SUBSTEPS = PHYSICS_HZ // ACTION_HZ
@@ -64,7 +53,6 @@ BLOCK_MASS = 1.0  # kg
 BLOCK_FRICTION = 0.7
 BLOCK_SPINNING_FRICTION = 0.001
 MECHANISMS = ('slider', 'drawer', 'button', 'switch')  # in the order of scene_obs
-ACTION_KINDS = ('rel', 'abs', 'joint_rel', 'joint_abs')
 
 _DICT_KINDS = {
     'cartesian_rel': 'rel',
@@ -72,12 +60,6 @@ _DICT_KINDS = {
     'joint_rel': 'joint_rel',
     'joint_abs': 'joint_abs',
 }
-
-
-@dataclass(frozen=True)
-class _Command:
-    joints: np.ndarray
-    gripper: float
 
 
 def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable], Any]:
@@ -95,7 +77,9 @@ def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable],
 
 
 class PlayTable:
-    """One simulated table and Panda in a PyBullet world of its own."""
+    """One simulated table and arm in a PyBullet world of its own."""
+
+    renderer = 'pybullet_tiny'
 
     def __init__(
         self,
@@ -111,7 +95,7 @@ class PlayTable:
             arm: what stands before it; None: the one that `open_arm` gives.
             appearance: how it looks; None: the scene's own look.
         Raises:
-            ValueError: an unknown scene.
+            InvalidValueError: an unknown scene.
         """
         self.scene = get_scene(scene)
         self.arm = arm or open_arm()
@@ -133,7 +117,7 @@ class PlayTable:
         self._arm_urdf = folder / 'arm.urdf'
         write_arm(self.arm, self._arm_urdf, solid=True)
         self._engine = Engine()
-        self._drawing: list[Stage] = []  # made at the first picture
+        self._drawing: list[TableRenderer] = []  # made at the first picture
         self._finalizer = weakref.finalize(
             self, _release, self._engine, self._drawing, self._folder
         )
@@ -157,18 +141,10 @@ class PlayTable:
     def reset(
         self, robot_obs=None, scene_obs=None, *, rng: np.random.Generator | None = None
     ) -> None:
-        """Rebuild the world in a given or random state.
+        """Rebuild the world in a given or random state; see `Table.reset`.
 
         The same arguments followed by the same actions give the same bits, in a fresh process or
         a used one.
-
-        Args:
-            robot_obs: (15,) as `robot_obs` returns, or (7,) joints; None: CALVIN's rest pose.
-                Of the 15 only the joints, the width and the gripper action count.
-            scene_obs: (24,) in the scene's block order; None: drawn from `rng`, or the fixed start.
-            rng: source of the random scene.
-        Raises:
-            ValueError: wrong size or not finite; the world is as it was.
         """
         q, width, gripper = self._robot_start(robot_obs)
         if scene_obs is None:
@@ -183,7 +159,7 @@ class PlayTable:
         self._robot.reset(q, width)
         joints, _, _ = self._robot.joint_states()
         self._controller.reset(joints, gripper)
-        self._command = _Command(joints, gripper)
+        self._command = joints, gripper
         self._robot.command(joints, gripper)
         self._engine.step(2)  # two physics steps: what lies on something touches it from here on
         self._seen.clear()
@@ -267,42 +243,29 @@ class PlayTable:
     # -------------------------------------------------------------- step
 
     def step(self, action) -> None:
-        """One control step: 1/30 s.
-
-        Args:
-            action: (7,) a relative action; or (kind, values) with kind one of
-                "rel" (7,): x 0.02 m, x 0.05 rad, gripper;
-                "abs" (7,) or (8,): position, Euler angles or quaternion xyzw, gripper;
-                "joint_rel" (8,): change of the measured joints [rad], gripper;
-                "joint_abs" (8,): joints [rad], gripper;
-                or CALVIN's dictionaries {"type": "cartesian_rel" | "cartesian_abs" | "joint_rel" |
-                "joint_abs", "action": values}. The gripper is exactly -1 (close) or +1 (open).
-        Raises:
-            ValueError: not finite, wrong size or kind, another gripper value; nothing moves then.
-        """
+        """One control step: 1/30 s. See `Table.step` for the kinds of action."""
         self._check_open()
         kind, values = _parse_action(action, len(self.arm.joints))
-        command = self._resolve(kind, values)
-        self._command = command
-        self._robot.command(command.joints, command.gripper)
+        self._command = self._resolve(kind, values)
+        self._robot.command(*self._command)
         self._engine.step(SUBSTEPS)
         self._seen.clear()
         self.steps += 1
         self._update_lights()
 
-    def _resolve(self, kind: str, values: np.ndarray) -> _Command:
+    def _resolve(self, kind: str, values: np.ndarray) -> tuple[np.ndarray, float]:
         controller = self._controller
         if kind == 'rel':
-            return _Command(*controller.step(values))
+            return controller.step(values)
         if kind == 'abs':
             euler = values[3:6] if len(values) == 7 else quaternion_to_euler(values[3:7])
-            return _Command(*controller.move_to(values[:3], euler, values[-1]))
+            return controller.move_to(values[:3], euler, values[-1])
         q = values[:-1]
         if kind == 'joint_rel':
             q = q + self.joint_positions()
         q = np.clip(q, self.arm.lower_rad, self.arm.upper_rad)
         controller.reset(q, values[-1])
-        return _Command(q, float(values[-1]))
+        return q, float(values[-1])
 
     def _update_lights(self) -> None:
         mechanisms = self._mechanisms()
@@ -326,15 +289,16 @@ class PlayTable:
 
     @property
     def command(self) -> tuple[np.ndarray, float]:
-        """The joints (7,) [rad] and the gripper (-1 or +1) that the motors hold."""
-        return self._command.joints.copy(), self._command.gripper
+        """The joints (n,) [rad] and the gripper (-1 or +1) that the motors hold."""
+        joints, gripper = self._command
+        return joints.copy(), gripper
 
     def joint_positions(self) -> np.ndarray:
-        """(7,) [rad]."""
+        """(n,) [rad]."""
         return self._joint_states()[0].copy()
 
     def joint_velocities(self) -> np.ndarray:
-        """(7,) [rad/s]."""
+        """(n,) [rad/s]."""
         return self._joint_states()[1].copy()
 
     def gripper_width(self) -> float:
@@ -347,11 +311,11 @@ class PlayTable:
         return position.copy(), rotation.copy()
 
     def robot_obs(self) -> np.ndarray:
-        """(15,) float64, see the table above."""
+        """(8 + n,) float64, see `table`."""
         q, _, width = self._joint_states()
         position, rotation = self._hand()
         return np.concatenate(
-            [position, matrix_to_euler(rotation), (width,), q, (self._command.gripper,)]
+            [position, matrix_to_euler(rotation), (width,), q, (self._command[1],)]
         )
 
     def scene_obs(self) -> np.ndarray:
@@ -408,25 +372,11 @@ class PlayTable:
     # -------------------------------------------------------------- what is seen
 
     def render(self, camera: str = 'static', size=None, depth: bool = False):
-        """A picture of the world as it stands.
-
-        Args:
-            camera: "static" or "gripper".
-            size: pixels of a side, or (height, width); None: 200 static, 84 gripper.
-            depth: also return the depth.
-        Returns:
-            rgb uint8 (H, W, 3), or (rgb, depth float32 (H, W) [m]).
-        Raises:
-            ValueError: an unknown camera or an impossible size.
-        """
+        """A picture of the world as it stands: rgb, or (rgb, depth); see `Table.render`."""
         cam = cameras.get_camera(camera)
         self._check_open()
-        rgb, metres = self._stage().render(
-            cam,
-            self.view(camera),
-            size,
-            self._pose(),
-            fov_scale=self.appearance.jitter.fov_scale if cam is cameras.STATIC else 1.0,
+        rgb, metres = self._drawn().render(
+            cam, self.view(camera), size, self._posture(), fov_deg=self.fov_deg(camera)
         )
         return (rgb, metres) if depth else rgb
 
@@ -440,6 +390,11 @@ class PlayTable:
             tuple(np.add(base.eye, jitter.eye)), tuple(np.add(base.target, jitter.target)), base.up
         )
 
+    def fov_deg(self, camera: str = 'static') -> float:
+        """Vertical field of view of a camera [deg]."""
+        cam = cameras.get_camera(camera)
+        return cam.fov_deg * (self.appearance.jitter.fov_scale if cam is cameras.STATIC else 1.0)
+
     def set_appearance(self, appearance: Appearance | None) -> None:
         """Change the looks from now on; None: the scene's own. Physics is not touched."""
         self._check_open()
@@ -447,15 +402,15 @@ class PlayTable:
         if self._drawing:
             self._drawing[0].set_appearance(self.appearance)
 
-    def _stage(self) -> Stage:
+    def _drawn(self) -> TableRenderer:
         if not self._drawing:
             self._drawing.append(
-                Stage(self.scene, self.appearance, Path(self._folder.name), self.arm)
+                TableRenderer(self.scene, self.appearance, Path(self._folder.name), self.arm)
             )
         return self._drawing[0]
 
-    def _pose(self) -> Pose:
-        return Pose(
+    def _posture(self) -> Posture:
+        return Posture(
             robot=self._robot.all_positions(),
             table=self._mechanisms(),
             blocks=self._block_poses(),
@@ -468,10 +423,12 @@ class PlayTable:
             raise RuntimeError('this play table was closed: make a new one')
 
 
-def _release(engine: Engine, drawing: list[Stage], folder: tempfile.TemporaryDirectory) -> None:
+def _release(
+    engine: Engine, drawing: list[TableRenderer], folder: tempfile.TemporaryDirectory
+) -> None:
     engine.close()
-    for stage in drawing:
-        stage.close()
+    for renderer in drawing:
+        renderer.close()
     folder.cleanup()
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Draws the play table.
+"""Draws the play table with PyBullet's TinyRenderer.
 
 What is seen lives in two worlds apart from the physics: one of what stands still (floor, table) and
 one of what moves or changes colour (robot, blocks, drawer, door, switch, button, lights). A fixed
@@ -40,17 +40,17 @@ _BACKGROUNDS_KEPT = 8
 
 
 @dataclass(frozen=True)
-class Pose:
+class Posture:
     """Everything that a picture depends on besides the looks."""
 
-    robot: np.ndarray  # (9,) arm [rad] and fingers [m]
+    robot: np.ndarray  # (n + 2,) arm [rad] and fingers [m]
     table: dict[str, float]  # slider, drawer, button, switch [m]
     blocks: dict[str, tuple[np.ndarray, np.ndarray]]  # colour -> position (3,), quaternion (4,)
     led: int
     lightbulb: int
 
 
-class Stage:
+class TableRenderer:
     """The two drawn worlds of one table."""
 
     def __init__(self, scene: Scene, appearance: Appearance, folder: Path, arm: Arm) -> None:
@@ -147,17 +147,17 @@ class Stage:
     # -------------------------------------------------------------- pictures
 
     def render(
-        self, camera: Camera, view: View, size, pose: Pose, *, fov_scale: float = 1.0
+        self, camera: Camera, view: View, size, posture: Posture, *, fov_deg: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One picture of a pose: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
+        """One picture of a posture: rgb uint8 (H, W, 3) and depth float32 (H, W) [m]."""
         light = self.appearance.light.arguments()
-        self._place(pose)
+        self._place(posture)
 
         def draw(engine: Engine) -> tuple[np.ndarray, np.ndarray]:
-            return cameras.render(engine, camera, view, size, fov_scale=fov_scale, light=light)
+            return cameras.render(engine, camera, view, size, fov_deg=fov_deg, light=light)
 
         if camera is cameras.STATIC:
-            back_rgba, back_depth = self._background((view, str(size), fov_scale), draw)
+            back_rgba, back_depth = self._background((view, str(size), fov_deg), draw)
         else:
             back_rgba, back_depth = draw(self._still)
         rgba, depth = draw(self._moving)
@@ -178,14 +178,14 @@ class Stage:
                 self._backgrounds.popitem(last=False)
         return found
 
-    def _place(self, pose: Pose) -> None:
+    def _place(self, posture: Posture) -> None:
         engine = self._moving
-        self._robot.place(pose.robot)
-        for name, value in pose.table.items():
+        self._robot.place(posture.robot)
+        for name, value in posture.table.items():
             engine.set_joint(self._table, self._joints[name], value)
-        for colour, (position, quaternion) in pose.blocks.items():
+        for colour, (position, quaternion) in posture.blocks.items():
             engine.set_pose(self._blocks[colour], position, quaternion)
-        if self._lights != (pose.led, pose.lightbulb):
-            self._lights = (pose.led, pose.lightbulb)
-            engine.paint(self._table, self._joints['led'], rgba=_LED[pose.led])
-            engine.paint(self._table, self._joints['lightbulb'], rgba=_BULB[pose.lightbulb])
+        if self._lights != (posture.led, posture.lightbulb):
+            self._lights = (posture.led, posture.lightbulb)
+            engine.paint(self._table, self._joints['led'], rgba=_LED[posture.led])
+            engine.paint(self._table, self._joints['lightbulb'], rgba=_BULB[posture.lightbulb])

@@ -47,6 +47,7 @@ BLOCK_SIZES = MappingProxyType(
 BLOCK_COLOURS = MappingProxyType(
     {'red': (1.0, 0.0, 0.0, 1.0), 'blue': (0.0, 0.0, 1.0, 1.0), 'pink': (1.0, 0.0, 1.0, 1.0)}
 )
+COLOURS = tuple(BLOCK_COLOURS)
 SURFACES = ('table', 'slider_left', 'slider_right')
 
 
@@ -90,7 +91,7 @@ class Scene:
     @property
     def block_sizes(self) -> dict[str, tuple[float, float, float]]:
         """Colour -> full side lengths (x, y, z)."""
-        return {c: BLOCK_SIZES[self.block_kinds[c]] for c in ('red', 'blue', 'pink')}
+        return {c: BLOCK_SIZES[self.block_kinds[c]] for c in COLOURS}
 
     @property
     def handles(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COLOURS = ('red', 'blue', 'pink')
 ROBOT = 'robot'
 FINGER_LINKS = ('finger_left', 'finger_right')
 

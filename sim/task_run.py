@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table
 from vw2_ros.sim.tasks import TaskOracle, check_task
 
 IDLE, RUNNING, SUCCEEDED, FAILED = 'idle', 'running', 'succeeded', 'failed'
@@ -26,7 +26,7 @@ class TaskRun:
         ValueError: an unknown task or a negative number of steps.
     """
 
-    def __init__(self, table: PlayTable, task: str, max_steps: int, serial: int):
+    def __init__(self, table: Table, task: str, max_steps: int, serial: int):
         if max_steps < 0:
             raise InvalidValueError(f'max_steps must be at least 0. Got {max_steps}.')
         self.task = check_task(task) if task else ''
@@ -36,7 +36,7 @@ class TaskRun:
         self.steps = 0
         self.status = RUNNING
 
-    def stepped(self, table: PlayTable) -> bool:
+    def stepped(self, table: Table) -> bool:
         """Judge the state after one step; True if the status changed."""
         if self.status != RUNNING:
             return False
@@ -47,7 +47,7 @@ class TaskRun:
             self.status = FAILED
         return self.status != RUNNING
 
-    def report(self, table: PlayTable) -> str:
+    def report(self, table: Table) -> str:
         """JSON with serial, task, status, steps, and robot_obs and scene_obs of the table."""
         return json.dumps(
             {
@@ -63,7 +63,7 @@ class TaskRun:
 
 
 def parse_reset(text: str) -> dict:
-    """JSON of a start state -> keyword arguments of `PlayTable.reset`.
+    """JSON of a start state -> keyword arguments of `Table.reset`.
 
     Args:
         text: '' (the fixed start), or an object with any of `robot_obs` (15 or 7 numbers),

@@ -18,8 +18,8 @@ from functools import partial
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.scenes import DRAWER_RANGE, Scene, get_scene
-from vw2_ros.sim.state import COLOURS, ROBOT, BlockState, SceneState
+from vw2_ros.sim.scenes import COLOURS, DRAWER_RANGE, Scene, get_scene
+from vw2_ros.sim.state import ROBOT, BlockState, SceneState
 
 # links of the body 'table'
 TOP, PLANK, DRAWER = 'table', 'plank', 'drawer'

@@ -6,7 +6,14 @@ import sys
 import threading
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 
 class Bar(Progress):
@@ -38,3 +45,14 @@ class Bar(Progress):
                         file=sys.stderr,
                         flush=True,
                     )
+
+
+def progress_bar() -> Bar:
+    """The progress bar that every long reading loop shows (stderr, so stdout stays clean)."""
+    return Bar(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )

@@ -31,25 +31,13 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
+from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.parallel import common_count, leads, world
-from vw2_ros.models.stages.warmup import (
-    ClipConfig,
-    ClipSource,
-    held_out_clips,
-    override,
-    prepare,
-    strips,
-    to_video,
-)
-from vw2_ros.models.training.loop import (
-    TrainConfig,
-    checkpoints,
-    fit,
-    foretell,
-    provenance,
-    stage_configs,
-)
-from vw2_ros.models.vdm import VDM, VDMConfig
+from vw2_ros.models.stages.warmup import override, prepare, strips
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import checkpoints, fit, foretell, provenance
+from vw2_ros.models.vdm import VDM
+from vw2_ros.models.vdm_config import VDMConfig
 
 MEASURED = 64  # clips that the latents' mean and deviation are taken from
 # Frames of the windows that the autoencoder learns from, how often each is drawn, and by how much
@@ -153,7 +141,7 @@ def main(
         model,
         train,
         out,
-        make_batch=partial(source.make_batch, train),
+        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
         loss=loss,
         finish=source.finish,
         resume=resume,
@@ -277,7 +265,7 @@ def learn_to_rebuild(
     """
 
     def make_batch(step: int) -> dict:
-        return window(source.make_batch(config, step), config.seed)
+        return window(source.make_batch(step, config.batch, config.seed), config.seed)
 
     def finish(batch: dict) -> dict:
         return {**source.finish(batch), 'counts': batch['counts']}

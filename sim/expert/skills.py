@@ -25,9 +25,9 @@ from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import POSITION_STEP_M as STEP_M
 from vw2_ros.arms.actions import ROTATION_STEP_RAD as STEP_RAD
 from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, quaternion_to_matrix
-from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import (
     BUTTON_THRESHOLD,
+    COLOURS,
     DRAWER_RANGE,
     PLANK_TOP,
     SWITCH_TRAVEL,
@@ -36,6 +36,7 @@ from vw2_ros.sim.scenes import (
     random_scene_obs,
 )
 from vw2_ros.sim.state import FINGER_LINKS
+from vw2_ros.sim.table import Table, open_table
 from vw2_ros.sim.tasks import TASKS, TaskOracle, check_task
 
 OPEN, CLOSE = 1.0, -1.0
@@ -55,7 +56,6 @@ SHELF_TILT = (0.5, 0.85)  # the fingers point forward by this at the cabinet's f
 SWITCH_TILT = 0.6
 TABLE_TILT = 0.55
 SLOPE = np.array([0.0, 0.5, math.sqrt(0.75)])  # up along the cabinet's front
-COLOURS = ('red', 'blue', 'pink')
 OPEN_HALF = 0.068  # of the open fingers, with room
 NEIGHBOUR_M = 0.16  # blocks farther from each other are not in the open hand's way
 HALF_FINGER = 0.012  # of the closed pair, across; the tips lie as far below the TCP
@@ -136,7 +136,7 @@ class Expert:
         ValueError: unknown task.
     """
 
-    def __init__(self, table: PlayTable, task: str, rng: np.random.Generator | None = None):
+    def __init__(self, table: Table, task: str, rng: np.random.Generator | None = None):
         self.table = table
         self.task = check_task(task)
         self.scene: Scene = table.scene
@@ -817,7 +817,7 @@ def _skill(task: str) -> Skill:
 # ---------------------------------------------------------------- starts
 
 
-def prepare(table: PlayTable, task: str, rng: np.random.Generator) -> None:
+def prepare(table: Table, task: str, rng: np.random.Generator) -> None:
     """Reset the table at random to a state in which `task` can be started.
 
     Door, drawer and lights are drawn as the task needs them, blocks lie where it needs them. Blocks
@@ -846,7 +846,7 @@ def prepare(table: PlayTable, task: str, rng: np.random.Generator) -> None:
     raise RuntimeError(f'no start for {task} found in scene {scene.name}')
 
 
-def helper_done(table: PlayTable, task: str, oracle: TaskOracle) -> bool:
+def helper_done(table: Table, task: str, oracle: TaskOracle) -> bool:
     """Whether the task can be started now."""
     state = table.state()
     return oracle.can_start(task, state) and can_be_pushed(task, state)
@@ -861,20 +861,20 @@ def can_be_pushed(task: str, state) -> bool:
     return contacts == {('table', 'table')}
 
 
-def settle(table: PlayTable, steps: int = 4) -> None:
+def settle(table: Table, steps: int = 4) -> None:
     """Let the blocks come to rest, the arm holding still."""
     for _ in range(steps):
         table.step(np.array([0, 0, 0, 0, 0, 0, OPEN if table.command[1] > 0 else CLOSE]))
 
 
-def retreat(table: PlayTable, steps: int = 12) -> None:
+def retreat(table: Table, steps: int = 12) -> None:
     """Open and back out."""
     expert = Expert(table, 'place_in_slider')
     for _ in range(steps):
         table.step(expert._retreat(expert._look(), OPEN))
 
 
-def run(table: PlayTable, task: str, limit: int) -> tuple[bool, int]:
+def run(table: Table, task: str, limit: int) -> tuple[bool, int]:
     """Let the expert try a task from the present state: (solved, steps)."""
     expert = Expert(table, task)
     for i in range(limit):
@@ -954,7 +954,7 @@ def _fitting_scene_obs(scene: Scene, task: str, rng: np.random.Generator) -> np.
         return obs
 
 
-def _helpers(task: str, table: PlayTable, rng: np.random.Generator) -> list[str]:
+def _helpers(task: str, table: Table, rng: np.random.Generator) -> list[str]:
     """Tasks that bring about what `task` needs and a reset cannot give."""
     state = table.state()
     words = task.split('_')
@@ -983,7 +983,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     tasks = TASKS if args.tasks == 'all' else tuple(check_task(t) for t in args.tasks.split(','))
     total = []
-    with PlayTable(args.scene) as table:
+    with open_table(args.scene) as table:
         for task in tasks:
             wins, steps, failed, began = 0, [], [], time.perf_counter()
             for k in range(args.rollouts):

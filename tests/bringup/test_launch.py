@@ -19,10 +19,10 @@ from vw2_ros import names
 from vw2_ros.bringup import system  # noqa: E402
 from vw2_ros.messages.outputs import KINDS  # noqa: E402
 from vw2_ros.nodes.action import ActionNode  # noqa: E402
-from vw2_ros.nodes.base import parameter_name  # noqa: E402
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode  # noqa: E402
 from vw2_ros.nodes.camera import CameraNode  # noqa: E402
 from vw2_ros.nodes.imagination import ImaginationNode  # noqa: E402
+from vw2_ros.nodes.parameters import parameter_name  # noqa: E402
 from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -61,11 +61,11 @@ def assert_fits(name, key, value):
 
 @pytest.mark.parametrize('process', EVERYTHING, ids=lambda p: p.name)
 def test_executables_exist_and_parameters_are_declared(process):
-    scripts = re.findall(r"'(\w+_node)'", (ROOT / 'setup.py').read_text())
-    assert process.executable in scripts
+    nodes = re.search(r'^NODES = \((.*?)\)', (ROOT / 'setup.py').read_text(), re.M | re.S)[1]
+    assert process.executable in [f'{n}_node' for n in re.findall(r"'(\w+)'", nodes)]
     assert pathlib.Path(process.params_file).is_file()
     # the name in the description is the one the node gives itself, and the file's
-    tree = ast.parse((ROOT / 'vw2_ros' / f'{process.executable}.py').read_text())
+    tree = ast.parse((ROOT / f'{process.module.replace(".", "/")}.py').read_text())
     assert process.name in {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
     for key, value in process.parameters.items():
         assert_fits(process.name, key, value)

@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from vw2_ros.models.dldm import DLDM, CodeUsage, DLDMConfig
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.fsq import CodeUsage
 
 TINY = DLDMConfig(
     image_size=16,

@@ -26,7 +26,8 @@ from vw2_ros.models.checkpoint import (
 )
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 from vw2_ros.models.training.loop import check_size  # noqa: E402
-from vw2_ros.models.vdm import CONFIGS, VDM, VDMConfig  # noqa: E402
+from vw2_ros.models.vdm import VDM  # noqa: E402
+from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
 TINY = CONFIGS['tiny']
 LATENT = (2, 8, 4, 4, 4)  # (B, C, K, h, w)

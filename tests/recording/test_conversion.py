@@ -11,7 +11,8 @@ pytest.importorskip('rosbags')
 from bag_files import START_S, TWO, Motion, made, shards, write  # noqa: E402
 
 from vw2_ros import cli  # noqa: E402
-from vw2_ros.models.data.store import Demonstrations, FrameStore  # noqa: E402
+from vw2_ros.models.data.demonstrations import Demonstrations  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording import convert  # noqa: E402
 from vw2_ros.recording.convert import convert_bags  # noqa: E402
 

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from vw2_ros.sim.state import COLOURS, BlockState, SceneState
+from vw2_ros.sim.scenes import COLOURS
+from vw2_ros.sim.state import BlockState, SceneState
 from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block, rotation_deg
 
 TOP, PLANK, DRAWER = ('table', 'table'), ('table', 'plank'), ('table', 'drawer')

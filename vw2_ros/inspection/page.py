@@ -72,9 +72,9 @@ def run(
             "pip install 'vw2_ros[inspect]'"
         )
     from vw2_ros.models.checkpoint import save_json
-    from vw2_ros.models.data.store import progress_bar
     from vw2_ros.models.inspection import probes as look
     from vw2_ros.models.training.loop import provenance
+    from vw2_ros.progress import progress_bar
 
     began = time.monotonic()
     models = {name: look.load_dldm(folder) for name, folder in dldms.items()}

@@ -13,12 +13,12 @@ from vw2_ros.arms import Arm
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
 from vw2_ros.sim.cameras import get_camera
-from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.table import Table
 
 RESUME_RAD = 0.1  # so near to the arm the first command after a reset must be
 
 
-def joint_state(table: PlayTable, stamp_ns: int) -> JointState:
+def joint_state(table: Table, stamp_ns: int) -> JointState:
     """Measured joints of the arm [rad, rad/s] and of the two fingers [m]."""
     half = table.gripper_width() / 2
     return convert.joints_to_message(
@@ -30,7 +30,7 @@ def joint_state(table: PlayTable, stamp_ns: int) -> JointState:
     )
 
 
-def table_state(table: PlayTable, stamp_ns: int) -> String:
+def table_state(table: Table, stamp_ns: int) -> String:
     """JSON: stamp_ns, steps, scene, robot_obs (15), scene_obs (24)."""
     return String(
         data=json.dumps(
@@ -46,7 +46,7 @@ def table_state(table: PlayTable, stamp_ns: int) -> String:
 
 
 def joint_action(msg, arm: Arm) -> tuple[tuple[str, np.ndarray], int]:
-    """JointTrajectory of the arm's joints and its first finger -> an action of `PlayTable.step`.
+    """JointTrajectory of the arm's joints and its first finger -> an action of `Table.step`.
 
     Returns:
         ('joint_abs', values (n + 1,)) and the stamp [ns]; a finger past the middle is to open.
@@ -81,7 +81,7 @@ def rel_action(msg) -> np.ndarray:
     """
     values = convert.floats_from_message(msg, 7)
     if values[6] not in (-1.0, 1.0):
-        raise convert.ConvertError(f'gripper must be -1 (close) or 1 (open), got {values[6]}')
+        raise convert.ConvertError(f'gripper must be -1 (close) or 1 (open). Got {values[6]}.')
     return values
 
 

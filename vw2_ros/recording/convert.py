@@ -105,7 +105,7 @@ def convert_bags(
 
 def _bar(shown: bool):
     if shown:
-        from vw2_ros.models.data.store import progress_bar
+        from vw2_ros.progress import progress_bar
 
         return progress_bar()
     from rich.progress import Progress
@@ -265,8 +265,8 @@ def _images(part: Part) -> np.ndarray:
 
 def _pictures(tracks: Tracks, wanted: set):
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
-    from vw2_ros.models.data.clips import message_picture
-    from vw2_ros.models.data.store import resize_area
+    from vw2_ros.models.data.pictures import resize_area
+    from vw2_ros.models.data.video.bags import message_picture
 
     read, number = cdr_reader(), -1
     for _, kind, _, data in tracks.bag.messages([tracks.image_topic]):

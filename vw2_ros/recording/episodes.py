@@ -35,7 +35,7 @@ class Episode:
 
     instruction: str
     image: np.ndarray  # int64 (n,), number of the image message as they came; -1: none is near
-    robot_obs: np.ndarray  # float64 (n, 15), see PlayTable.robot_obs
+    robot_obs: np.ndarray  # float64 (n, 15), see Table.robot_obs
     actions: np.ndarray  # float64 (n, 7), see labels.py
     usable: np.ndarray  # bool (n,)
     shown: np.ndarray  # bool (n,), within the words

@@ -10,14 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from vw2_ros.models.data.store import (
-    CalvinFolder,
-    DataError,
-    Demonstrations,
-    FrameStore,
-    load_annotations,
-    read_frame,
-)
+from vw2_ros.models.data import DataError
+from vw2_ros.models.data.calvin import CalvinFolder, load_annotations, read_frame
+from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.store import FrameStore
 
 
 @pytest.fixture(params=[False, True], ids=['frames', 'shards'])

@@ -8,18 +8,15 @@ import pytest
 import torch
 
 from vw2_ros.models.action_head import ActionHeadConfig
+from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.batches import ClipConfig
+from vw2_ros.models.data.codes import DumpConfig
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.head import LossConfig
-from vw2_ros.models.stages.warmup import ClipConfig, DumpConfig
-from vw2_ros.models.training.augment import AugmentConfig
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    TrainConfig,
-    check_size,
-    load_config,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, load_config, stage_configs
+from vw2_ros.models.training.loop import check_size
 from vw2_ros.models.vision import VisionConfig
 
 A1 = {  # table A.1: rate, decay, moments, batch, warm-up, iterations
@@ -98,7 +95,8 @@ def test_its_models_fit_each_other(dldm):
     """A step of stage 2 with the published 2B model, in shapes alone."""
     pytest.importorskip('diffusers')
     from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
-    from vw2_ros.models.vdm import VDM, VDMConfig
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import VDMConfig
 
     c = dldm['model']
     parts = stage_configs(
@@ -145,7 +143,8 @@ def test_its_models_fit_each_other(dldm):
 def test_a_step_of_the_gpu_config():
     pytest.importorskip('diffusers')
     from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
-    from vw2_ros.models.vdm import VDM, VDMConfig
+    from vw2_ros.models.vdm import VDM
+    from vw2_ros.models.vdm_config import VDMConfig
 
     c = dldm_parts('gpu')['model']
     parts = stage_configs(

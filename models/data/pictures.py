@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Sizes of pictures: the side of a square, or height and width, in pixels."""
+"""Sizes of pictures, and pictures brought to a size.
+
+A size is the side of a square, or height and width, in pixels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import cv2
+import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 
@@ -44,3 +50,30 @@ def centre(height: int, width: int, size: Size) -> tuple[slice, slice]:
     columns = min(width, round(height * w / h))
     y, x = (height - rows) // 2, (width - columns) // 2
     return slice(y, y + rows), slice(x, x + columns)
+
+
+def resize_area(rgb: np.ndarray, size: Size) -> np.ndarray:
+    """Cut a picture to the shape of `size`, around its centre, and resize it.
+
+    Args:
+        rgb: uint8 (H, W, 3). size: side of a square, or (height, width) [px].
+    Returns:
+        uint8 (h, w, 3), contiguous; every pixel is the mean of the area it covers.
+    """
+    h, w = sides(size)
+    rgb = np.ascontiguousarray(rgb[centre(*rgb.shape[:2], size)])
+    return (
+        rgb if rgb.shape[:2] == (h, w) else cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
+    )
+
+
+def read_picture(data) -> np.ndarray:
+    """A jpeg, png or webp file's bytes -> uint8 (H, W, 3) rgb.
+
+    Raises:
+        ValueError: damaged, or not such a file.
+    """
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise InvalidValueError('a picture is damaged')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

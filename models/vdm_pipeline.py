@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Parts of a diffusers pipeline folder, read as JSON and safetensors from this disk alone."""
+"""Cosmos-Predict2's pipeline folder, as diffusers writes it: its parts, read from this disk alone.
+
+Only JSON and safetensors are read, and no hub is asked.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from vw2_ros.models.checkpoint import (
 WEIGHT_FILES = re.compile(r'diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors')
 
 
-def load_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
+def load_pipeline_part(path: Path, cls: type, dtype: torch.dtype | None = None) -> Any:
     """One sub-folder of a pipeline: a model in `dtype`, or without one a scheduler.
 
     diffusers' own from_pretrained wants accelerate, and only logs what is missing or left over.

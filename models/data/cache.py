@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Decoded frames, kept beside the data and memory-mapped."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import io
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vw2_ros.models.data import DataError
+from vw2_ros.models.data.calvin import (
+    ROW_SHAPES,
+    CalvinFolder,
+    read_frame,
+    read_shard,
+    reading_file,
+)
+from vw2_ros.models.data.pictures import Size, label, resize_area, sides
+from vw2_ros.models.parallel import first_of_machine
+from vw2_ros.progress import progress_bar
+
+CACHE_VERSION = 2
+
+
+def cache_folder(split: Path, key: str) -> Path:
+    """Where decoded frames go: beside the data, or in the user's cache if that is read-only.
+
+    Args:
+        split: the folder that the data lie in.
+        key: name of the folder in the user's cache.
+    """
+    beside = split / 'cache'
+    try:
+        beside.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=beside):
+            return beside
+    except OSError:
+        root = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache'))
+        folder = root / 'vw2_ros' / 'frames' / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+class DecodedFolder:
+    """Decoded images (`rgb`) and `state` of one split folder, memory-mapped from its cache."""
+
+    def __init__(self, folder: CalvinFolder, size: Size, source: DecodedFolder | None = None):
+        self.folder, self.size = folder, sides(size)
+        key = hashlib.sha256(f'{CACHE_VERSION} {folder.content_hash}'.encode()).hexdigest()[:16]
+        self.cache = cache_folder(folder.path, key)
+        self.image_file = self.cache / f'rgb_{label(size)}_{key}.u8'
+        self.state_file = self.cache / f'state_{key}.npz'
+        shape = (len(folder), *self.size, 3)
+        with first_of_machine():
+            complete = (
+                self.state_file.is_file()
+                and self.image_file.is_file()
+                and self.image_file.stat().st_size == math.prod(shape)
+            )
+            if not complete:
+                self._build(shape, source)
+        self.rgb = (
+            np.memmap(self.image_file, np.uint8, 'r', shape=shape)
+            if len(folder)
+            else np.zeros(shape, np.uint8)
+        )
+        with (
+            reading_file(self.state_file),
+            np.load(self.state_file, allow_pickle=False) as archive,
+        ):
+            self.state = {name: archive[name] for name in ROW_SHAPES}
+
+    def resized(self, size: Size) -> DecodedFolder:
+        """The same images at another size, made from these once."""
+        return DecodedFolder(self.folder, size, self)
+
+    def _build(self, shape: tuple[int, ...], source: DecodedFolder | None) -> None:
+        need = math.prod(shape)
+        free = shutil.disk_usage(self.cache).free
+        if need > free:
+            raise DataError(
+                f'{self.cache} needs {need / 1e9:.1f} GB for the decoded frames, '
+                f'{free / 1e9:.1f} GB are free'
+            )
+        handle, name = tempfile.mkstemp(dir=self.cache, prefix='.decoding_', suffix='.part')
+        os.close(handle)
+        beside = Path(name)
+        try:
+            if need:
+                os.truncate(beside, need)
+                rgb = np.memmap(beside, np.uint8, 'r+', shape=shape)
+                state = self._resize(source, rgb) if source else self._decode(rgb)
+                rgb.flush()
+                del rgb
+            else:
+                state = {key: np.zeros((0, *s), np.float32) for key, s in ROW_SHAPES.items()}
+            buffer = io.BytesIO()
+            np.savez(buffer, **state)
+            beside_state = beside.with_suffix('.state')
+            beside_state.write_bytes(buffer.getvalue())
+            os.replace(beside_state, self.state_file)
+            os.replace(beside, self.image_file)
+        finally:
+            beside.unlink(missing_ok=True)
+        for old in self.cache.glob(f'rgb_{label(self.size)}_*.u8'):
+            if old != self.image_file:  # the data grew: what was decoded before is of no more use
+                old.unlink(missing_ok=True)
+
+    def _resize(self, source: DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
+        with progress_bar() as bar:
+            for i in bar.track(range(len(rgb)), description=f'{label(self.size)} px copies'):
+                rgb[i] = resize_area(source.rgb[i], self.size)
+        return source.state
+
+    def _decode(self, rgb: np.ndarray) -> dict[str, np.ndarray]:
+        n, ids = len(rgb), self.folder.frame_ids
+        state = {key: np.zeros((n, *shape), np.float32) for key, shape in ROW_SHAPES.items()}
+        found = np.zeros(n, bool)
+
+        def take_shard(path: Path) -> int:
+            shard_ids, images, rows = read_shard(path, self.size)
+            target = np.minimum(np.searchsorted(ids, shard_ids), n - 1)  # ids ascend
+            known = ids[target] == shard_ids
+            target = target[known]
+            rgb[target] = images[known]
+            for key, value in rows.items():
+                state[key][target] = value[known]
+            found[target] = True
+            return int(known.sum())
+
+        def take_frames(rows: Sequence[int]) -> int:
+            for i in rows:
+                path = self.folder.path / f'episode_{ids[i]:07d}.npz'
+                rgb[i], row = read_frame(path, self.size)
+                for key, value in row.items():
+                    state[key][i] = value
+                found[i] = True
+            return len(rows)
+
+        if self.folder.shards:
+            jobs = [(take_shard, path) for path in self.folder.shards]
+        else:
+            jobs = [(take_frames, rows) for rows in np.array_split(np.arange(n), -(-n // 100))]
+        # Decompression and image code release the interpreter lock.
+        with (
+            progress_bar() as bar,
+            concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        ):
+            task = bar.add_task(f'decoding {self.folder.path}', total=n)
+            futures = [pool.submit(function, argument) for function, argument in jobs]
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    bar.advance(task, future.result())
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        if not found.all():
+            missing = ids[np.flatnonzero(~found)]
+            raise DataError(
+                f'{self.folder.path / "shards"}: {len(missing)} frames of the index '
+                f'are in no shard, first {missing[0]}; collect them again'
+            )
+        return state

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Which reader a file needs: found by its name, sub-folders included."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from vw2_ros.models.data.calvin import CALVIN_FPS
+from vw2_ros.models.data.video.bags import BAGS, Bag
+from vw2_ros.models.data.video.files import VIDEOS, VideoFile
+from vw2_ros.models.data.video.lerobot import lerobot_recordings
+from vw2_ros.models.data.video.reader import Recording
+from vw2_ros.models.data.video.shards import SHARDS, Shard
+
+
+def find_recordings(
+    root: Path, fps: float = CALVIN_FPS, cameras: Sequence[str] = ()
+) -> list[Recording]:
+    """What can be read under a folder, sorted by name (see the table at the head of this file).
+
+    Args:
+        root: the folder.
+        fps: rate of pictures that come without one.
+        cameras: LeRobot keys and ROS topics, the first that a source has is taken.
+    Raises:
+        DataError: a damaged index.
+    """
+    found: list[Recording] = []
+    bags: dict[Path, list[Path]] = {}
+    for place, folders, files in os.walk(root):
+        folder = Path(place)
+        if (folder / 'meta' / 'info.json').is_file():
+            lead = '' if folder == root else f'{folder.relative_to(root).as_posix()}/'
+            found += lerobot_recordings(folder, cameras, lead)
+            folders.clear()  # its files are its own
+            continue
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        for path in (folder / name for name in files if not name.startswith('.')):
+            name, kind = path.relative_to(root).as_posix(), path.name.lower()
+            if kind.endswith(VIDEOS):
+                found.append(VideoFile(path, name))
+            elif kind.endswith(SHARDS):
+                found.append(Shard(path, name, fps))
+            elif kind.endswith(BAGS):
+                whole = (folder / 'metadata.yaml').is_file()
+                bags.setdefault(folder if whole else path, []).append(path)
+    found += [
+        Bag(path, path.relative_to(root).as_posix(), tuple(sorted(files)), tuple(cameras))
+        for path, files in bags.items()
+    ]
+    return sorted(found, key=lambda recording: recording.name)
