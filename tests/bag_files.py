@@ -160,7 +160,8 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
     Returns:
         joints (n, 7), clipped actions (n, 7) and task number (n,) of each step.
     """
-    from vw2_ros.sim.expert.skills import Expert, prepare, settle
+    from vw2_ros.sim.expert.expert import Expert
+    from vw2_ros.sim.expert.starts import prepare, settle
     from vw2_ros.sim.play_table import PlayTable
 
     rng = np.random.default_rng(seed)

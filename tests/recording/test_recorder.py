@@ -243,7 +243,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.stages import head as train_head
     from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
-    from vw2_ros.sim.expert.skills import Expert
+    from vw2_ros.sim.expert.expert import Expert
     from vw2_ros.sim.play_table import PlayTable
 
     with PlayTable('D') as table:  # the table starts alike, so that the expert's actions fit
