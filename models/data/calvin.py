@@ -45,8 +45,6 @@ from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import Size, resize_area, sides
 
 CALVIN_FPS = 30.0  # CALVIN's data and the play table's
-
-
 ROW_SHAPES = {
     'rel_actions': (7,),
     'robot_obs': (15,),
@@ -54,11 +52,7 @@ ROW_SHAPES = {
     'landmarks': (10, 2),
     'scene_state': (25,),
 }
-
-
 SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a real robot
-
-
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
@@ -274,8 +268,6 @@ def with_validation(roots: Iterable[Path | str]) -> list[Path]:
 # numpy parses an array's header with `ast`; CPython before 3.11.8 cannot do that in two threads at
 # once ("AST constructor recursion depth mismatch", gh-106905), and decoding uses threads.
 _HEADER = threading.Lock()
-
-
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,

@@ -43,20 +43,10 @@ from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.stages.warmup import ClipConfig, to_video
 
 HORIZONS = ('step', 'clip')
-
-
 TARGETS = ('hand', 'gripper', 'blocks', 'drawer', 'slider')
-
-
 DIRECTIONS = ('-x', '+x', '-y', '+y', 'down', 'up')
-
-
 STILL = 'still'
-
-
 MOVES_M = 0.005  # a hand that went less far stands still
-
-
 SEEN_M = 0.05  # examples to look at: the hand goes at least this far
 
 

@@ -9,8 +9,6 @@ import dataclasses
 import numpy as np
 
 DRAWS = 1000  # of a bootstrap
-
-
 FEWEST = 4  # episodes that an interval needs
 
 

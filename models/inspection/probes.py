@@ -10,8 +10,6 @@ from vw2_ros.models.inspection.clips import HORIZONS, TARGETS, Clips
 from vw2_ros.models.inspection.intervals import Estimate, mean, r_squared
 
 ALPHAS = 10.0 ** np.arange(-2, 5)
-
-
 HELD_OUT = 0.25  # of the episodes of each scene
 
 

@@ -17,8 +17,6 @@ from vw2_ros.models.inspection.retrieval import cosine, matching_pairs
 from vw2_ros.models.inspection.swaps import swap
 
 COLOURS = ('#3b76c4', '#e08a1e', '#2f9e62', '#b0479a', '#7a6bd1', '#8c6d46')
-
-
 WAYS = {
     '-x': '#1f77b4',
     '+x': '#d62728',
@@ -28,14 +26,8 @@ WAYS = {
     'up': '#17b8c8',
     'still': '#c9ced6',
 }
-
-
 HORIZON_TITLES = {'step': 'over the code’s own 4 frames', 'clip': 'since the clip’s first frame'}
-
-
 SHOWN = 5  # frames of a strip
-
-
 MARKS = {'test': 'o', 'seen': 'oh', 'test_looks': 's', 'looks': 'sh'}  # see `_dot`
 
 

@@ -17,8 +17,6 @@ from vw2_ros.models.data.pictures import read_picture
 from vw2_ros.models.data.video.reader import Frames, library
 
 BAGS = ('.mcap', '.db3')
-
-
 _ENCODINGS = {
     'rgb8': (3, None),
     'bgr8': (3, cv2.COLOR_BGR2RGB),
@@ -26,8 +24,6 @@ _ENCODINGS = {
     'bgra8': (4, cv2.COLOR_BGRA2RGB),
     'mono8': (1, cv2.COLOR_GRAY2RGB),
 }
-
-
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 

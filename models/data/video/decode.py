@@ -26,14 +26,8 @@ from vw2_ros.models.data.video.reader import Frames, Recording
 from vw2_ros.progress import progress_bar
 
 VERSION = 1  # of the cache: another one decodes anew
-
-
 GAP_S = 1.0  # where no frame comes for longer, a clip must not reach across
-
-
 TIE = 0.1  # of a tick: of two frames as near, also when stamps are rounded, the later
-
-
 _EDGE_BYTES = 1 << 12  # of a file's beginning and end: enough to tell content apart
 
 

@@ -17,8 +17,6 @@ from vw2_ros.models.data.calvin import CALVIN_FPS
 from vw2_ros.models.data.video.reader import Frames, library
 
 VIDEOS = ('.mp4', '.webm', '.mkv', '.avi', '.mov')
-
-
 TRUNCATED_S = 1.0  # a video may end so much before what its head says, or a tenth of it
 
 

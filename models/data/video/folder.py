@@ -38,8 +38,6 @@ from vw2_ros.models.data.video.find import find_recordings
 from vw2_ros.models.data.video.reader import Recording
 
 HELD_OUT = 20  # one video of so many is for validation, where there is no validation/
-
-
 _failed: dict[str, dict[str, str]] = {}  # fingerprint -> why, of what this process could not read
 
 

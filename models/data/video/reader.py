@@ -14,8 +14,6 @@ import numpy as np
 from vw2_ros.models.data import DataError
 
 PICTURES = ('jpg', 'jpeg', 'png', 'webp')
-
-
 Frames = Iterator[tuple[float, np.ndarray]]  # time [s], ascending, and uint8 (H, W, 3) rgb
 
 
