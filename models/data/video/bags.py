@@ -47,7 +47,7 @@ def message_picture(message) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bag:
+class BagReader:
     """A ROS 2 bag: a folder with metadata.yaml, or one file."""
 
     path: Path
@@ -61,7 +61,7 @@ class Bag:
         return repr(tuple(self.cameras))
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         yield self.name, self._frames()
 
     def _frames(self) -> Frames:

@@ -60,7 +60,7 @@ def _promised_s(container, stream) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoFile:
+class VideoFileReader:
     """One file with one video."""
 
     path: Path
@@ -73,5 +73,5 @@ class VideoFile:
         return (self.path,)
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         yield self.name, video_frames(self.path)
