@@ -32,6 +32,7 @@ import torch
 import yaml
 
 from vw2_ros.errors import VW2Error
+from vw2_ros.models.data.batches import ClipConfig, to_video
 from vw2_ros.models.data.calvin import (
     CalvinFolder,
     load_annotations,
@@ -40,7 +41,6 @@ from vw2_ros.models.data.calvin import (
 )
 from vw2_ros.models.data.pictures import of_shape
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.stages.warmup import ClipConfig, to_video
 
 HORIZONS = ('step', 'clip')
 TARGETS = ('hand', 'gripper', 'blocks', 'drawer', 'slider')

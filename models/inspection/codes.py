@@ -12,12 +12,12 @@ import torch
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import resolve
+from vw2_ros.models.data.codes import encode_clips
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.inspection.clips import Clips, lively
-from vw2_ros.models.stages.planner import load_part
-from vw2_ros.models.stages.warmup import encode_clips
+from vw2_ros.models.run_folder import load_model
 
 
 def load_dldm(dir_or_name: str | Path) -> DLDM:
@@ -26,7 +26,7 @@ def load_dldm(dir_or_name: str | Path) -> DLDM:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    return load_part(DLDM, DLDMConfig, resolve(dir_or_name), 'dldm').requires_grad_(False)
+    return load_model(DLDM, DLDMConfig, resolve(dir_or_name), 'dldm').requires_grad_(False)
 
 
 def read_codes_of(

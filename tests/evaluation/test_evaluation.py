@@ -14,23 +14,24 @@ import time
 
 import numpy as np
 import pytest
+from policy_files import save
 
+from vw2_ros import files
 from vw2_ros.control.loop import ControlLoop
-from vw2_ros.evaluation import rollouts as evaluation
-from vw2_ros.evaluation.rollouts import (
-    EvaluationError,
-    InProcess,
-    Options,
-    Record,
-    rollouts,
-    run,
-    summarise,
-)
+from vw2_ros.evaluation import rollouts as rollouts_module
+from vw2_ros.evaluation.fingerprint import code_sha256, sources
+from vw2_ros.evaluation.players import PolicyTurn
+from vw2_ros.evaluation.record import EvaluationError, Record
+from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts
+from vw2_ros.evaluation.run import run, summarise
+from vw2_ros.evaluation.runners import InProcess
+from vw2_ros.evaluation.workers import in_processes
 from vw2_ros.sim.phrases import validation_phrases
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+NODES = ('action', 'calvin_bridge', 'planner')
 KEYS = {
     'avg_len',
     'success_at',
@@ -63,8 +64,8 @@ def line(name, *wins):
 @pytest.fixture()
 def short(monkeypatch):
     """Subtasks of 16 steps: enough to fail."""
-    monkeypatch.setattr(evaluation, 'CHAIN_STEPS', 16)
-    monkeypatch.setattr(evaluation, 'SINGLE_STEPS', 16)
+    monkeypatch.setattr(rollouts_module, 'CHAIN_STEPS', 16)
+    monkeypatch.setattr(rollouts_module, 'SINGLE_STEPS', 16)
 
 
 @pytest.fixture()
@@ -144,8 +145,6 @@ def test_random_policy(tmp_path, short, blind):
 
 
 def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
-    from test_policy import save
-
     save(tmp_path / 'm')
     sizes, render = [], PlayTable.render
 
@@ -163,10 +162,8 @@ def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
 
 
 def test_one_refused_plan_is_an_error_not_a_failure(tmp_path, short, monkeypatch):
-    from test_policy import save
-
     save(tmp_path / 'm')
-    monkeypatch.setattr(ControlLoop, 'accept_plan', lambda *_, **__: 'too old')
+    monkeypatch.setattr(ControlLoop, 'accept', lambda *_: 'too old')
     with pytest.raises(EvaluationError, match='too old'):
         run(Options(policy=str(tmp_path / 'm'), chains=1, out=tmp_path / 'e'))
 
@@ -185,11 +182,11 @@ def test_films(tmp_path, short):
 def test_an_interrupted_run_goes_on(tmp_path, short, monkeypatch):
     performed, perform = [], InProcess.perform
 
-    def interrupted(self, rollout, said, film):
+    def interrupted(self, rollout, said, video):
         if len(performed) == 2:
             raise KeyboardInterrupt
         performed.append(rollout.name)
-        return perform(self, rollout, said, film)
+        return perform(self, rollout, said, video)
 
     monkeypatch.setattr(InProcess, 'perform', interrupted)
     options = Options(policy='random', chains=4, out=tmp_path)
@@ -230,9 +227,9 @@ def test_a_worker_that_fails_is_told(tmp_path):
     phrases = tmp_path / 'p.json'
     phrases.write_text(json.dumps({'open_drawer': ['']}))
     options = Options(policy='expert', tasks=('open_drawer',), rollouts=2, workers=2, out=tmp_path)
-    bad = evaluation.Rollout('x/0', ('juggle',), (0,), 1, None)
+    bad = Rollout('x/0', ('juggle',), (0,), 1, None)
     with pytest.raises(EvaluationError, match='juggle'):
-        list(evaluation._in_processes(options, [bad, bad], {'juggle': ['x']}, {}, 2))
+        list(in_processes(options, [bad, bad], {'juggle': ['x']}, {}, 2))
 
 
 def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):
@@ -276,25 +273,62 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):
     pytest.fail('a process is left')
 
 
-def test_a_change_of_code_is_another_record(tmp_path, monkeypatch):
+@pytest.fixture()
+def copied(tmp_path, monkeypatch):
+    """A copy of the sources and config files that decide a rollout, in a checkout's folders."""
     for folder in ('vw2_ros', 'models', 'sim'):
         shutil.copytree(
             ROOT / folder,
             tmp_path / folder,
             ignore=lambda _, names: [n for n in names if '.' in n and not n.endswith('.py')],
         )
-    monkeypatch.setattr(evaluation, '__file__', str(tmp_path / 'vw2_ros' / 'evaluation.py'))
+    shutil.copytree(ROOT / 'config', tmp_path / 'config')
+    monkeypatch.setattr(files, 'share_dir', lambda: tmp_path)
+    return tmp_path
 
-    def changed(file):
-        before = [evaluation.code_sha256(ros) for ros in (False, True)]
-        with open(tmp_path / file, 'a') as source:
-            source.write('# changed')
-        return [a != b for a, b in zip(before, map(evaluation.code_sha256, (False, True)))]
 
-    for file in ('vw2_ros/safety.py', 'models/policy.py', 'sim/expert.py'):
-        assert changed(file) == [True, True]
-    for name in ('arm', 'action_node', 'planner_node', 'calvin_bridge_node', 'convert'):
-        assert changed(f'vw2_ros/{name}.py') == [False, True]
+@pytest.mark.parametrize(
+    'file, decides',
+    [
+        *((f, (True, True)) for f in ('arms/panda.py', 'control/safety.py', 'evaluation/run.py')),
+        *((f, (False, True)) for f in ('nodes/planner.py', 'messages/plan.py', 'client.py')),
+        *((f, (False, False)) for f in ('cli.py', 'demo/run.py', 'experiment/table.py')),
+        ('../models/policy.py', (True, True)),
+        ('../models/stages/head.py', (False, False)),
+        ('../sim/expert/skills.py', (True, True)),
+        ('../config/limits_play_table.yaml', (True, True)),
+        ('../config/calvin.yaml', (False, True)),
+        ('../config/robot.yaml', (False, False)),
+    ],
+)
+def test_a_change_of_code_or_config_is_another_record(copied, file, decides):
+    package = copied / 'vw2_ros'
+    before = [code_sha256(ros, package) for ros in (False, True)]
+    with open(package / file, 'a') as source:
+        source.write('# changed')
+    after = [code_sha256(ros, package) for ros in (False, True)]
+    assert tuple(a != b for a, b in zip(before, after)) == decides
+
+
+def test_every_module_of_a_rollout_is_in_the_fingerprint():
+    """What a learned player loads, and through the nodes what they load, decides the record."""
+    loads = (
+        ('vw2_ros.evaluation.workers', 'vw2_ros.models.policy', 'vw2_ros.sim.play_table'),
+        ('vw2_ros.evaluation.ros_rollout', *(f'vw2_ros.nodes.{n}' for n in NODES)),
+    )
+    for ros, modules in enumerate(loads):
+        if ros:
+            pytest.importorskip('rclpy')
+        program = (
+            f'import sys, {", ".join(loads[0] + modules)}\n'
+            'print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("vw2_ros.")))'
+        )
+        loaded = subprocess.run(
+            [sys.executable, '-c', program], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split()
+        known = {str(path.resolve()) for _, path in sources(bool(ros))}
+        beside = {str(ROOT / 'vw2_ros' / f'{name}.py') for name in ('errors', 'files', 'progress')}
+        assert {str(pathlib.Path(f).resolve()) for f in loaded} <= known | beside
 
 
 def test_evaluations_have_folders_of_their_own():
@@ -354,7 +388,7 @@ def test_unknown_policy(tmp_path):
 
 
 def test_a_policy_takes_its_turn_in_a_collection():
-    turn = evaluation.PolicyTurn('play_table', (8, 12))
+    turn = PolicyTurn('play_table', (8, 12))
     ends = []
     for _ in range(2):
         with PlayTable('D') as table:

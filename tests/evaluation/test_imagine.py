@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from vw2_ros import cli
-from vw2_ros.evaluation import film as video
-from vw2_ros.evaluation import imagination as bench_imagination
-from vw2_ros.evaluation import imagine
+from vw2_ros.bench import imagination as bench_imagination
+from vw2_ros.demo import imagine
+from vw2_ros.evaluation import film
 from vw2_ros.models import video_quality
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import (
@@ -260,8 +260,8 @@ def test_clip_and_strip_are_written(folder, vdm_folder, tmp_path, capsys):
     assert cli.main(arguments) == 0
     said = capsys.readouterr().out
     assert 'seconds_of_video' in said and 'less than half' not in said
-    with av.open(str(out)) as film:
-        shown = [f.to_ndarray(format='rgb24') for f in film.decode(video=0)]
+    with av.open(str(out)) as container:
+        shown = [f.to_ndarray(format='rgb24') for f in container.decode(video=0)]
     assert len(shown) == imagine.HELD + 2 * T and shown[0].shape == (456, 400, 3)
     assert shown[0][:56].max() > 150  # the words above the picture
     assert np.abs(shown[0][56:].astype(int) - shown[-1][56:]).mean() > 1
@@ -380,14 +380,14 @@ def test_lpips_is_loaded_as_fixed_where_it_is_on_disk(monkeypatch, tmp_path):
 
 def test_a_plot_shows_every_line():
     lines = {'one': [1.0, 2.0, 3.0], 'two': [3.0, 2.0, 1.0]}
-    shown = video.plot(lines, 'title')
-    for colour in video._LINES[:2]:
+    shown = film.plot(lines, 'title')
+    for colour in film._LINES[:2]:
         rows, columns = np.nonzero((shown == colour).all(axis=2))
         assert len(rows) > 50 and np.ptp(columns) > 150
-    first = np.nonzero((shown[:, :200] == video._LINES[0]).all(axis=2))[0].mean()
-    last = np.nonzero((shown[:, 230:350] == video._LINES[0]).all(axis=2))[0].mean()
+    first = np.nonzero((shown[:, :200] == film._LINES[0]).all(axis=2))[0].mean()
+    last = np.nonzero((shown[:, 230:350] == film._LINES[0]).all(axis=2))[0].mean()
     assert first > last + 50  # it rises
-    assert video.plot({'flat': [2.0]}, '').shape == shown.shape
+    assert film.plot({'flat': [2.0]}, '').shape == shown.shape
 
 
 # ----------------------------------------------------------- bench imagination
@@ -399,7 +399,7 @@ def data(tmp_path_factory):
 
 
 def options(data, folder, out, **changes):
-    return bench_imagination.Options(
+    return bench_imagination.BenchOptions(
         data=data, out=out, policy=str(folder), segments=2, **{'clips': 3, **changes}
     )
 

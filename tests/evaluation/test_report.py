@@ -9,8 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from vw2_ros.evaluation import film as video
-from vw2_ros.evaluation import report
+from vw2_ros.evaluation import film, report
 
 RESULT = {
     'avg_len': 2.5,
@@ -56,8 +55,8 @@ def pictures(n):
 
 @pytest.fixture()
 def folder(tmp_path):
-    frames = [video.captioned(p, 'open it', '1 of 5', video.RUNNING) for p in pictures(5)]
-    video.write(tmp_path / 'videos' / 'a.mp4', frames, 10)
+    frames = [film.captioned(p, 'open it', '1 of 5', film.RUNNING) for p in pictures(5)]
+    film.write(tmp_path / 'videos' / 'a.mp4', frames, 10)
     return tmp_path
 
 
@@ -73,24 +72,24 @@ def test_film(folder):
 
 def test_an_empty_or_interrupted_film_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match='no frame'):
-        video.write(tmp_path / 'a.mp4', [], 10)
+        film.write(tmp_path / 'a.mp4', [], 10)
 
     def broken():
         yield np.zeros((456, 400, 3), np.uint8)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        video.write(tmp_path / 'a.mp4', broken(), 10)
+        film.write(tmp_path / 'a.mp4', broken(), 10)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     'said', ['x', 'a rather long instruction that says more than is needed, ' * 3]
 )
-@pytest.mark.parametrize('verdict', [video.SUCCEEDED, video.FAILED, video.RUNNING])
+@pytest.mark.parametrize('verdict', [film.SUCCEEDED, film.FAILED, film.RUNNING])
 def test_caption_stands_above_the_picture(said, verdict):
     picture = pictures(1)[0]
-    frame = video.captioned(picture, said, '2 of 5', verdict)
+    frame = film.captioned(picture, said, '2 of 5', verdict)
     assert frame.shape == (456, 400, 3) and frame.dtype == np.uint8
     strip = frame[:56].astype(int)
     assert (strip.max(axis=2) > 150).any()
@@ -101,8 +100,8 @@ def test_report_is_one_file(folder):
     report.write(folder / 'report.html', RESULT, folder)
     text = (folder / 'report.html').read_text()
     assert not re.search(r'(src|href)="(?!data:)', text) and 'url(' not in text
-    film = re.search('data:video/mp4;base64,([^"]+)"', text).group(1)
-    assert base64.b64decode(film) == (folder / 'videos' / 'a.mp4').read_bytes()
+    video = re.search('data:video/mp4;base64,([^"]+)"', text).group(1)
+    assert base64.b64decode(video) == (folder / 'videos' / 'a.mp4').read_bytes()
     for part in (
         '2.50',
         '37.5 %',

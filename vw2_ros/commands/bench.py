@@ -51,9 +51,9 @@ def policy(
 ) -> None:
     """Measure the time of one plan and of the action head."""
     policy = check_policy(policy, learned=True)
-    from vw2_ros.evaluation import speed
+    from vw2_ros.bench.policy import run
 
-    finish(speed.policy(policy, calls=calls, threads=threads), json_file)
+    finish(run(policy, calls=calls, threads=threads), json_file)
 
 
 @app.command('loop', epilog=epilog('vw2 bench loop --json out/loop.json'))
@@ -64,9 +64,9 @@ def loop(
 ) -> None:
     """Measure, over ROS, image received to new joint command, and the jitter of the 30 Hz timer."""
     policy = check_policy(policy, learned=True)
-    from vw2_ros.evaluation import speed
+    from vw2_ros.bench.loop import run
 
-    finish(speed.loop(policy, seconds=seconds), json_file)
+    finish(run(policy, seconds=seconds), json_file)
 
 
 ImaginationOut = Annotated[
@@ -117,10 +117,10 @@ def imagination(
     policy = check_policy(policy, learned=True)
     check_folders('--data', [data])
     check_folders('--key-steps', [key_steps] if key_steps else [])
-    from vw2_ros.evaluation import imagination as bench
+    from vw2_ros.bench.imagination import BenchOptions, run
 
-    result = bench.run(
-        bench.Options(
+    result = run(
+        BenchOptions(
             data=data,
             out=out,
             policy=policy,

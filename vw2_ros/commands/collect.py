@@ -68,7 +68,8 @@ def run(
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
-    from vw2_ros.evaluation.rollouts import PolicyTurn, checkpoint_sha256
+    from vw2_ros.evaluation.fingerprint import checkpoint_sha256
+    from vw2_ros.evaluation.players import PolicyTurn
     from vw2_ros.sim.collect import collect
 
     result = collect(

@@ -25,6 +25,6 @@ def run(
 ) -> None:
     """Drive a chain of five tasks through the real nodes, and film it."""
     scene, policy = check_scene(scene), check_policy(policy, learned=True)
-    from vw2_ros.evaluation import demo
+    from vw2_ros.demo.run import run
 
-    raise typer.Exit(demo.run(out=out, scene=scene, seed=seed, policy=policy))
+    raise typer.Exit(run(out=out, scene=scene, seed=seed, policy=policy))

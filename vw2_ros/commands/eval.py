@@ -89,10 +89,11 @@ def run(
         execute=execute,
         out=out,
     )
-    from vw2_ros.evaluation import rollouts as evaluation
+    from vw2_ros.evaluation.rollouts import Options
+    from vw2_ros.evaluation.run import run
 
-    options = evaluation.Options(**chosen)
-    result = evaluation.run(options)
+    options = Options(**chosen)
+    result = run(options)
     if json_file is not None:
         files.write_json(json_file, result)
     keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (

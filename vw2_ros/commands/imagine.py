@@ -58,10 +58,10 @@ def run(
     policy = check_policy(policy, learned=True)
     if out.suffix != '.mp4':
         raise UsageError(f'--out must end in .mp4. Got {out}')
-    from vw2_ros.evaluation import imagine
+    from vw2_ros.demo.imagine import run
 
     show(
-        imagine.run(
+        run(
             image,
             instruction,
             out,

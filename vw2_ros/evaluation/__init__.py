@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""How well and how fast a policy does."""
+"""How often a policy succeeds on the play table: `vw2 eval`."""

@@ -12,6 +12,8 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping
 
+from vw2_ros.files import write_whole
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --line: #d9dee7;
   --paper: #fff; --panel: #f5f7fa; --good: #2f9e62; --bad: #d1493f; --bar: #3b76c4 }
@@ -62,10 +64,7 @@ def write(path: str | os.PathLike, result: Mapping, folder: str | os.PathLike) -
 
 def save(path: str | os.PathLike, text: str) -> None:
     """Write a text, whole or not at all."""
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + '.part')
-    part.write_text(text, encoding='utf-8')
-    os.replace(part, path)
+    write_whole(path, text)
 
 
 def page(title: str, parts: Iterable[str]) -> str:

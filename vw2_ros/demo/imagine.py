@@ -11,7 +11,7 @@ import numpy as np
 from vw2_ros.cameras.frames import Fit
 from vw2_ros.control.safety import MIN_KNOWN_WORDS
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.evaluation import film as video
+from vw2_ros.evaluation import film
 
 RATE_HZ = 30  # of the play table's frames
 HELD = 10  # how long the given picture is shown [frames]
@@ -74,9 +74,9 @@ def run(
         ):
             parts.append(part)
     took_s = time.monotonic() - began_s
-    video.write(out, _film(first, parts, instruction), RATE_HZ)
+    film.write(out, _film(first, parts, instruction), RATE_HZ)
     strip = out.with_suffix('.png')
-    video.write_png(strip, video.strip(_rows(first, parts), instruction))
+    film.write_png(strip, film.strip(_rows(first, parts), instruction))
     known, note = loaded.known_words(instruction), {}
     if not imagination.knows_codes:
         note['note'] = (
@@ -107,9 +107,9 @@ def _rows(first: np.ndarray, parts: list[np.ndarray]) -> list[list[np.ndarray]]:
 
 def _film(first, parts, instruction):
     for _ in range(HELD):
-        yield video.captioned(first, instruction, 'what is seen', video.GIVEN)
+        yield film.captioned(first, instruction, 'what is seen', film.GIVEN)
     for number, part in enumerate(parts, 1):
         for frame in part:
-            yield video.captioned(
-                frame, instruction, f'segment {number} of {len(parts)}', video.IMAGINED
+            yield film.captioned(
+                frame, instruction, f'segment {number} of {len(parts)}', film.IMAGINED
             )

@@ -10,19 +10,19 @@ import pytest
 pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
+from vw2_ros.bench import loop, policy  # noqa: E402
 from vw2_ros.bringup import system
-from vw2_ros.evaluation import speed as bench  # noqa: E402
 
 
 def test_bench_of_the_policy(tmp_path):
-    result = bench.policy(tiny_weights(tmp_path / 'weights'), calls=5)
+    result = policy.run(tiny_weights(tmp_path / 'weights'), calls=5)
     assert 0 < result['plan_ms_p50'] <= result['plan_ms_p99']
     assert result['head_ms_p50'] > 0 and result['preview_ms_p50'] > 0 and result['params'] > 100
     assert len(result['checkpoint_sha256']) == 64
     blind = tiny_weights(tmp_path / 'blind', dldm=False)
-    assert bench.policy(blind, calls=2)['preview_ms_p50'] is None
+    assert policy.run(blind, calls=2)['preview_ms_p50'] is None
     with pytest.raises(ValueError, match='at least 2'):
-        bench.policy('play_table', calls=1)
+        policy.run('play_table', calls=1)
 
 
 def test_private_domain_is_given_back(monkeypatch):
@@ -34,7 +34,7 @@ def test_private_domain_is_given_back(monkeypatch):
 
 @pytest.mark.slow
 def test_bench_of_the_running_system(tmp_path):
-    result = bench.loop(tiny_weights(tmp_path / 'weights', image_size=96), seconds=3)
+    result = loop.run(tiny_weights(tmp_path / 'weights', image_size=96), seconds=3)
     assert 0 < result['image_to_command_ms_p50'] <= result['image_to_command_ms_p99']
     assert result['commands'] > 10 and result['plan_hz'] > 0
     assert result.keys() >= {'jitter_ms_p99', 'deadline_misses'}
@@ -43,18 +43,12 @@ def test_bench_of_the_running_system(tmp_path):
 def test_jitter_and_misses_of_commands():
     period_ns = 10**9 / 30
     even = np.arange(11) * period_ns
-    assert bench.timing(even) == {
-        'jitter_ms_p99': pytest.approx(0, abs=1e-5),
-        'deadline_misses': 0,
-    }
+    assert loop.timing(even) == {'jitter_ms_p99': pytest.approx(0, abs=1e-5), 'deadline_misses': 0}
     late = even + np.where(np.arange(11) == 5, 4e6, 0)  # one, by 4 ms: two uneven intervals
-    assert bench.timing(late) == {
-        'jitter_ms_p99': pytest.approx(4, abs=1e-5),
-        'deadline_misses': 0,
-    }
-    assert bench.timing(np.delete(even, [3, 4, 7]))['deadline_misses'] == 3
+    assert loop.timing(late) == {'jitter_ms_p99': pytest.approx(4, abs=1e-5), 'deadline_misses': 0}
+    assert loop.timing(np.delete(even, [3, 4, 7]))['deadline_misses'] == 3
 
 
 def test_bench_of_the_loop_wants_some_seconds():
     with pytest.raises(ValueError, match='above 0'):
-        bench.loop('play_table', seconds=0)
+        loop.run('play_table', seconds=0)

@@ -11,18 +11,19 @@ import pytest
 pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros.evaluation import demo  # noqa: E402
+from vw2_ros.demo import run as demo  # noqa: E402
+from vw2_ros.demo import session, video
 from vw2_ros.sim.play_table import PlayTable  # noqa: E402
 
 
 def test_every_chain_that_was_tried_counts():
     tried = [
-        demo.Subtask(7, 1, 'open_drawer', 'open it', True, False, 360),
-        demo.Subtask(8, 1, 'close_drawer', 'close it', True, True, 40),
-        demo.Subtask(8, 2, 'open_drawer', 'open it', True, True, 50),
-        demo.Subtask(8, 3, 'turn_on_led', 'light up', True, False, 360),
+        session.Subtask(7, 1, 'open_drawer', 'open it', True, False, 360),
+        session.Subtask(8, 1, 'close_drawer', 'close it', True, True, 40),
+        session.Subtask(8, 2, 'open_drawer', 'open it', True, True, 50),
+        session.Subtask(8, 3, 'turn_on_led', 'light up', True, False, 360),
     ]
-    result = demo.summarise(tried, 'D', 'abc')
+    result = demo.figures(tried, 'D', 'abc')
     assert result['chains'] == 2 and result['avg_len'] == 1.0
     assert result['success_at'] == [0.5, 0.5, 0, 0, 0]
     assert result['per_task']['open_drawer'] == {'success': 1, 'trials': 2}
@@ -30,15 +31,15 @@ def test_every_chain_that_was_tried_counts():
     assert result['checkpoint_sha256'] == 'abc' and result['scene'] == 'D'
     assert [len(r['subtasks']) for r in result['rollouts']] == [1, 3]
     assert [s.chain for s in demo.furthest(tried)] == [8, 8, 8]
-    again = [*tried[:1], demo.Subtask(7, 1, 'open_drawer', 'open it', False, True, 99)]
-    result = demo.summarise(again, 'D', 'abc')  # once more in lockstep: both count
+    again = [*tried[:1], session.Subtask(7, 1, 'open_drawer', 'open it', False, True, 99)]
+    result = demo.figures(again, 'D', 'abc')  # once more in lockstep: both count
     assert result['chains'] == 2 and result['avg_len'] == 0.5
     assert [r['real_time'] for r in result['rollouts']] == [True, False]
 
 
 def test_film_shows_camera_and_imagination(tmp_path):
     weights = tiny_weights(tmp_path / 'weights')
-    subtask = demo.Subtask(0, 1, 'open_drawer', 'open the drawer', True, True, 30)
+    subtask = session.Subtask(0, 1, 'open_drawer', 'open the drawer', True, True, 30)
     rgb = np.full((32, 32, 3), 90, np.uint8)
     with PlayTable('D') as table:
         for step in range(30):
@@ -54,7 +55,7 @@ def test_film_shows_camera_and_imagination(tmp_path):
                 )
             )
     subtask.plans.append((10**9 + 10, np.ones((4, 4), np.uint16), rgb))
-    demo.film(tmp_path / 'video.mp4', [subtask], 'D', weights)
+    video.write(tmp_path / 'video.mp4', [subtask], 'D', weights)
     with av.open(str(tmp_path / 'video.mp4')) as container:
         frames = [f.to_ndarray(format='rgb24') for f in container.decode(video=0)]
     assert len(frames) == 30 // 3 + 10  # ten a second, then a second of the verdict
@@ -69,11 +70,11 @@ def test_film_shows_camera_and_imagination(tmp_path):
 def test_imagined_frame_of_a_moment():
     clips = [(10**9, list('abcd')), (2 * 10**9, list('wxyz'))]
     period_ns = 10**9 // 30
-    assert demo._dream(clips, 10**9 - 1) is None
-    assert demo._dream(clips, 10**9) == 'a'
-    assert demo._dream(clips, 10**9 + 3 * period_ns) == 'c'
-    assert demo._dream(clips, 10**9 + 9 * period_ns) == 'd'
-    assert demo._dream(clips, 2 * 10**9 + period_ns) == 'w'
+    assert video._dream(clips, 10**9 - 1) is None
+    assert video._dream(clips, 10**9) == 'a'
+    assert video._dream(clips, 10**9 + 3 * period_ns) == 'c'
+    assert video._dream(clips, 10**9 + 9 * period_ns) == 'd'
+    assert video._dream(clips, 2 * 10**9 + period_ns) == 'w'
 
 
 def test_demo_wants_trained_weights(tmp_path):
@@ -83,7 +84,7 @@ def test_demo_wants_trained_weights(tmp_path):
 
 @pytest.mark.slow
 def test_demo_of_an_untrained_model_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, 'RETRY_UNTIL_S', 0.0)
+    monkeypatch.setattr(session, 'RETRY_UNTIL_S', 0.0)
     weights = tiny_weights(tmp_path / 'weights', image_size=96)
     assert demo.run(tmp_path / 'out', policy=weights) == 1
     result = json.loads((tmp_path / 'out/result.json').read_text())

@@ -30,8 +30,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.evaluation import film as video
-from vw2_ros.evaluation.rollouts import Record
+from vw2_ros.evaluation import film
+from vw2_ros.evaluation.record import Record
 
 SHOWN = 4  # clips in strip.png
 DRAWS = 1000  # of a bootstrap
@@ -39,7 +39,7 @@ METRICS = {'ssim': 'SSIM', 'psnr': 'PSNR [dB]', 'lpips': 'LPIPS'}
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class BenchOptions:
     """What to measure; see `Imagination` for renderer, vdm and steps.
 
     prior: run folder of `vw2 train vdm`, whose VDM knows no codes.
@@ -88,7 +88,7 @@ def find_clips(store, length: int, segments: int, count: int, seed: int = 0) -> 
     Raises:
         ValueError: no window is followed by enough frames.
     """
-    from vw2_ros.models.stages.keysteps import Attempts
+    from vw2_ros.models.data.attempts import Attempts
 
     windows = sorted(
         (int(store.rows_of(i, w.start)), int(store.rows_of(i, w.end)), w)
@@ -126,7 +126,7 @@ def find_clips(store, length: int, segments: int, count: int, seed: int = 0) -> 
     return sorted(clips, key=lambda clip: not clip.task)[:count]
 
 
-def run(options: Options) -> dict:
+def run(options: BenchOptions) -> dict:
     """Measure, and write result.json, curves.png, strip.png and the record to `out`.
 
     Returns:
@@ -193,9 +193,9 @@ def run(options: Options) -> dict:
                 )
         lines = [record.done[c.name] for c in clips]
     rows = [kind for kind in shown[0] if kind != 'still']
-    video.write_png(
+    film.write_png(
         options.out / 'strip.png',
-        video.strip(
+        film.strip(
             [list(videos[kind][3::4]) for videos in shown for kind in rows],
             f'every fourth frame: {", ".join(rows)}',
         ),
@@ -212,11 +212,11 @@ def run(options: Options) -> dict:
         'data': store.content_hash,
         'seconds': time.monotonic() - began_s,
     }
-    video.write_png(options.out / 'curves.png', curves(result, measures))
+    film.write_png(options.out / 'curves.png', curves(result, measures))
     return result
 
 
-def prior_of(options: Options, imagination):
+def prior_of(options: BenchOptions, imagination):
     """The `Imagination` of `options.prior`, drawn beside another one.
 
     Raises:
@@ -340,7 +340,7 @@ def curves(result: Mapping, measures) -> np.ndarray:
             if k.startswith(f'{name}_') and '_over_' not in k
         }
         panels.append(
-            video.plot(
+            film.plot(
                 lines, f'{METRICS[name]} by segment, {result["clips"]} clips, {result["renderer"]}'
             )
         )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 demo`: words and a camera move the arm, through the real nodes, in real time.
+
+The play table, the planner and the action node each run in a process of their own and talk over
+DDS, as `ros2 launch vw2_ros calvin.launch.py` would start them. This program only resets the table,
+says what to do and listens; the table judges each subtask after every step. It works through one
+chain of five subtasks; a chain that fails at its first subtask is followed by the next one, as long
+as there is time. Where nothing succeeds in real time, as on a machine that is too slow or too busy
+for it, the nodes come up once more in lockstep: the table then waits for each command. All chains
+that were tried count in the result, and it says which were in real time.
+
+Written below --out: result.json (the keys of `vw2 eval`), video.mp4 and report.html, which show the
+chain that went furthest, and the logs of the nodes. What the camera sees at 200 px is drawn after
+the run from the recorded states, and the imagined frames are decoded then from the recorded plans,
+so that filming costs the nodes nothing.
+"""
+
+import os
+import pathlib
+import shutil
+import time
+
+from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.demo import video
+from vw2_ros.demo.session import Subtask, drive
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.evaluation import report
+from vw2_ros.evaluation.run import summarise
+from vw2_ros.files import write_json
+from vw2_ros.sim.table import table_class
+
+WRITTEN = ('video.mp4', 'report.html', 'result.json')
+
+
+def run(
+    out: pathlib.Path = pathlib.Path('out/demo'),
+    scene: str = 'D',
+    seed: int = 0,
+    policy: str = 'play_table',
+) -> int:
+    """Run the demo; return 0 if at least one subtask succeeded.
+
+    Args:
+        out: folder of the results; what an earlier run left there is replaced.
+        scene: A, B, C or D.
+        seed: which of the 1000 chains comes first.
+        policy: shipped weights by name, or the folder of a checkpoint.
+    Raises:
+        ValueError: a policy that sees no images.
+        BringUpError, ClientError: a node did not come up or did not answer.
+    """
+    from vw2_ros.models.checkpoint import load_checkpoint
+
+    if policy in ('expert', 'random'):
+        raise InvalidValueError(
+            f"the demo shows a trained policy: give its weights, not '{policy}'"
+        )
+    began_s = time.monotonic()
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
+    print(f'vw2 demo: scene {scene}, weights {policy}')
+    checkpoint = load_checkpoint(weights)  # a damaged one is told before anything is started
+    shutil.rmtree(out / 'log', ignore_errors=True)
+    for name in WRITTEN:  # of an earlier run: they must not pass for this one's
+        (out / name).unlink(missing_ok=True)
+    subtasks, notes = drive(scene, seed, weights, out / 'log')
+    shown = furthest(subtasks)
+    print(f'filming {sum(s.steps for s in shown) / ACTION_HZ:.0f} s ...', flush=True)
+    video.write(out / 'video.mp4', shown, scene, weights)
+    result = {
+        **figures(subtasks, scene, checkpoint.sha256),
+        'policy': policy,
+        'seed': seed,
+        'ros': True,
+        'command': f'vw2 demo --scene {scene} --policy {policy} --seed {seed}',
+        **notes,
+        'real_time': all(s.real_time for s in subtasks),
+        'seconds': round(time.monotonic() - began_s, 1),
+    }
+    write_json(out / 'result.json', result)
+    report.write(
+        out / 'report.html',
+        {
+            **result,
+            'videos': [
+                {
+                    'file': 'video.mp4',
+                    'rollout': f'chain/{shown[0].chain}',
+                    'success': sum(s.succeeded for s in shown) == 5,
+                    'subtasks': [_told(s) for s in shown],
+                }
+            ],
+        },
+        out,
+    )
+    won = sum(s.succeeded for s in subtasks)
+    print(
+        f'{won} of {len(subtasks)} subtasks succeeded in {result["chains"]} chain(s), '
+        f'{result["seconds"]:.0f} s in all. Look at:'
+    )
+    for name in WRITTEN:
+        print(f'  {(out / name).resolve()}')
+    return 0 if won else 1
+
+
+def figures(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
+    """Everything that was tried, under the keys that `vw2 eval` writes."""
+    lines: dict[tuple, dict] = {}
+    for s in subtasks:
+        line = lines.setdefault(
+            (s.real_time, s.chain),
+            {'rollout': f'chain/{s.chain}', 'real_time': s.real_time, 'subtasks': []},
+        )
+        line['subtasks'].append(_told(s))
+    done = list(lines.values())
+    return {
+        **summarise(done),
+        'scene': scene,
+        'renderer': table_class().renderer,
+        'checkpoint_sha256': sha256,
+        'seconds': 0.0,
+        'rollouts': done,
+    }
+
+
+def _told(s: Subtask) -> dict:
+    return {'task': s.task, 'instruction': s.instruction, 'success': s.succeeded, 'steps': s.steps}
+
+
+def furthest(subtasks: list[Subtask]) -> list[Subtask]:
+    """Return the chain that went furthest, the last of them where several did."""
+    chains: dict[tuple, list] = {}
+    for s in subtasks:
+        chains.setdefault((s.real_time, s.chain), []).append(s)
+    return max(reversed(list(chains.values())), key=lambda c: sum(s.succeeded for s in c))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""All that the outcome of a rollout depends on: what tells one record from another."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+
+from vw2_ros import files
+from vw2_ros.evaluation.rollouts import SCRIPTED, Options
+from vw2_ros.sim.table import table_class
+
+PACKAGE = pathlib.Path(files.__file__).parent
+# Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
+ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
+ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
+ROS_MODULES = ('client.py', 'names.py')
+NOT_RUN = ('models/data', 'models/inspection', 'models/stages', 'models/training')
+CONFIGS = ('limits_play_table.yaml',)  # below config/
+ROS_CONFIGS = ('calvin.yaml',)
+
+
+def checkpoint_sha256(policy: str) -> str | None:
+    """Digest of a policy's weights, None for a scripted one.
+
+    They are loaded for it: a damaged folder is told before anything is started.
+
+    Raises:
+        CheckpointError: they cannot be loaded.
+    """
+    if policy in SCRIPTED:
+        return None
+    from vw2_ros.models.checkpoint import load_checkpoint
+
+    return load_checkpoint(policy).sha256
+
+
+def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict:
+    """The settings of a record, as JSON values.
+
+    Args:
+        wordings: task -> wordings, as `wordings_of` gives them.
+        sha256: digest of the policy's weights, None for a scripted one.
+    """
+    return {
+        'policy': options.policy if sha256 is None else 'weights',
+        'checkpoint_sha256': sha256,
+        'scene': options.scene,
+        'seed': options.seed,
+        'execute': options.execute,
+        'ros': options.ros,
+        'real_time': options.real_time,
+        'renderer': table_class().renderer,
+        'code_sha256': code_sha256(options.ros),
+        'phrases': str(options.phrases) if options.phrases else 'validation',
+        'wordings_sha256': hashlib.sha256(
+            json.dumps(wordings, sort_keys=True).encode()
+        ).hexdigest()
+        if options.phrases
+        else None,
+    }
+
+
+def code_sha256(ros: bool = False, package: pathlib.Path = PACKAGE) -> str:
+    """Digest of the source files and config files that decide a rollout.
+
+    Args:
+        ros: also of what runs in the nodes.
+        package: folder of vw2_ros; models/ and sim/ lie in it, or beside it in a checkout.
+    """
+    digest = hashlib.sha256()
+    for name, path in sources(ros, package):
+        content = path.read_bytes()
+        digest.update(f'{name} {len(content)}\n'.encode() + content)
+    return digest.hexdigest()
+
+
+def sources(
+    ros: bool = False, package: pathlib.Path = PACKAGE
+) -> Iterator[tuple[str, pathlib.Path]]:
+    """(name, path) of each file that decides a rollout, in an order that is always the same."""
+    for room in ROOMS + (ROS_ROOMS if ros else ()):
+        folder = package / room if (package / room).is_dir() else package.parent / room
+        for path in sorted([*folder.rglob('*.py'), *folder.glob('data/*.json')]):
+            name = f'{room}/{path.relative_to(folder).as_posix()}'
+            if not name.startswith(tuple(f'{part}/' for part in NOT_RUN)):
+                yield name, path
+    for name in ROS_MODULES if ros else ():
+        yield name, package / name
+    for name in CONFIGS + (ROS_CONFIGS if ros else ()):
+        yield f'config/{name}', files.config_file(name)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Who acts on the play table in one process: the scripted expert, random actions, or a policy.
+
+Every player has the same three calls: `reset` begins a rollout, `begin` a subtask, and `act` gives
+the next action as `Table.step` takes it.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
+from vw2_ros.control.safety import Limits
+from vw2_ros.evaluation.record import EvaluationError
+from vw2_ros.sim.expert.expert import Expert
+from vw2_ros.sim.phrases import train_phrases
+from vw2_ros.sim.table import Table, table_class
+
+
+class ExpertPlayer:
+    """The scripted expert: sees the state, never the picture or the words."""
+
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
+        """Begin a rollout."""
+
+    def begin(self, table: Table, task: str, instruction: str) -> None:
+        """Begin a subtask."""
+        self._expert = Expert(table, task)
+
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        return self._expert.act()
+
+
+class RandomPlayer:
+    """Relative actions drawn uniformly from [-1, 1], the gripper closed or open by a coin."""
+
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
+        """Begin a rollout."""
+        self._rng = np.random.default_rng((*seed, 9))
+
+    def begin(self, table: Table, task: str, instruction: str) -> None:
+        """Begin a subtask."""
+
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        action = self._rng.uniform(-1.0, 1.0, 7)
+        action[6] = self._rng.choice((-1.0, 1.0))
+        return action
+
+
+class LearnedPlayer:
+    """Planner and head through the same control loop as the nodes, the world waiting for them."""
+
+    def __init__(self, policy: str, execute: int = 8):
+        from vw2_ros.models.policy import Policy  # torch: only where a model runs
+
+        self._policy = Policy.load(policy, threads=1, execute=execute)
+        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
+        self._limits = Limits.play_table()
+        self._execute = execute
+
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
+        """Begin a rollout."""
+        how = ControlConfig(lockstep=True, execute=self._execute, chunk=self._policy.chunk)
+        self._loop = ControlLoop(self._limits, how)
+        self._ticks = 0
+
+    def begin(self, table: Table, task: str, instruction: str) -> None:
+        """Begin a subtask."""
+        self._instruction = instruction
+        self._policy.reset(0)
+        self._loop.instruct(instruction)
+        self._steps = 0
+
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
+        now_s = stamp_ns * 1e-9
+        if self._steps % self._execute == 0:
+            rgb = table.render('static', self._policy.image_size)
+            plan = self._policy.plan(rgb, self._instruction)
+            chunk = Chunk(stamp_ns, self._policy.actions(plan.hidden), now_s)
+            dropped = self._loop.accept(chunk, now_s)
+            if dropped:
+                raise EvaluationError(f'the control loop refused a plan: {dropped}')
+        self._steps += 1
+        self._ticks += 1
+        command = self._loop.step(now_s, table.joint_positions())
+        if command.joints is None:
+            raise EvaluationError(f'the control loop gives no command: {command.reasons}')
+        return 'joint_abs', np.append(command.joints, command.gripper)
+
+
+def player(policy: str, execute: int = 8) -> ExpertPlayer | RandomPlayer | LearnedPlayer:
+    """The player of that name."""
+    if policy == 'expert':
+        return ExpertPlayer()
+    return RandomPlayer() if policy == 'random' else LearnedPlayer(policy, execute)
+
+
+@dataclass(frozen=True)
+class PolicyTurn:
+    """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
+
+    policy: str
+    steps: tuple[int, int] = (8, 97)  # least, and below which
+    execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
+
+    def __call__(
+        self, table: Table, task: str, rng: np.random.Generator, solved: Callable[[], bool]
+    ) -> None:
+        """Try `task` for some steps or until it is solved, in one of its training wordings."""
+        act = _loaded(self.policy, int(rng.choice(self.execute)))
+        wordings = train_phrases(task)
+        act.reset(table, (0,))
+        act.begin(table, task, wordings[rng.integers(len(wordings))])
+        for _ in range(int(rng.integers(*self.steps))):
+            table.step(act.act(table))
+            if solved():
+                break
+
+
+@functools.cache
+def _loaded(policy: str, execute: int):
+    return player(policy, execute)
