@@ -53,6 +53,9 @@ CLOCK = '/clock'
 # cameras of the play table: their topics lie below these names, e.g. static/image_raw
 CAMERAS = ('static', 'gripper')
 
+# environment variable with the id of the process that began a node: the node ends with it
+PARENT_VARIABLE = 'VW2_PARENT_PID'
+
 
 def compressed(topic: str) -> str:
     """Return image_transport's name of an image topic's compressed form."""

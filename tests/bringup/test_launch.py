@@ -19,10 +19,10 @@ from vw2_ros import names
 from vw2_ros.bringup import system  # noqa: E402
 from vw2_ros.messages.outputs import KINDS  # noqa: E402
 from vw2_ros.nodes.action import ActionNode  # noqa: E402
-from vw2_ros.nodes.base import parameter_name  # noqa: E402
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode  # noqa: E402
 from vw2_ros.nodes.camera import CameraNode  # noqa: E402
 from vw2_ros.nodes.imagination import ImaginationNode  # noqa: E402
+from vw2_ros.nodes.parameters import parameter_name  # noqa: E402
 from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
 from vw2_ros.bringup import system  # noqa: E402
-from vw2_ros.control.loop import ControlConfig, ControlLoop  # noqa: E402
+from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.control.safety import Limits  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 
@@ -219,7 +219,7 @@ def in_one_process(weights):
     limits = Limits.from_yaml(config_file('limits_play_table.yaml'))
     table = open_table(SCENE)
     table.reset(*start())
-    loop = ControlLoop(limits, ControlConfig.lockstep(limits, EXECUTE))
+    loop = ControlLoop(limits, ControlConfig(lockstep=True, execute=EXECUTE))
     out, ticks = [], 0
     for _, instruction in SUBTASKS:
         loop.drop_plan()
@@ -227,7 +227,8 @@ def in_one_process(weights):
             now_ns = 10**9 + ticks * 10**9 // ACTION_HZ
             if step % EXECUTE == 0:
                 plan = policy.plan(table.render('static', 96), instruction)
-                assert loop.accept_plan(now_ns, policy.actions(plan.hidden), now_ns * 1e-9) == ''
+                chunk = Chunk(now_ns, policy.actions(plan.hidden), now_ns * 1e-9)
+                assert loop.accept(chunk, now_ns * 1e-9) == ''
             command = loop.step(now_ns * 1e-9, table.joint_positions())
             table.step(('joint_abs', np.append(command.joints, command.gripper)))
             ticks += 1

@@ -163,7 +163,7 @@ def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
 
 def test_one_refused_plan_is_an_error_not_a_failure(tmp_path, short, monkeypatch):
     save(tmp_path / 'm')
-    monkeypatch.setattr(ControlLoop, 'accept_plan', lambda *_, **__: 'too old')
+    monkeypatch.setattr(ControlLoop, 'accept', lambda *_: 'too old')
     with pytest.raises(EvaluationError, match='too old'):
         run(Options(policy=str(tmp_path / 'm'), chains=1, out=tmp_path / 'e'))
 

@@ -128,7 +128,7 @@ def test_joints_by_name():
     'spoil, reason',
     [
         (lambda m: m.name.pop(), 'one number per name'),
-        (lambda m: m.name.__setitem__(0, 'elbow'), 'panda_joint1 are missing'),
+        (lambda m: m.name.__setitem__(0, 'elbow'), 'joints must hold panda_joint1. Got'),
         (lambda m: m.name.__setitem__(0, 'panda_joint2'), 'one twice'),
         (lambda m: m.position.pop(), 'one number per name'),
         (lambda m: m.position.__setitem__(3, float('nan')), 'finite'),
@@ -156,7 +156,7 @@ def test_trajectory_round_trip():
 def test_float_array_round_trip():
     msg = convert.floats_to_message(np.arange(7.0))
     np.testing.assert_array_equal(convert.floats_from_message(msg, 7), np.arange(7.0))
-    with pytest.raises(ConvertError, match='must hold 8 numbers, got 7'):
+    with pytest.raises(ConvertError, match='must hold 8 numbers. Got 7'):
         convert.floats_from_message(msg, 8)
     msg.data[2] = float('inf')
     with pytest.raises(ConvertError, match='finite'):

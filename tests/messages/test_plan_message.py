@@ -49,15 +49,15 @@ def test_codes_that_are_none(codes, reason):
 
 def test_what_a_foreign_plan_gets_wrong():
     codes = plan_message.codes_to_message(np.full((4, 4), 1000), STAMP_NS, 'x')
-    with pytest.raises(ConvertError, match='below 1000, got 1000'):
+    with pytest.raises(ConvertError, match='below 1000. Got 1000'):
         plan_message.codes_from_message(codes, (4, 4), 1000)
-    with pytest.raises(ConvertError, match=r'shape \(4, 8\), got \(4, 4\)'):
+    with pytest.raises(ConvertError, match=r'shape \(4, 8\). Got \(4, 4\)'):
         plan_message.codes_from_message(codes, (4, 8))
     with pytest.raises(ConvertError, match='must be 32FC1'):
         plan_message.hidden_from_message(codes)
     spoilt = np.zeros((4, 8), np.float32)
     spoilt[2, 3] = np.nan
-    with pytest.raises(ConvertError, match='finite, got 1 '):
+    with pytest.raises(ConvertError, match='finite. Got 1 '):
         plan_message.hidden_from_message(
             convert.numpy_to_image(spoilt, '32FC1', frame_id='plan/00000000')
         )

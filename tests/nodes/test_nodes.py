@@ -32,10 +32,10 @@ from vw2_ros.messages import (
 )
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.action import ActionNode  # noqa: E402
-from vw2_ros.nodes.base import parameter_name  # noqa: E402
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode  # noqa: E402
 from vw2_ros.nodes.camera import CameraNode  # noqa: E402
 from vw2_ros.nodes.imagination import ImaginationNode  # noqa: E402
+from vw2_ros.nodes.parameters import parameter_name  # noqa: E402
 from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
 
 ARM = open_arm()
@@ -259,7 +259,7 @@ def test_what_was_said_last_outlasts_a_deactivation(bench, weights, node_class):
     node = bench.add(node_class, weights=weights, instruction='open the drawer')
 
     def told():
-        return node.instruction if node_class is PlannerNode else node.arm.instruction
+        return node.instruction
 
     assert told() == 'open the drawer'
     say = bench.peer.create_publisher(String, names.INSTRUCTION, qos.latched())
@@ -380,7 +380,7 @@ def test_action_holds_when_the_camera_fails(bench, action, fault):
     wanted = 'frozen' if fault == 'frozen' else 'image_raw is'
     assert bench.until(
         lambda: (
-            newest()[0] == 2 and wanted in newest()[1] and node.arm.command.status == 'holding'
+            newest()[0] == 2 and wanted in newest()[1] and node.loop.command.status == 'holding'
         ),
         each=broken,
     )
@@ -399,7 +399,7 @@ def test_stop_and_rearm(bench, action):
     bench.spin(0.5, each=robot)
     held = robot.positions()
     np.testing.assert_array_equal(held[-1, :7], held[-3, :7])
-    assert node.arm.command.status == 'stopped'
+    assert node.loop.command.status == 'stopped'
     assert bench.call(Trigger, names.REARM).success
     count = len(robot.commands)
     assert bench.until(lambda: len(robot.commands) > count + 20, each=robot)
@@ -422,9 +422,9 @@ def test_only_rearm_undoes_a_stop(bench, action, how):
         node.trigger_activate()
     count = len(robot.commands)
     assert bench.until(lambda: len(robot.commands) > count + 10, 20, each=robot)
-    assert node.arm.command.status == 'stopped'
+    assert node.loop.command.status == 'stopped'
     assert bench.call(Trigger, names.REARM).success
-    assert bench.until(lambda: node.arm.command.status == 'moving', each=robot)
+    assert bench.until(lambda: node.loop.command.status == 'moving', each=robot)
 
 
 def test_old_stamps_are_old_joints(bench, action):
@@ -469,16 +469,16 @@ def test_gripper_goes_out_by_itself(bench, weights):
 def test_an_arm_that_another_node_commands_too_is_held(bench, action):
     node, robot, newest = action
     assert bench.until(
-        lambda: node.arm.command and node.arm.command.status == 'moving', each=robot
+        lambda: node.loop.command and node.loop.command.status == 'moving', each=robot
     )
     other = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
     assert bench.until(
         lambda: newest()[0] == 2 and '1 other publisher(s) on /joint_commands' in newest()[1],
         each=robot,
     )
-    assert node.arm.command.status == 'holding' and not node.arm.loop.has_plan
+    assert node.loop.command.status == 'holding' and not node.loop.has_plan
     bench.peer.destroy_publisher(other)
-    assert bench.until(lambda: node.arm.command.status == 'moving', each=robot)
+    assert bench.until(lambda: node.loop.command.status == 'moving', each=robot)
 
 
 def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
@@ -505,12 +505,12 @@ def test_action_drops_malformed_and_foreign_plans(bench, action):
     )
     data = np.full((4, 16), np.nan, np.float32)
     infinite.data = array.array('B', data.tobytes())
-    accepted = node.arm.loop.counts['plans']
+    accepted = node.loop.counts['plans']
     for msg in (good, broken, infinite, Image()):
         robot.plans.publish(msg)
         bench.spin(0.15, each=robot)
-    assert node.arm.loop.counts['plans'] == accepted
-    assert node.arm.loop.counts['other_instruction'] == 1
+    assert node.loop.counts['plans'] == accepted
+    assert node.loop.counts['other_instruction'] == 1
     assert node.health.counters['plan_hidden refused'] == 2
     assert node.health.counters['plan refused'] >= 2
 
@@ -663,7 +663,7 @@ def test_table_in_real_time(bench):
     before = node.table.steps
     actions.publish(convert.floats_to_message([0, 0, np.nan, 0, 0, 0, 1.0]))
     actions.publish(convert.floats_to_message([0, 0, 0.1, 0, 0, 0, 0.5]))
-    commands.publish(convert.trajectory_to_message(names[:5], target[:5]))
+    commands.publish(convert.trajectory_to_message(joint_names[:5], target[:5]))
     assert bench.until(
         lambda: (
             node.health.counters['rel_actions refused'] == 2

@@ -20,9 +20,9 @@ import time
 from dataclasses import dataclass, field
 
 from vw2_ros import files as paths
+from vw2_ros import names
 from vw2_ros.errors import InvalidValueError, VW2Error
 
-PARENT_VARIABLE = 'VW2_PARENT_PID'  # see node_base.run
 SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
@@ -117,7 +117,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
     # the nodes follow /clock: somebody must publish it
     sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
     scene = {'scene': a['scene']} if a['scene'] else {}
-    camera = (('image_raw', 'static/image_raw'),)
+    camera = ((names.IMAGE, f'{names.CAMERAS[0]}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
     bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
@@ -174,9 +174,10 @@ def robot(**given: str) -> tuple[Process, ...]:
     if size:
         source |= {'width': size, 'height': size}
     output = {name: a[name] for name in ('limits', 'output') if a[name]}
-    topics = dict.fromkeys(('joint_commands', 'commands', 'twist_commands'), a['command_topic'])
-    topics['gripper_command'] = a['gripper_topic']
-    commands = tuple((name, topic) for name, topic in topics.items() if topic)
+    forms = (names.JOINT_COMMANDS, names.POSITION_COMMANDS, names.TWIST_COMMANDS)
+    topics = dict.fromkeys(forms, a['command_topic'])
+    topics[names.GRIPPER_COMMAND] = a['gripper_topic']
+    commands = tuple((ours, theirs) for ours, theirs in topics.items() if theirs)
     model = _base(a) | _weights(a)
     processes = [
         Process(
@@ -185,9 +186,9 @@ def robot(**given: str) -> tuple[Process, ...]:
             file,
             _base(a) | source,
             (
-                ('input', a['image_topic']),
-                ('input/compressed', f'{a["image_topic"]}/compressed'),
-                ('input/camera_info', _beside(a['image_topic'], 'camera_info')),
+                (names.INPUT, a['image_topic']),
+                (names.compressed(names.INPUT), names.compressed(a['image_topic'])),
+                (names.INPUT_INFO, _beside(a['image_topic'], names.CAMERA_INFO)),
             ),
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
@@ -340,7 +341,7 @@ class Children:
             **os.environ,
             **environment(),
             **(env or {}),
-            PARENT_VARIABLE: str(os.getpid()),
+            names.PARENT_VARIABLE: str(os.getpid()),
             'PYTHONUNBUFFERED': '1',
         }
         # one thread per model unless somebody said otherwise: the nodes share the cores

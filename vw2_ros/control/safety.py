@@ -23,7 +23,7 @@ on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
 
 import dataclasses
 import math
-from collections import deque
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -58,12 +58,12 @@ class Limits:
     def __post_init__(self):
         names = [name for name in self.joints if isinstance(name, str)]
         if not names or len(set(names)) != len(self.joints):
-            raise InvalidValueError(f'limits: joints must be different names, got {self.joints}')
-        for kind, words in ((int, 'a whole number'), (float, 'a number')):
-            for name in (f.name for f in dataclasses.fields(self) if f.type is kind):
-                value = getattr(self, name)
-                if isinstance(value, bool) or not isinstance(value, (int, kind)):
-                    raise InvalidValueError(f'limits: {name} must be {words}, got {value!r}')
+            raise InvalidValueError(f'limits: joints must be different names. Got {self.joints}.')
+        words = {int: 'a whole number', float: 'a number'}
+        for name, kind in typing.get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if kind in words and (isinstance(value, bool) or not isinstance(value, (int, kind))):
+                raise InvalidValueError(f'limits: {name} must be {words[kind]}. Got {value!r}.')
         for name in (
             'lower_rad',
             'upper_rad',
@@ -77,20 +77,20 @@ class Limits:
                 values = np.array(np.nan)
             if values.shape != (len(self.joints),) or not np.isfinite(values).all():
                 raise InvalidValueError(
-                    f'limits: {name} must be {len(self.joints)} finite numbers, '
-                    f'got {getattr(self, name)}'
+                    f'limits: {name} must be {len(self.joints)} finite numbers. '
+                    f'Got {getattr(self, name)}.'
                 )
             values.flags.writeable = False
             object.__setattr__(self, name, values)
         if (self.lower_rad >= self.upper_rad).any():
             raise InvalidValueError(
-                f'limits: lower_rad must be below upper_rad, got {self.lower_rad} '
-                f'and {self.upper_rad}'
+                f'limits: lower_rad must be below upper_rad. Got {self.lower_rad} '
+                f'and {self.upper_rad}.'
             )
         if max(-self.lower_rad.min(), self.upper_rad.max()) > 2 * math.pi:
             raise InvalidValueError(
-                'limits: lower_rad and upper_rad must lie within one turn of 0, got '
-                f'{self.lower_rad} and {self.upper_rad}: are these degrees?'
+                'limits: lower_rad and upper_rad must lie within one turn of 0. Got '
+                f'{self.lower_rad} and {self.upper_rad}. Are these degrees?'
             )
         for name in (
             'velocity_rad_s',
@@ -105,7 +105,7 @@ class Limits:
         ):
             value = getattr(self, name)
             if not (np.asarray(value) > 0).all() or not np.isfinite(value).all():
-                raise InvalidValueError(f'limits: {name} must be above 0, got {value}')
+                raise InvalidValueError(f'limits: {name} must be above 0. Got {value}.')
 
     @classmethod
     def from_dict(cls, values: Mapping) -> 'Limits':
@@ -205,7 +205,7 @@ def armed_at(joints, limits: Limits) -> GateState:
     q = np.array(joints, np.float64)
     if q.shape != limits.lower_rad.shape or not np.isfinite(q).all():
         raise InvalidValueError(
-            f'joints must be {len(limits.joints)} finite numbers, got {joints}'
+            f'joints must be {len(limits.joints)} finite numbers. Got {joints}.'
         )
     inside = np.clip(q, limits.lower_rad, limits.upper_rad)
     far = np.abs(q - inside) > limits.resume_tolerance_rad
@@ -392,7 +392,7 @@ class FrozenCamera:
 
     def __init__(self, frames: int):
         if frames < 2:
-            raise InvalidValueError(f'frames must be at least 2, got {frames}')
+            raise InvalidValueError(f'frames must be at least 2. Got {frames}.')
         self.frames = frames
         self.identical = 0
         self._last = b''
@@ -408,65 +408,3 @@ class FrozenCamera:
     def frozen(self) -> bool:
         """Whether the last `frames` frames were identical."""
         return self.identical >= self.frames
-
-
-class TickClock:
-    """Keeps time of a periodic timer: ticks that came too late are skipped, counted, never queued.
-
-    Times are seconds of one monotonic clock.
-    """
-
-    def __init__(self, period_s: float, history: int = 900):
-        if not (period_s > 0 and math.isfinite(period_s)):
-            raise InvalidValueError(f'period_s must be above 0, got {period_s}')
-        self.period_s = period_s
-        self.ticks = 0
-        self.missed = 0
-        self._last_s: float | None = None
-        self._late_s: deque[float] = deque(maxlen=history)
-
-    def tick(self, now_s: float) -> int:
-        """Take note of a tick; return how many should have come since the last one but did not."""
-        missed = 0
-        if self._last_s is not None:
-            interval_s = now_s - self._last_s
-            self._late_s.append(interval_s - self.period_s)
-            missed = max(0, round(interval_s / self.period_s) - 1)
-        self._last_s = now_s
-        self.ticks += 1
-        self.missed += missed
-        return missed
-
-    def jitter_ms(self, percentile: float = 99.0) -> float:
-        """Percentile of |interval - period| [ms] over the last ticks; 0 before there are two."""
-        if not self._late_s:
-            return 0.0
-        return float(np.percentile(np.abs(self._late_s), percentile) * 1e3)
-
-
-class Newest:
-    """A slot for the newest item between a producer and one slow worker: skip, never queue."""
-
-    def __init__(self):
-        self._items = deque(maxlen=1)  # append and popleft are atomic
-        self.put_count = 0
-        self.taken = 0
-
-    def put(self, item) -> None:
-        """Replace whatever was not taken yet."""
-        self._items.append(item)
-        self.put_count += 1
-
-    def take(self):
-        """Return the newest item and empty the slot, or None if there is none."""
-        try:
-            item = self._items.popleft()
-        except IndexError:
-            return None
-        self.taken += 1
-        return item
-
-    @property
-    def skipped(self) -> int:
-        """Items that were replaced before the worker took them."""
-        return max(0, self.put_count - self.taken - len(self._items))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.control.loop import ControlConfig, ControlLoop
+from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.evaluation.record import EvaluationError
-from vw2_ros.sim.expert.skills import Expert
+from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.table import Table, table_class
 
@@ -66,14 +66,15 @@ class LearnedPlayer:
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
-        self._loop = ControlLoop(self._limits, ControlConfig.lockstep(self._limits, self._execute))
+        how = ControlConfig(lockstep=True, execute=self._execute, chunk=self._policy.chunk)
+        self._loop = ControlLoop(self._limits, how)
         self._ticks = 0
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
         self._instruction = instruction
         self._policy.reset(0)
-        self._loop.set_instruction(instruction)
+        self._loop.instruct(instruction)
         self._steps = 0
 
     def act(self, table: Table):
@@ -83,7 +84,8 @@ class LearnedPlayer:
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)
             plan = self._policy.plan(rgb, self._instruction)
-            dropped = self._loop.accept_plan(stamp_ns, self._policy.actions(plan.hidden), now_s)
+            chunk = Chunk(stamp_ns, self._policy.actions(plan.hidden), now_s)
+            dropped = self._loop.accept(chunk, now_s)
             if dropped:
                 raise EvaluationError(f'the control loop refused a plan: {dropped}')
         self._steps += 1

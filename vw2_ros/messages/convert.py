@@ -59,7 +59,7 @@ def stamp_to_ns(stamp) -> int:
     """
     if stamp.sec < 0 or not 0 <= stamp.nanosec < NS_PER_S:
         raise ConvertError(
-            f'stamp must have sec >= 0 and nanosec < 1e9, got {stamp.sec} s {stamp.nanosec} ns'
+            f'stamp must have sec >= 0 and nanosec < 1e9. Got {stamp.sec} s {stamp.nanosec} ns.'
         )
     return int(stamp.sec) * NS_PER_S + int(stamp.nanosec)
 
@@ -68,7 +68,7 @@ def ns_to_stamp(stamp_ns: int) -> Time:
     """Nanoseconds (>= 0) -> builtin_interfaces/Time."""
     sec, nanosec = divmod(int(stamp_ns), NS_PER_S)
     if not 0 <= sec < 2**31:
-        raise ConvertError(f'a stamp must lie within 0 and 2^31 s, got {stamp_ns} ns')
+        raise ConvertError(f'a stamp must lie within 0 and 2^31 s. Got {stamp_ns} ns.')
     return Time(sec=sec, nanosec=nanosec)
 
 
@@ -85,22 +85,24 @@ def image_to_numpy(msg) -> np.ndarray:
     """
     if msg.encoding not in ENCODINGS:
         raise ConvertError(
-            f'image encoding must be one of {", ".join(ENCODINGS)}, got {msg.encoding!r:.60}'
+            f'image encoding must be one of {", ".join(ENCODINGS)}. Got {msg.encoding!r:.60}.'
         )
     dtype, channels = ENCODINGS[msg.encoding]
     H, W = int(msg.height), int(msg.width)
     if not (0 < H <= MAX_SIDE_PX and 0 < W <= MAX_SIDE_PX):
-        raise ConvertError(f'image must measure 1 to {MAX_SIDE_PX} px on each side, got {W} x {H}')
+        raise ConvertError(
+            f'image must measure 1 to {MAX_SIDE_PX} px on each side. Got {W} x {H}.'
+        )
     row_bytes = W * channels * dtype.itemsize
     step = int(msg.step)
     if step < row_bytes:
         raise ConvertError(
             f'image step must be at least {row_bytes} bytes for {W} px of '
-            f'{msg.encoding}, got {step}'
+            f'{msg.encoding}. Got {step}.'
         )
     if len(msg.data) != step * H:
         raise ConvertError(
-            f'image data must hold step x height = {step * H} bytes, got {len(msg.data)}'
+            f'image data must hold step x height = {step * H} bytes. Got {len(msg.data)}.'
         )
     rows = np.frombuffer(msg.data, np.uint8).reshape(H, step)  # (H, step)
     pixels = rows[:, :row_bytes].copy()  # (H, W * channels * itemsize)
@@ -118,7 +120,7 @@ def numpy_to_image(pixels, encoding: str, *, stamp_ns: int = 0, frame_id: str = 
     """
     if encoding not in ENCODINGS:
         raise ConvertError(
-            f'image encoding must be one of {", ".join(ENCODINGS)}, got {encoding!r:.60}'
+            f'image encoding must be one of {", ".join(ENCODINGS)}. Got {encoding!r:.60}.'
         )
     dtype, channels = ENCODINGS[encoding]
     pixels = np.ascontiguousarray(pixels)
@@ -129,7 +131,9 @@ def numpy_to_image(pixels, encoding: str, *, stamp_ns: int = 0, frame_id: str = 
         and (channels == 1 or pixels.shape[2] == 3)
     )
     if pixels.dtype != dtype or not good_shape:
-        raise ConvertError(f'{encoding} wants {dtype} {wanted}, got {pixels.dtype} {pixels.shape}')
+        raise ConvertError(
+            f'{encoding} must be {dtype} {wanted}. Got {pixels.dtype} {pixels.shape}.'
+        )
     msg = Image()
     msg.header.stamp = ns_to_stamp(stamp_ns)
     msg.header.frame_id = frame_id
@@ -148,7 +152,9 @@ def image_to_rgb(msg) -> np.ndarray:
         ConvertError: as `image_to_numpy`, and for encodings that are no picture.
     """
     if msg.encoding not in ('rgb8', 'bgr8', 'mono8'):
-        raise ConvertError(f'a camera image must be rgb8, bgr8 or mono8, got {msg.encoding!r:.60}')
+        raise ConvertError(
+            f'a camera image must be rgb8, bgr8 or mono8. Got {msg.encoding!r:.60}.'
+        )
     pixels = image_to_numpy(msg)
     if msg.encoding == 'bgr8':
         return np.ascontiguousarray(pixels[:, :, ::-1])
@@ -163,7 +169,7 @@ def image_to_depth(msg) -> np.ndarray:
     if msg.encoding == '16UC1':
         return pixels.astype(np.float32) * np.float32(1e-3)
     if msg.encoding != '32FC1':
-        raise ConvertError(f'a depth image must be 32FC1 or 16UC1, got {msg.encoding!r:.60}')
+        raise ConvertError(f'a depth image must be 32FC1 or 16UC1. Got {msg.encoding!r:.60}.')
     return pixels
 
 
@@ -176,7 +182,7 @@ def compressed_to_rgb(msg) -> np.ndarray:
     data = bytes(msg.data)
     if not 0 < len(data) <= MAX_COMPRESSED_BYTES:
         raise ConvertError(
-            f'compressed image must hold 1 to {MAX_COMPRESSED_BYTES} bytes, got {len(data)}'
+            f'compressed image must hold 1 to {MAX_COMPRESSED_BYTES} bytes. Got {len(data)}.'
         )
     if data.startswith(b'\xff\xd8'):
         size, whole = _jpeg_size(data), data.rstrip(b'\0').endswith(b'\xff\xd9')
@@ -184,15 +190,15 @@ def compressed_to_rgb(msg) -> np.ndarray:
         size, whole = _png_size(data), b'IEND' in data[-16:]
     else:
         raise ConvertError(
-            f'compressed image must be a jpeg or png file, got format '
-            f'{msg.format!r:.60} starting with {data[:4].hex()}'
+            f'compressed image must be a jpeg or png file. Got format '
+            f'{msg.format!r:.60} starting with {data[:4].hex()}.'
         )
     # Decoders return half a picture for half a file: look before they do.
     if not whole or size is None:
         raise ConvertError(f'compressed image of {len(data)} bytes is cut off')
     if not all(0 < side <= MAX_SIDE_PX for side in size):
         raise ConvertError(
-            f'image must measure 1 to {MAX_SIDE_PX} px on each side, got {size[0]} x {size[1]}'
+            f'image must measure 1 to {MAX_SIDE_PX} px on each side. Got {size[0]} x {size[1]}.'
         )
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -213,9 +219,9 @@ def rgb_to_compressed(
     """
     rgb = np.asarray(rgb)
     if fmt not in ('jpeg', 'png'):
-        raise ConvertError(f"format must be 'jpeg' or 'png', got {fmt!r:.60}")
+        raise ConvertError(f"format must be 'jpeg' or 'png'. Got {fmt!r:.60}.")
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ConvertError(f'wanted uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}')
+        raise ConvertError(f'a picture must be uint8 (H, W, 3). Got {rgb.dtype} {rgb.shape}.')
     options = [cv2.IMWRITE_JPEG_QUALITY, int(quality)] if fmt == 'jpeg' else []
     done, data = cv2.imencode(
         '.jpg' if fmt == 'jpeg' else '.png', np.ascontiguousarray(rgb[:, :, ::-1]), options
@@ -299,7 +305,7 @@ def trajectory_from_message(msg, names) -> Joints:
         ConvertError: as `joints_from_message`, and for a trajectory without points.
     """
     if not len(msg.points):
-        raise ConvertError('joint trajectory must have at least one point, got none')
+        raise ConvertError('joint trajectory must have at least one point. Got none.')
     order = _order(msg.joint_names, names)
     position = _pick('position', msg.points[-1].positions, len(msg.joint_names), order)
     return Joints(position, None, stamp_to_ns(msg.header.stamp))
@@ -319,7 +325,7 @@ def floats_from_message(msg, size: int) -> np.ndarray:
         ConvertError: another length, or a value that is not finite.
     """
     if len(msg.data) != size:
-        raise ConvertError(f'array must hold {size} numbers, got {len(msg.data)}')
+        raise ConvertError(f'array must hold {size} numbers. Got {len(msg.data)}.')
     return _pick('data', msg.data, size, range(size))
 
 
@@ -335,30 +341,30 @@ def _array(code: str, values: np.ndarray) -> array.array:
 def _doubles(what: str, values, count: int) -> array.array:
     values = np.asarray(values, np.float64)
     if values.shape != (count,):
-        raise ConvertError(f'{what} must hold {count} numbers, got shape {values.shape}')
+        raise ConvertError(f'{what} must hold {count} numbers. Got shape {values.shape}.')
     return _array('d', values)
 
 
 def _order(sent, wanted) -> list[int]:
     if len(sent) > MAX_JOINTS:
-        raise ConvertError(f'at most {MAX_JOINTS} joints are read, got {len(sent)}')
+        raise ConvertError(f'at most {MAX_JOINTS} joints are read. Got {len(sent)}.')
     index = {name: i for i, name in enumerate(sent)}
     if len(index) != len(sent):
-        raise ConvertError('joint names must differ, got one twice')
+        raise ConvertError('joint names must differ. Got one twice.')
     missing = [name for name in wanted if name not in index]
     if missing:
         raise ConvertError(
-            f'joints {", ".join(missing)} are missing; got {", ".join(map(str, sent))!s:.200}'
+            f'joints must hold {", ".join(missing)}. Got {", ".join(map(str, sent))!s:.200}.'
         )
     return [index[name] for name in wanted]
 
 
 def _pick(what: str, values, count: int, order) -> np.ndarray:
     if len(values) != count:
-        raise ConvertError(f'{what} must hold one number per name ({count}), got {len(values)}')
+        raise ConvertError(f'{what} must hold one number per name ({count}). Got {len(values)}.')
     picked = np.array([values[i] for i in order], np.float64)  # (n,)
     if not all(map(math.isfinite, picked)):
-        raise ConvertError(f'{what} must be finite, got {picked.tolist()!s:.200}')
+        raise ConvertError(f'{what} must be finite. Got {picked.tolist()!s:.200}.')
     return picked
 
 

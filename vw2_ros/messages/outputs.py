@@ -56,7 +56,7 @@ class Output:
             )
 
     def message(self, command, stamp_ns: int):
-        """A `control_loop.Command` -> message; its joints must not be None."""
+        """A `control.loop.Command` -> message; its joints must not be None."""
         if self.kind == 'twist':
             return self._twist(command, stamp_ns)
         joints, position = self.joints, command.joints  # (7,)

@@ -46,10 +46,10 @@ def codes_to_message(codes, stamp_ns: int, instruction: str):
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.dtype.kind not in 'iu' or codes.size == 0:
         raise ConvertError(
-            f'codes must be integers (steps, codes), got {codes.dtype} {codes.shape}'
+            f'codes must be integers (steps, codes). Got {codes.dtype} {codes.shape}.'
         )
     if codes.min() < 0 or codes.max() > 65535:
-        raise ConvertError(f'codes must lie in [0, 65535], got {codes.min()} to {codes.max()}')
+        raise ConvertError(f'codes must lie in [0, 65535]. Got {codes.min()} to {codes.max()}.')
     return numpy_to_image(
         codes.astype(np.uint16),
         '16UC1',
@@ -66,7 +66,7 @@ def codes_from_message(msg, shape=None, codebook: int | None = None) -> PlanPart
     """
     part = _from_message(msg, '16UC1', shape)
     if codebook is not None and part.values.max() >= codebook:
-        raise ConvertError(f'codes must be below {codebook}, got {part.values.max()}')
+        raise ConvertError(f'codes must be below {codebook}. Got {part.values.max()}.')
     return part
 
 
@@ -78,7 +78,7 @@ def hidden_to_message(hidden, stamp_ns: int, instruction: str):
     """
     hidden = np.asarray(hidden, np.float32)
     if hidden.ndim != 2 or hidden.size == 0:
-        raise ConvertError(f'hidden states must be (steps, d), got {hidden.shape}')
+        raise ConvertError(f'hidden states must be (steps, d). Got {hidden.shape}.')
     _finite(hidden)
     return numpy_to_image(
         hidden, '32FC1', stamp_ns=stamp_ns, frame_id=f'plan/{instruction_id(instruction)}'
@@ -98,15 +98,15 @@ def hidden_from_message(msg, shape=None) -> PlanPart:
 
 def _from_message(msg, encoding: str, shape) -> PlanPart:
     if msg.encoding != encoding:
-        raise ConvertError(f'this half of a plan must be {encoding}, got {msg.encoding!r:.60}')
+        raise ConvertError(f'this half of a plan must be {encoding}. Got {msg.encoding!r:.60}.')
     values = image_to_numpy(msg)
     if shape is not None and values.shape != tuple(shape):
-        raise ConvertError(f'plan must have shape {tuple(shape)}, got {values.shape}')
+        raise ConvertError(f'plan must have shape {tuple(shape)}. Got {values.shape}.')
     frame = _FRAME.fullmatch(msg.header.frame_id)
     if frame is None:
         raise ConvertError(
             "plan's frame_id must be 'plan/' and 8 hexadecimal digits, "
-            f'got {msg.header.frame_id!r:.60}'
+            f'Got {msg.header.frame_id!r:.60}.'
         )
     return PlanPart(values, stamp_to_ns(msg.header.stamp), frame.group(1))
 
@@ -114,4 +114,4 @@ def _from_message(msg, encoding: str, shape) -> PlanPart:
 def _finite(values: np.ndarray) -> None:
     if not np.isfinite(values).all():
         count = int(np.size(values) - np.isfinite(values).sum())
-        raise ConvertError(f'hidden states must be finite, got {count} that are not')
+        raise ConvertError(f'hidden states must be finite. Got {count} that are not.')

@@ -81,7 +81,7 @@ def rel_action(msg) -> np.ndarray:
     """
     values = convert.floats_from_message(msg, 7)
     if values[6] not in (-1.0, 1.0):
-        raise convert.ConvertError(f'gripper must be -1 (close) or 1 (open), got {values[6]}')
+        raise convert.ConvertError(f'gripper must be -1 (close) or 1 (open). Got {values[6]}.')
     return values
 
 

@@ -5,6 +5,20 @@
 The command timer never waits for the model: the action head runs in a worker thread.
 
     ros2 run vw2_ros action_node --ros-args -p output:=positions
+
+The way of a plan and of a command, call by call:
+
+    ActionNode._on_plan     executor's thread: message -> hidden states and their age
+    -> ActionNode.work      worker thread
+    -> Policy.actions       models/policy.py: hidden states -> chunk of actions
+    -> ActionHead.forward   models/action_head.py: the maths
+
+    ActionNode._tick        timer: stamp, step, publish
+    -> RealTime.step        control/clock.py: in time?
+    -> ControlLoop.step     control/loop.py: observe, plan, act, gate
+    -> gate                 control/safety.py: the maths
+
+In lockstep `_answer` and `Lockstep.step` stand for `_tick` and `RealTime.step`.
 """
 
 import os
@@ -17,45 +31,52 @@ from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
-from vw2_ros.control.arm import Arm, ArmConfig
+from vw2_ros.control.clock import Lockstep, RealTime
+from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits, age_of_stamp
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.messages.outputs import KINDS, Output
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
-from vw2_ros.nodes.worker import Worker
+from vw2_ros.nodes.base import transition
+from vw2_ros.nodes.health import verdict
+from vw2_ros.nodes.model import ModelConfig, ModelNode
+from vw2_ros.nodes.parameters import parameter
+from vw2_ros.nodes.process import run
 
 _ARM = open_arm()  # its names are the defaults
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
-    """Parameters of the action node."""
+class Config(ModelConfig):
+    """Parameters of the action node; those of the loop have `ControlConfig`'s defaults."""
 
-    weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
-    threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
     limits: str = parameter(
         'limits.yaml',
-        'limits of the robot: a file, or the name of one of '
-        "this package's config/; there is no start without",
+        "limits of the robot: a file, or the name of one of this package's config/; there is no "
+        'start without',
     )
-    lockstep: bool = parameter(False, 'one command for each joint_states, plans awaited')
-    execute: int = parameter(8, 'lockstep: actions of a plan until the next one', low=1, high=16)
+    lockstep: bool = parameter(
+        ControlConfig.lockstep, 'one command for each joint_states, plans awaited'
+    )
+    execute: int = parameter(
+        ControlConfig.execute, 'lockstep: actions of a plan until the next one', low=1
+    )
     max_plan_age_s: float = parameter(
-        0.25, 'an older image behind the plan moves nothing [s]', low=0.01, high=10.0
+        ControlConfig.max_plan_age_s, 'an older image moves nothing [s]', low=0.01, high=10.0
     )
-    blend: int = parameter(3, 'periods over which a new plan replaces the old one', low=0, high=16)
+    blend: int = parameter(
+        ControlConfig.blend, 'periods over which a new plan replaces the old one', low=0
+    )
     command_delay_s: float = parameter(
-        0.0,
-        'real time: from a command until the arm follows it '
-        '[s]; the plan is entered where it will be then',
+        ControlConfig.command_delay_s,
+        'real time: until the arm follows a command [s]; plans are entered where they will be then',
         low=-0.1,
         high=0.5,
     )
     watch_camera: bool = parameter(
-        True, 'real time: hold as soon as the camera is silent or frozen, whatever is planned'
+        ControlConfig.watch_camera, 'real time: hold as soon as the camera is silent or frozen'
     )
     output: str = parameter(
         'trajectory', f'form of the commands: {", ".join(KINDS)}; twist moves the arm only'
@@ -72,19 +93,34 @@ class Config(BaseConfig):
         '', 'plans for another one are dropped; also a topic', dynamic=True
     )
 
+    def control(self, chunk: int | None = None) -> ControlConfig:
+        """Return the control loop's part of it, for a policy whose plans have `chunk` actions."""
+        return ControlConfig(
+            lockstep=self.lockstep,
+            execute=self.execute,
+            blend=self.blend,
+            max_plan_age_s=self.max_plan_age_s,
+            watch_camera=self.watch_camera,
+            command_delay_s=self.command_delay_s,
+            velocity=self.output == 'twist',
+            chunk=chunk,
+        )
 
-class ActionNode(NodeBase):
-    """Stores the newest joints and plan; a timer steps the arm's control loop."""
+
+class ActionNode(ModelNode):
+    """Hands newest joints, image and plan to the control loop; a timer steps it."""
 
     Config = Config
 
     def __init__(self, **options):
         super().__init__('action', **options)
-        self.arm = self.worker = None
+        self.loop = self.clock = self.guard = None
+        self.instruction: str | None = None  # None: nobody said, plans for any are followed
 
     def parameters_set(self, values):
-        if 'instruction' in values and self.arm is not None:
-            self.arm.instruct(values['instruction'], again=True)
+        """Take `instruction`; a plan for the one before is void even if it is the same."""
+        if 'instruction' in values and self.loop is not None:
+            self.instruct(values['instruction'], again=True)
 
     @transition
     def on_configure(self):
@@ -93,122 +129,97 @@ class ActionNode(NodeBase):
         file = c.limits if own else config_file(c.limits)
         self.limits = Limits.from_yaml(file)
         self.get_logger().info(f'limits from {os.path.abspath(file)}')
-        self.arm = self._new_arm()
+        before, self.loop = self.loop, ControlLoop(self.limits)
+        self._restart(c.control())
+        if before is not None and before.stop_reason:
+            self.loop.stop(before.stop_reason)
+        if self.instruction is None:
+            self.instruction = self.get_parameter('instruction').value or None
+        if self.instruction is not None:
+            self.instruct(self.instruction)
+        joints, period_s = self.limits.joints, self.limits.period_s
         self.output = Output(
-            c.output,
-            self.limits.joints,
-            c.finger_joint,
-            c.finger_open_m,
-            c.frame_id,
-            self.limits.period_s,
+            c.output, joints, c.finger_joint, c.finger_open_m, c.frame_id, period_s
         )
-        kind, topic = KINDS[c.output]
-        self.commands = self.advertise(kind, topic, qos.reliable(1))
-        self.gripper = (
-            None
-            if c.finger_joint
-            else self.advertise(Float64MultiArray, names.GRIPPER_COMMAND, qos.reliable(1))
-        )
+        self.commands = self.advertise(*KINDS[c.output], qos.reliable(1))
+        self.gripper, own = None, (Float64MultiArray, names.GRIPPER_COMMAND)
+        if not c.finger_joint:
+            self.gripper = self.advertise(*own, qos.reliable(1))
         self.serve(Trigger, names.STOP, self.stop)
         self.serve(Trigger, names.REARM, self.rearm)
         self.serve(Trigger, names.RESTART, self.restart)
+        self.begin_loading()
 
     @transition
     def on_activate(self):
-        c = self.config
-        self.plans = deque()  # from the worker's thread to the executor's
-        self.guard = self.create_guard_condition(self._take_plans)
-        self.worker = Worker(self._load, self._act, lambda e: self.refuse('plan', e), 'head')
-        self.arm = self._new_arm()
-        self.others = ''
+        c, policy = self.config, self.wait_for_model()
+        self.chunks = deque()  # from the worker's thread to the executor's
+        self.guard = self.create_guard_condition(self._take_chunks)
+        self._restart(c.control(policy.chunk))
         self._look_for_others()
         self.every(0.5, self._look_for_others)
-        self.subscribe(
-            String, names.INSTRUCTION, lambda m: self.arm.instruct(m.data), qos.latched()
-        )
+        self.subscribe(String, names.INSTRUCTION, lambda m: self.instruct(m.data), qos.latched())
         self.subscribe(Image, names.PLAN_HIDDEN, self._on_plan, qos.reliable(1))
-        self.subscribe(
-            JointState,
-            names.JOINT_STATES,
-            self._on_joints,
-            qos.reliable() if c.lockstep else qos.newest(),
-        )
+        profile = qos.reliable() if c.lockstep else qos.newest()
+        self.subscribe(JointState, names.JOINT_STATES, self._on_joints, profile)
         if not c.lockstep:
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
             self.every(self.limits.period_s, self._tick)
 
     def halt(self):
-        if self.worker is not None:
-            self.worker.close()
+        """End the worker and what wakes the executor."""
+        super().halt()
+        if self.guard is not None:
             self.destroy_guard_condition(self.guard)
-        self.worker = None
+        self.guard = None
 
-    def _new_arm(self) -> Arm:
-        """An arm that has seen nothing yet; stopped if the one before was, and told the same."""
-        c = self.config
-        arm = Arm(
-            self.limits,
-            ArmConfig(
-                c.lockstep,
-                c.execute,
-                c.blend,
-                c.max_plan_age_s,
-                c.watch_camera,
-                c.output == 'twist',
-                c.command_delay_s,
-            ),
-        )
-        told = self.get_parameter('instruction').value or None
-        if self.arm is not None:
-            told = self.arm.instruction
-            if self.arm.loop.stop_reason:
-                arm.loop.stop(self.arm.loop.stop_reason)
-        if told is not None:
-            arm.instruct(told)
-        return arm
-
-    def _load(self):
+    def load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
         policy = Policy.load(self.config.weights, threads=self.config.threads)
         policy.warm_up()
         return policy
 
+    def instruct(self, text: str, *, again: bool = False) -> None:
+        """Follow plans for this instruction only; `again`: also those for it are void."""
+        self.instruction = text
+        self.loop.instruct(plan_message.instruction_id(text), again=again)
+
+    def _restart(self, how: ControlConfig | None = None) -> None:
+        self.loop.restart(how)
+        self.clock = Lockstep(self.loop) if self.config.lockstep else RealTime(self.loop)
+
     def _look_for_others(self) -> None:
-        topic = self.commands.topic_name
+        topic, self.others = self.commands.topic_name, ''
         others = self.count_publishers(topic) - 1
-        self.others = (
-            f'{others} other publisher(s) on {topic}: the arm holds until they are gone'
-            if others > 0
-            else ''
-        )
-        if self.others:
-            self.arm.loop.drop_plan()
+        if others > 0:
+            self.loop.drop_plan()
+            self.others = (
+                f'{others} other publisher(s) on {topic}: the arm holds until they are gone'
+            )
 
     # -- services
 
     def stop(self) -> str:
         """Stop from the next tick on, until re-armed."""
-        self.arm.loop.stop()
+        self.loop.stop()
         return 'stopped; call rearm to go on'
 
     def rearm(self) -> str:
         """Undo a stop."""
-        reason = self.arm.rearm(self.now_s())
+        reason = self.loop.rearm(self.clock.now_s(self.now_s()))
         if reason:
             raise InvalidValueError(reason)
         return 'armed; the arm holds until the next plan'
 
     def restart(self) -> str:
         """Forget plan and target; begin at the joints that come next. A stop outlasts it."""
-        self.arm.restart()
-        reason = self.arm.loop.stop_reason
-        return (
-            f'still stopped ({reason}); call rearm to go on'
-            if reason
-            else 'waiting for joint_states'
-        )
+        self._restart()
+        reason = self.loop.stop_reason
+        if reason:
+            return f'still stopped ({reason}); call rearm to go on'
+        return f'waiting for {names.JOINT_STATES}'
 
     # -- input
 
@@ -217,29 +228,34 @@ class ActionNode(NodeBase):
         if self.config.lockstep:
             return self._answer(joints)
         age_s = age_of_stamp(joints.stamp_ns, self.now_ns(), self.limits)
-        self.arm.loop.see_joints(joints.position, self.now_s() - age_s)
+        self.loop.see_joints(joints.position, self.now_s() - age_s)
 
     def _on_image(self, msg) -> None:
         # a silent or frozen camera stops the arm, however long the plan would go on
         age_s = age_of_stamp(convert.stamp_to_ns(msg.header.stamp), self.now_ns(), self.limits)
-        self.arm.see_image(msg.data, age_s, self.now_s())
+        self.loop.see_image(msg.data, self.now_s(), age_s)
 
     def _on_plan(self, msg) -> None:
         part = plan_message.hidden_from_message(msg)
-        now_s, age_s = self.now_s(), 0.0
-        if not self.config.lockstep:
+        if self.config.lockstep:
+            observed_s = part.stamp_ns * 1e-9
+        else:
             age_s = age_of_stamp(part.stamp_ns, self.now_ns(), self.limits)
-        self.worker.submit((part, now_s - age_s))
+            observed_s = self.now_s() - age_s
+        self.worker.submit((part, observed_s))
 
-    def _act(self, policy, item) -> None:
+    def work(self, policy, item):
         part, observed_s = item
-        self.plans.append((part, policy.actions(part.values), observed_s))
+        actions = policy.actions(part.values)
+        self.chunks.append(Chunk(part.stamp_ns, actions, observed_s, part.instruction_id))
         self.guard.trigger()
 
-    def _take_plans(self) -> None:
-        while self.plans:
-            plan = self.plans.popleft()
-            dropped = self.others or self.arm.accept(*plan, self.now_s())
+    def _take_chunks(self) -> None:
+        while self.chunks:
+            chunk = self.chunks.popleft()
+            # in a world that waits nothing gets older
+            now_s = chunk.observed_s if self.config.lockstep else self.now_s()
+            dropped = self.others or self.loop.accept(chunk, now_s)
             if dropped:
                 self.refuse('plan', dropped)
         if self.config.lockstep:
@@ -249,10 +265,10 @@ class ActionNode(NodeBase):
 
     def _tick(self) -> None:
         stamp_ns = self.now_ns()
-        self._publish(self.arm.tick(self.now_s(), stamp_ns), stamp_ns)
+        self._publish(self.clock.step(self.now_s()), stamp_ns)
 
     def _answer(self, joints=None) -> None:
-        answer = self.arm.answer(joints)
+        answer = self.clock.step(joints)
         if answer is not None:
             self._publish(*answer)
 
@@ -264,11 +280,12 @@ class ActionNode(NodeBase):
             self.health.tick('command', self.now_s())
 
     def assess(self, now_s):
-        for name, value in self.arm.report().items():
+        """Show the loop's and the clock's account; judge the last command."""
+        for name, value in (self.loop.report() | self.clock.report()).items():
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
-        level, text = self.arm.verdict()
-        if self.arm.loop.stop_reason:
+        level, text = verdict(self.loop.command, self.config.lockstep)
+        if self.loop.stop_reason:
             text += f'; call {self.resolve_service_name(names.REARM)} when it may move again'
         return level, text
 

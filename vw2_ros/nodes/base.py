@@ -1,33 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""What all nodes share: typed parameters, life cycle with automatic start, diagnostics, `run`."""
+"""What all nodes share: parameters, life cycle with automatic start, services, diagnostics."""
 
 import dataclasses
 import functools
 import gc
-import os
-import re
-import signal
-import sys
-import threading
 import time
-from dataclasses import dataclass
 
-import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import (
-    FloatingPointRange,
-    IntegerRange,
-    ParameterDescriptor,
-    ParameterType,
-    SetParametersResult,
-)
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.signals import SignalHandlerOptions
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -35,85 +18,12 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from vw2_ros import names
+from vw2_ros.nodes.diagnostics import Reporter
 from vw2_ros.nodes.health import ERROR, OK, WARN, Health
+from vw2_ros.nodes.parameters import BaseConfig, descriptor, parameter_name
 
-PARENT_VARIABLE = 'VW2_PARENT_PID'  # set by `system.Children`: end with the process that began us
 DIAGNOSE_PERIOD_S = 0.1
-REPORT_PERIOD_S = 1.0
-
-
-# ----------------------------------------------------------------- parameters
-
-
-def parameter(default, description: str, *, low=None, high=None, dynamic: bool = False):
-    """One field of a node's config dataclass and, by that, one ROS parameter.
-
-    A field `limits__file` is the parameter `limits.file`. All are read when the node is configured;
-    only `dynamic` ones may be set while it is.
-    """
-    return dataclasses.field(
-        default=default,
-        metadata={'description': description, 'low': low, 'high': high, 'dynamic': dynamic},
-    )
-
-
-@dataclass(frozen=True)
-class BaseConfig:
-    """Parameters that every node has."""
-
-    autostart: bool = parameter(True, 'configure and activate without being told to')
-    exit_on_failure: bool = parameter(False, 'end with status 1 if the automatic start fails')
-
-
-_TYPES = {
-    bool: ParameterType.PARAMETER_BOOL,
-    int: ParameterType.PARAMETER_INTEGER,
-    float: ParameterType.PARAMETER_DOUBLE,
-    str: ParameterType.PARAMETER_STRING,
-}
-_ARRAY_TYPES = {
-    int: ParameterType.PARAMETER_INTEGER_ARRAY,
-    float: ParameterType.PARAMETER_DOUBLE_ARRAY,
-    str: ParameterType.PARAMETER_STRING_ARRAY,
-}
-
-
-def parameter_name(field: dataclasses.Field) -> str:
-    """Return the ROS name of a config field."""
-    return field.name.replace('__', '.')
-
-
-def _descriptor(field: dataclasses.Field) -> ParameterDescriptor:
-    default, meta = field.default, field.metadata
-    if isinstance(default, tuple):
-        kind = _ARRAY_TYPES[type(default[0])]
-    else:
-        kind = _TYPES[type(default)]
-    out = ParameterDescriptor(
-        name=parameter_name(field), type=kind, description=meta['description']
-    )
-    low, high = meta['low'], meta['high']
-    if low is not None or high is not None:
-        if isinstance(default, float):
-            out.floating_point_range = [
-                FloatingPointRange(
-                    from_value=float(-1e308 if low is None else low),
-                    to_value=float(1e308 if high is None else high),
-                )
-            ]
-        else:
-            out.integer_range = [
-                IntegerRange(
-                    from_value=-(2**62) if low is None else low,
-                    to_value=2**62 if high is None else high,
-                )
-            ]
-    if not meta['dynamic']:
-        out.additional_constraints = 'read when the node is configured'
-    return out
-
-
-# ----------------------------------------------------------------- life cycle
+READY_PERIOD_S = 0.02  # how often the automatic start looks whether a node can be activated
 
 
 def transition(method):
@@ -165,8 +75,6 @@ class NodeBase(LifecycleNode):
         self._change_state = self._service_change_state.callback
         self._service_change_state.callback = self._asked_to_change
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._reported: tuple[float, int, str] = (-1e9, -1, '')
-        self._logged: tuple[float, int, str] = (-1e9, OK, '')
         fields = dataclasses.fields(self.Config)
         self._dynamic = {parameter_name(f) for f in fields if f.metadata['dynamic']}
         for f in fields:
@@ -175,7 +83,7 @@ class NodeBase(LifecycleNode):
             given = self._parameter_overrides.get(name)
             if isinstance(value, float) and given is not None and type(given.value) is int:
                 self._parameter_overrides[name] = Parameter(name, value=float(given.value))
-            self.declare_parameter(name, value, _descriptor(f))
+            self.declare_parameter(name, value, descriptor(f))
         unknown = [
             name
             for name in self._parameter_overrides
@@ -188,7 +96,7 @@ class NodeBase(LifecycleNode):
             )
         self._fixed = {parameter_name(f) for f in fields} - self._dynamic
         self.add_on_set_parameters_callback(self._check_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, names.DIAGNOSTICS, 10)
+        self._reporter = Reporter(self)
         self.create_timer(DIAGNOSE_PERIOD_S, self.diagnose, clock=self._steady)
         self._autostart_timer = None
         if self.get_parameter('autostart').value:
@@ -309,14 +217,27 @@ class NodeBase(LifecycleNode):
 
     def _autostart(self) -> None:
         self.destroy_timer(self._autostart_timer)
-        done = (
-            self.trigger_configure() == TransitionCallbackReturn.SUCCESS
-            and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        )
-        if not done and self.get_parameter('exit_on_failure').value:
-            raise StartFailed(self.failure)
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self._autostart_timer = self.create_timer(
+                READY_PERIOD_S, self._activate_when_ready, clock=self._steady
+            )
+        else:
+            self._not_started()
+
+    def _activate_when_ready(self) -> None:
+        """Go on with the automatic start, unless somebody else changed the state meanwhile."""
+        inactive = self._state_machine.current_state[1] == 'inactive'
+        if inactive and not self.ready():
+            return  # services and diagnostics are answered meanwhile
+        self.destroy_timer(self._autostart_timer)
+        if inactive and self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+            self._not_started()
         gc.collect()
         gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
+
+    def _not_started(self) -> None:
+        if self.get_parameter('exit_on_failure').value:
+            raise StartFailed(self.failure)
 
     def _asked_to_change(self, request, response):
         try:
@@ -329,8 +250,12 @@ class NodeBase(LifecycleNode):
             response.success = False
             return response
 
+    def ready(self) -> bool:
+        """Whether `on_activate` would be quick by now; the automatic start waits for that."""
+        return True
+
     def halt(self) -> None:
-        """End what `on_activate` began beside subscriptions and timers, also after it failed."""
+        """End what was begun beside subscriptions, services and timers, also after it failed."""
 
     @transition
     def on_deactivate(self):
@@ -339,6 +264,7 @@ class NodeBase(LifecycleNode):
 
     @transition
     def on_cleanup(self):
+        self.halt()
         self.undo('on_configure')
 
     def on_shutdown(self, state):
@@ -358,126 +284,22 @@ class NodeBase(LifecycleNode):
         return OK, 'running'
 
     def diagnose(self) -> None:
-        """Publish the health: at once when it changes, else every second; changes are logged."""
-        now_s = self.now_s()
-        state = self._state_machine.current_state[1]
+        """Judge the node and report it on /diagnostics; changes of an active node are logged."""
+        now_s, state = self.now_s(), self._state_machine.current_state[1]
         if self.failure:
             level, message = ERROR, self.failure
         elif state == 'active':
-            level, message = self.assess(now_s)
-            complaint = self.health.complaint(now_s)  # why it waits or holds, where that is known
-            if not self.now_ns():
-                level, message = (
-                    ERROR,
-                    f'use_sim_time is set, and nothing ever came on {names.CLOCK}',
-                )
-            elif complaint:
-                level, message = (
-                    (WARN, complaint) if level == OK else (level, f'{message} ({complaint})')
-                )
-            self._log(level, message, now_s)
+            level, message = self._assessed(now_s)
+            self._reporter.log(level, message, now_s)
         else:
             level, message = OK, state
-        changed = level != self._reported[1]
-        if not changed and now_s - self._reported[0] < REPORT_PERIOD_S:
-            return
-        self._reported = (now_s, level, message)
-        values = {'state': state, **self.health.report(now_s)}
-        status = DiagnosticStatus(
-            level=bytes([level]),
-            name=self.get_fully_qualified_name().lstrip('/'),
-            message=message,
-            hardware_id='vw2_ros',
-            values=[KeyValue(key=k, value=v) for k, v in values.items()],
-        )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+        self._reporter.publish(level, message, state, now_s)
 
-    def _log(self, level: int, message: str, now_s: float) -> None:
-        """Log a health that is another one, whatever its numbers; at most one line a second."""
-        last_s, *logged = self._logged
-        now = [level, re.sub(r'\d+', '', message) if level != OK else '']
-        if now == logged or now_s - last_s < REPORT_PERIOD_S:
-            return
-        self._logged = (now_s, *now)
-        if level == OK:
-            self.get_logger().info(message)
-        elif level == WARN:
-            self.get_logger().warning(message)
-        else:
-            self.get_logger().error(message)
-
-
-# ------------------------------------------------------------------- process
-
-
-def _end_with_parent() -> None:
-    """Where a parent is named, end when it is gone: first as Ctrl-C would, then for good."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if not parent:
-        return
-
-    def watch():
-        while os.getppid() == int(parent):
-            time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(5.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, name='parent', daemon=True).start()
-
-
-class _Signals:
-    """The first Ctrl-C or SIGTERM lets the present callback finish, unless weights are loading."""
-
-    def __init__(self):
-        self.asked = False
-        self.node = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number, frame) -> None:
-        if self.asked or self.node is None or self.node.in_transition:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-def run(node_class, args=None):
-    """Run one node in a single-threaded executor until it is told to end, then end the process.
-
-    Status 0 after Ctrl-C or SIGTERM; 1 after arguments or parameters that no node can be made of, or
-    if the automatic start failed and `exit_on_failure` is set.
-    """
-    _end_with_parent()
-    sys.setswitchinterval(0.0005)  # a worker in Python code must not delay a timer by 5 ms
-    node, status = None, 0
-    try:
-        # ROS's own handlers would take the context away from under a worker that still publishes
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        signals = _Signals()
-        signals.node = node = node_class()
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while rclpy.ok() and not signals.asked:
-            executor.spin_once(timeout_sec=0.5)  # the diagnostics timer wakes it earlier
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except StartFailed:
-        status = 1  # the reason was logged
-    except (ParameterException, RuntimeError) as error:
-        if node is not None:
-            raise
-        status = 1
-        print(f'{node_class.__name__} does not start: {error}', file=sys.stderr)  # bad arguments
-    finally:
-        try:
-            if node is not None:
-                node.close()
-                node.destroy_node()
-        finally:
-            rclpy.try_shutdown()
-    # all is closed; taking torch apart module by module would cost seconds more
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    def _assessed(self, now_s: float) -> tuple[int, str]:
+        level, message = self.assess(now_s)
+        if not self.now_ns():
+            return ERROR, f'use_sim_time is set, and nothing ever came on {names.CLOCK}'
+        complaint = self.health.complaint(now_s)  # why it waits or holds, where that is known
+        if not complaint:
+            return level, message
+        return (WARN, complaint) if level == OK else (level, f'{message} ({complaint})')

@@ -10,9 +10,7 @@ Real time: a timer steps the physics at 30 Hz, whoever commands. Lockstep: `star
 the table steps once for each command that bears the stamp of the newest joint_states.
 """
 
-import hashlib
 import os
-import socket
 import time
 from dataclasses import dataclass
 
@@ -24,18 +22,19 @@ from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
-from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.control.safety import TickClock
+from vw2_ros.arms.actions import ACTION_HZ, ACTION_PERIOD_S
+from vw2_ros.control.clock import TickClock
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import table as table_messages
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
+from vw2_ros.nodes.base import NodeBase, transition
+from vw2_ros.nodes.claim import Claim
 from vw2_ros.nodes.health import ERROR, OK
+from vw2_ros.nodes.parameters import BaseConfig, parameter
+from vw2_ros.nodes.process import run
 from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
-
-PERIOD_S = 1.0 / ACTION_HZ
 
 
 @dataclass(frozen=True)
@@ -94,20 +93,15 @@ class CalvinBridgeNode(NodeBase):
         self._refuse_second_simulator(c.discovery_s)
         self.table = open_table(c.scene)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
-        self.images_out = {
-            n: self.advertise(Image, f'{n}/{names.IMAGE}', qos.reliable(1)) for n in names.CAMERAS
-        }
-        self.infos_out = {
-            n: self.advertise(CameraInfo, f'{n}/{names.CAMERA_INFO}', qos.reliable(1))
-            for n in names.CAMERAS
-        }
+        self.images_out, self.infos_out = (
+            {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}
+            for kind, topic in ((Image, names.IMAGE), (CameraInfo, names.CAMERA_INFO))
+        )
         self.state_out = self.advertise(String, names.TABLE_STATE, qos.reliable(1))
         self.task_out = self.advertise(String, names.TASK_STATE, qos.latched())
-        self.clock_out = (
-            self.advertise(Clock, names.CLOCK, qos.reliable(1))
-            if c.sim_time or c.lockstep
-            else None
-        )
+        self.clock_out = None
+        if c.sim_time or c.lockstep:
+            self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
@@ -116,22 +110,18 @@ class CalvinBridgeNode(NodeBase):
         c = self.config
         self.ticks = 0  # since activation: simulated time never goes back, also not by a reset
         self.noise = np.random.default_rng()
-        self.clock = TickClock(PERIOD_S)
+        self.clock = TickClock(ACTION_PERIOD_S)
         self.run, self.serial, self.other = None, 0, ''
         self.reset()
         self.followed = True  # nobody can know yet where it was before
-        self.subscribe(
-            JointTrajectory,
-            names.JOINT_COMMANDS,
-            self._on_command,
-            qos.reliable() if c.lockstep else qos.reliable(1),
-        )
+        profile = qos.reliable() if c.lockstep else qos.reliable(1)
+        self.subscribe(JointTrajectory, names.JOINT_COMMANDS, self._on_command, profile)
         self.subscribe(Float64MultiArray, names.REL_ACTIONS, self._on_rel, qos.reliable())
         if c.lockstep:
             self.sent_s = 0.0
             self.every(c.retry_s / 4, self._retry)
         else:
-            self.every(PERIOD_S, self._tick)
+            self.every(ACTION_PERIOD_S, self._tick)
         self.every(0.5, self._look_for_others)
 
     def halt(self):
@@ -156,34 +146,24 @@ class CalvinBridgeNode(NodeBase):
     def _refuse_second_simulator(self, patience_s: float) -> None:
         """Ask this machine, whose answer is certain, then DDS, which may take a second to know."""
         topic = self.resolve_topic_name(names.JOINT_STATES)
-        taken = ValueError(
-            f'{topic} already has a publisher: another simulator or robot runs '
-            'here. End it, or set a namespace or another ROS_DOMAIN_ID'
-        )
-        name = hashlib.sha256(f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}'.encode()).hexdigest()
         if self.claim is not None:
             self.claim.close()  # of a configuration that failed
-        # a name in Linux's abstract namespace: one owner, gone with the process however it ends
-        self.claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        try:
-            self.claim.bind(f'\0vw2_ros_{name}')
-        except OSError:
-            raise taken from None
+        self.claim = Claim(f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}')
         end = time.monotonic() + patience_s
-        while not self._state_publishers():
+        while self.claim.held and not self._state_publishers():
             if time.monotonic() >= end:
                 return
             time.sleep(0.05)
-        raise taken
+        raise InvalidValueError(
+            f'{topic} already has a publisher: another simulator or robot runs '
+            'here. End it, or set a namespace or another ROS_DOMAIN_ID'
+        )
 
     def _look_for_others(self) -> None:
-        others = self._state_publishers() - 1
-        self.other = (
-            f'{others} other publisher(s) on {names.JOINT_STATES}: the table stands '
-            'still until they are gone'
-            if others > 0
-            else ''
-        )
+        others, topic, self.other = self._state_publishers() - 1, names.JOINT_STATES, ''
+        if others > 0:
+            which = f'{others} other publisher(s) on {topic}'
+            self.other = f'{which}: the table stands still until they are gone'
 
     # -- services
 
@@ -193,8 +173,7 @@ class CalvinBridgeNode(NodeBase):
         self.table.reset(**parse_reset(self.get_parameter('reset_state').value))
         joints, gripper = self.table.command
         self.command = ('joint_abs', np.append(joints, gripper))
-        self.rel = None
-        self.run = None
+        self.rel = self.run = None
         self.followed = False
         return f'scene {self.table.scene.name}'
 
@@ -202,12 +181,8 @@ class CalvinBridgeNode(NodeBase):
         """Judge `task` from now on; in lockstep, begin to step."""
         self._active()
         self.serial += 1
-        self.run = TaskRun(
-            self.table,
-            self.get_parameter('task').value,
-            self.get_parameter('max_steps').value,
-            self.serial,
-        )
+        task, max_steps = (self.get_parameter(n).value for n in ('task', 'max_steps'))
+        self.run = TaskRun(self.table, task, max_steps, self.serial)
         self.task_out.publish(String(data=self.run.report(self.table)))
         if self.config.lockstep:
             self._publish()

@@ -19,8 +19,10 @@ from vw2_ros import names
 from vw2_ros.cameras.frames import Fit, Source
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
+from vw2_ros.nodes.base import NodeBase, transition
 from vw2_ros.nodes.health import ERROR, WARN
+from vw2_ros.nodes.parameters import BaseConfig, parameter
+from vw2_ros.nodes.process import run
 from vw2_ros.nodes.worker import Worker
 
 REOPEN_PERIOD_S = 1.0

@@ -6,6 +6,20 @@ import threading
 from collections import Counter, deque
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
+_COMMAND_LEVELS = {'waiting': WARN, 'moving': OK, 'holding': ERROR, 'stopped': ERROR}
+
+
+def verdict(command, lockstep: bool = False) -> tuple[int, str]:
+    """Level and text for the last `control.loop.Command`, None if there was none.
+
+    In lockstep the world waits for the arm, so that only a stop is worth a word.
+    """
+    if command is None:
+        return WARN, 'no command yet'
+    level = _COMMAND_LEVELS[command.status]
+    if level == OK or (lockstep and command.status != 'stopped'):
+        return OK, command.status
+    return level, f'{command.status}: {"; ".join(command.reasons)}'
 
 
 class Meter:

@@ -18,16 +18,16 @@ from vw2_ros import names
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
-from vw2_ros.nodes.worker import Worker
+from vw2_ros.nodes.base import transition
+from vw2_ros.nodes.model import ModelConfig, ModelNode
+from vw2_ros.nodes.parameters import parameter
+from vw2_ros.nodes.process import run
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class Config(ModelConfig):
     """Parameters of the imagination node."""
 
-    weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
-    threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
     renderer: str = parameter('decoder', 'decoder (quick, coarse) or vdm (video diffusion model)')
     vdm: str = parameter('', "run folder of the VDM; empty: vdm/ in the weights' folder")
     steps: int = parameter(20, "of the VDM's sampling", low=1, high=1000)
@@ -42,38 +42,31 @@ class Config(BaseConfig):
             raise InvalidValueError(f'renderer must be decoder or vdm. Got {self.renderer!r}.')
 
 
-class ImaginationNode(NodeBase):
+class ImaginationNode(ModelNode):
     """Pairs plans with the images that they come from; one worker thread draws."""
 
     Config = Config
 
     def __init__(self, **options):
         super().__init__('imagination', **options)
-        self.worker = None
 
     @transition
     def on_configure(self):
         self.config = self.read_config()
         self.frames_out = self.advertise(Image, names.IMAGINED, qos.reliable(1))
+        self.begin_loading()
 
     @transition
     def on_activate(self):
+        self.wait_for_model()
         self.images: OrderedDict[int, object] = OrderedDict()  # stamp -> message
         self.clip: deque = deque()
         self.imagined_s = -1e9
-        self.worker = Worker(
-            self._load, self._imagine, lambda e: self.refuse('plan', e), self.config.renderer
-        )
         self.subscribe(Image, names.IMAGE, self._on_image, qos.newest(8))
         self.subscribe(Image, names.LATENT_PLAN, self._on_codes, qos.reliable(1))
         self.every(1.0 / self.config.rate_hz, self._show)
 
-    def halt(self):
-        if self.worker is not None:
-            self.worker.close()
-            self.worker = None
-
-    def _load(self):
+    def load(self):
         from vw2_ros.models.imagination import Imagination  # seconds of import: only here
         from vw2_ros.models.policy import Policy
 
@@ -103,7 +96,7 @@ class ImaginationNode(NodeBase):
             self.worker.submit((image, plan))
             self.health.set('plans dropped', self.worker.inbox.skipped)
 
-    def _imagine(self, imagination, item) -> None:
+    def work(self, imagination, item):
         image, plan = item
         began_s = self.now_s()
         frames = imagination.render(convert.image_to_rgb(image), plan.values)  # (T, H, W, 3)

@@ -2,7 +2,14 @@
 # Copyright 2026 vw2_ros maintainers
 """Newest camera image + instruction -> latent plan (codes and hidden states).
 
-ros2 run vw2_ros planner_node --ros-args -p instruction:='open the drawer'
+    ros2 run vw2_ros planner_node --ros-args -p instruction:='open the drawer'
+
+The way of a picture, call by call:
+
+    PlannerNode._on_image   executor's thread: is the image new enough, and is a plan due?
+    -> PlannerNode.work     worker thread: message -> array, plan -> two messages
+    -> Policy.plan          models/policy.py: array -> tensor
+    -> Planner.plan         models/planner.py: the maths
 """
 
 from collections import deque
@@ -17,17 +24,17 @@ from vw2_ros.control.safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
-from vw2_ros.nodes.base import BaseConfig, NodeBase, parameter, run, transition
+from vw2_ros.nodes.base import transition
 from vw2_ros.nodes.health import ERROR, WARN
-from vw2_ros.nodes.worker import Worker
+from vw2_ros.nodes.model import ModelConfig, ModelNode
+from vw2_ros.nodes.parameters import parameter
+from vw2_ros.nodes.process import run
 
 
 @dataclass(frozen=True)
-class Config(BaseConfig):
+class Config(ModelConfig):
     """Parameters of the planner node."""
 
-    weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
-    threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
     temperature: float = parameter(0.0, '0: greedy; above: codes are sampled', low=0.0, high=10.0)
     seed: int = parameter(0, 'of the sampling', low=0)
     compressed: bool = parameter(False, 'take image_raw/compressed instead of image_raw')
@@ -53,17 +60,17 @@ class Config(BaseConfig):
         return self.max_image_age_s
 
 
-class PlannerNode(NodeBase):
-    """Stores the newest image; one worker thread plans."""
+class PlannerNode(ModelNode):
+    """Hands the newest image to the worker thread, which plans."""
 
     Config = Config
 
     def __init__(self, **options):
         super().__init__('planner', **options)
         self.instruction: str | None = None  # None: nobody said, the parameter counts
-        self.worker = None
 
     def parameters_set(self, values):
+        """Take `instruction`, as from the topic."""
         if 'instruction' in values:
             self.set_instruction(values['instruction'])
 
@@ -72,14 +79,15 @@ class PlannerNode(NodeBase):
         self.config = self.read_config()
         self.codes_out = self.advertise(Image, names.LATENT_PLAN, qos.reliable())
         self.hidden_out = self.advertise(Image, names.PLAN_HIDDEN, qos.reliable())
+        self.begin_loading()
 
     @transition
     def on_activate(self):
+        self.wait_for_model()
         c = self.config
         self.codes = deque(maxlen=1000)  # of the newest plans, for the code usage
         self.planned_s, self.planning = -1e9, False
         self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
-        self.worker = Worker(self._load, self._plan, lambda e: self.refuse('plan', e), 'planner')
         self.set_instruction(
             self.get_parameter('instruction').value
             if self.instruction is None
@@ -97,16 +105,11 @@ class PlannerNode(NodeBase):
             kind, topic, self._on_image, qos.reliable(1) if c.lockstep else qos.newest()
         )
 
-    def halt(self):
-        if self.worker is not None:
-            self.worker.close()
-            self.worker = None
-
     def set_instruction(self, text: str) -> None:
         """Take a new instruction; the next image makes a plan for it."""
         text = text.strip()
-        if self.worker is not None and text:
-            known = self.policy.known_words(text)
+        if self.model is not None and text:
+            known = self.model.known_words(text)
             if known < self.config.min_known_words:
                 self.instruction = ''
                 raise InvalidValueError(
@@ -117,18 +120,14 @@ class PlannerNode(NodeBase):
             self.instruction, self.planned_s = text, -1e9
             self.health.set('instruction', f'{text:.80}')
 
-    def _load(self):
+    def load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
-        self.policy = Policy.load(
-            self.config.weights,
-            threads=self.config.threads,
-            temperature=self.config.temperature,
-            seed=self.config.seed,
-        )
-        self.health.set('warm-up [ms]', self.policy.warm_up())
-        self.health.set('weights', f'{self.policy.path.name} {self.policy.sha256[:12]}')
-        return self.policy
+        c = self.config
+        policy = Policy.load(c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed)
+        self.health.set('warm-up [ms]', policy.warm_up())
+        self.health.set('weights', f'{policy.path.name} {policy.sha256[:12]}')
+        return policy
 
     def _on_image(self, msg) -> None:
         now_s, c = self.now_s(), self.config
@@ -151,29 +150,31 @@ class PlannerNode(NodeBase):
             self.planned_s, self.planning = now_s, True
             self.worker.submit((msg, self.instruction, now_s))
 
-    def _plan(self, policy, item) -> None:
+    def work(self, policy, item):
         try:
-            self._plan_one(policy, item)
+            msg, instruction, arrived_s = item
+            plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
+            stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+            self.hidden_out.publish(
+                plan_message.hidden_to_message(plan.hidden, stamp_ns, instruction)
+            )
+            self.codes_out.publish(
+                plan_message.codes_to_message(plan.codes, stamp_ns, instruction)
+            )
+            now_s = self.now_s()
+            self.health.tick('plan', now_s)
+            self.health.set('image to plan [ms]', (now_s - arrived_s) * 1e3)
+            self.codes.extend(plan.codes.ravel().tolist())
         finally:
             self.planning = False
 
-    def _plan_one(self, policy, item) -> None:
-        msg, instruction, arrived_s = item
-        plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
-        stamp_ns = convert.stamp_to_ns(msg.header.stamp)
-        self.hidden_out.publish(plan_message.hidden_to_message(plan.hidden, stamp_ns, instruction))
-        self.codes_out.publish(plan_message.codes_to_message(plan.codes, stamp_ns, instruction))
-        now_s = self.now_s()
-        self.health.tick('plan', now_s)
-        self.health.set('image to plan [ms]', (now_s - arrived_s) * 1e3)
-        self.codes.extend(plan.codes.ravel().tolist())
-
     def assess(self, now_s):
+        """Account for codes and times; judge camera and instruction."""
         used, counts = np.unique(list(self.codes), return_counts=True)
         share = counts / max(1, counts.sum())
         self.health.set('codes used', len(used))
         self.health.set('code perplexity', float(np.exp(-(share * np.log(share)).sum())))
-        for name, times in self.policy.timing().items():
+        for name, times in self.model.timing().items():
             self.health.set(f'{name} p50', times['p50'])
             self.health.set(f'{name} p99', times['p99'])
         topic = names.compressed(names.IMAGE) if self.config.compressed else names.IMAGE
