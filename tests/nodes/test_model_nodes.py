@@ -25,9 +25,6 @@ from vw2_ros.nodes.planner import PlannerNode
 def test_what_was_said_last_outlasts_a_deactivation(bench, weights, node_class):
     node = bench.add(node_class, weights=weights, instruction='open the drawer')
 
-    def node.instruction:
-        return node.instruction
-
     assert node.instruction == 'open the drawer'
     say = bench.peer.create_publisher(String, names.INSTRUCTION, qos.latched())
     say.publish(String(data=''))
