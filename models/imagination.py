@@ -25,7 +25,7 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import CheckpointError, file_sha256
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.policy import Policy, centre_of, frames, picture
-from vw2_ros.models.stages.planner import load_part
+from vw2_ros.models.run_folder import load_model
 
 if typing.TYPE_CHECKING:  # seconds of import: only where it is used
     from vw2_ros.models.vdm import VDM
@@ -169,7 +169,7 @@ def load_vdm(folder: Path, dldm: DLDM) -> tuple[VDM, bool]:
     vdm = VDM.load(folder)
     if not (folder / 'dldm.safetensors').exists():
         return vdm, False
-    own = load_part(DLDM, DLDMConfig, folder, 'dldm')
+    own = load_model(DLDM, DLDMConfig, folder, 'dldm')
     if own.config != dldm.config or not _same(own, dldm):
         raise CheckpointError(
             f'{folder} must understand the codes of this policy. Got a VDM of '

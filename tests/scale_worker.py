@@ -17,7 +17,8 @@ from vw2_ros.models.stages import head as train_head
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import sight as train_sight
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.loop import TrainConfig, fit
+from vw2_ros.models.training.config import TrainConfig
+from vw2_ros.models.training.loop import fit
 
 STEPS = 12
 

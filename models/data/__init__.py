@@ -11,6 +11,12 @@
 | cache.py          | decoded frames of CALVIN's format, kept beside the data                  |
 | pictures.py       | sizes of pictures, cutting, resizing, decoding                           |
 | video/            | every other kind of video: one reader per kind behind one protocol       |
+| batches.py        | batches of frames and clips for a step of training                       |
+| augment.py        | random changes of what is shown while a model learns                     |
+| codes.py          | codes of clips: made by a dLDM, kept in a file, found again for frames   |
+| phrases.py        | the words of annotated data as tokens                                    |
+| keypoints.py      | keypoints of every frame of a store, found once                          |
+| attempts.py       | tasks that were begun and done, in annotated data                        |
 """
 
 from vw2_ros.errors import VW2Error

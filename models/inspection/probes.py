@@ -47,17 +47,18 @@ import yaml
 
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.checkpoint import resolve
+from vw2_ros.models.data.batches import ClipConfig, to_video
 from vw2_ros.models.data.calvin import (
     CalvinFolder,
     load_annotations,
     split_folder,
     with_validation,
 )
+from vw2_ros.models.data.codes import encode_clips
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.fsq import CodeUsage
-from vw2_ros.models.stages.planner import load_part
-from vw2_ros.models.stages.warmup import ClipConfig, encode_clips, to_video
+from vw2_ros.models.run_folder import load_model
 
 HORIZONS = ('step', 'clip')
 TARGETS = ('hand', 'gripper', 'blocks', 'drawer', 'slider')
@@ -306,7 +307,7 @@ def load_dldm(dir_or_name: str | Path) -> DLDM:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    return load_part(DLDM, DLDMConfig, resolve(dir_or_name), 'dldm').requires_grad_(False)
+    return load_model(DLDM, DLDMConfig, resolve(dir_or_name), 'dldm').requires_grad_(False)
 
 
 def read_codes_of(

@@ -33,33 +33,18 @@ import torch
 from torch import nn
 
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
+from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
+from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
 from vw2_ros.models.data.pictures import label
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
-from vw2_ros.models.stages.planner import load_part, previous
+from vw2_ros.models.run_folder import load_model, previous
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
-from vw2_ros.models.stages.warmup import (
-    CODES_FILE,
-    ClipConfig,
-    ClipSource,
-    DumpConfig,
-    held_out_clips,
-    override,
-    prepare,
-    report_codes,
-    strips,
-    to_video,
-    write_codes,
-)
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    TrainConfig,
-    fit,
-    foretell,
-    provenance,
-    stage_configs,
-)
+from vw2_ros.models.stages.warmup import override, prepare, report_codes, strips
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import fit, foretell, provenance
 from vw2_ros.models.vdm import VDM, Generators
 from vw2_ros.models.vdm_config import VDMConfig
 from vw2_ros.models.video_quality import lpips_network
@@ -231,7 +216,7 @@ def main(
     device = prepare(train)
     out = Path(out)
     torch.manual_seed(train.seed)
-    dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
+    dldm = load_model(DLDM, DLDMConfig, init, 'dldm')
     c = dldm.config
     through = vdm_for(
         c, Path(vdm), parts['vdm'], parts['loss'].backbone, clips.rate(c.clip_frames)
@@ -272,7 +257,7 @@ def main(
         model,
         train,
         out,
-        make_batch=partial(source.make_batch, train),
+        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
         loss=loss,
         finish=source.finish,
         resume=resume,

@@ -29,35 +29,25 @@ from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_json, save_checkpoint
+from vw2_ros.models.config import from_dict
+from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.batches import ClipConfig, FrameSource
 from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.codes import CodedFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.keypoints import Shown
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.parallel import common_count, leads
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.stages.planner import (
-    CodedFrames,
-    Phrasebook,
-    clips_of,
-    codes_for,
-    load_part,
-    phrases_of,
-    planner_config,
-    previous,
-)
-from vw2_ros.models.stages.sight import Shown, load_sight
-from vw2_ros.models.stages.warmup import ClipConfig, override, prepare
+from vw2_ros.models.run_folder import load_model, load_sight, previous
+from vw2_ros.models.stages.planner import planner_config
+from vw2_ros.models.stages.warmup import override, prepare
 from vw2_ros.models.text import UNK, Tokenizer
-from vw2_ros.models.training.augment import AugmentConfig
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    FrameSource,
-    TrainConfig,
-    fit,
-    from_dict,
-    provenance,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import fit, provenance
 from vw2_ros.models.vision import VisionConfig
 
 FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
@@ -299,8 +289,8 @@ def main(
 
 def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
     """Planner, words and dLDM of a run folder, and the actions that a latent step stands for."""
-    planner = load_part(Planner, PlannerConfig, folder, 'planner')
-    dldm = load_part(DLDM, DLDMConfig, folder, 'dldm')
+    planner = load_model(Planner, PlannerConfig, folder, 'planner')
+    dldm = load_model(DLDM, DLDMConfig, folder, 'dldm')
     try:
         tokenizer = Tokenizer.from_dict(load_json(folder / 'tokenizer.json'))
     except (KeyError, TypeError, ValueError) as error:

@@ -21,23 +21,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vw2_ros.models.data.attempts import Attempts
+from vw2_ros.models.data.augment import jitter_colour, shift_images
+from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
-from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.store import FrameStore
+from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
 from vw2_ros.models.parallel import leads
 from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    FrameSource,
-    TrainConfig,
-    TrainingError,
-    fit,
-    jitter_colour,
-    provenance,
-    shift_images,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import fit, provenance
 
 HELD_OUT = 512  # attempts that scores come from
 
@@ -65,54 +59,6 @@ class PairConfig:
                 'others must be >= 0, jitter in [0, 1), blur in [0, 1]. '
                 f'Got {self.others}, {self.jitter}, {self.blur}'
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class Attempts:
-    """Tasks that were begun and done: rows of a store.
-
-    A collected attempt may be cut in several windows, where the arm was pushed meanwhile: only the
-    last of them ends with the goal, and all of them start from the first one's start.
-    """
-
-    tasks: tuple[str, ...]
-    task: np.ndarray  # int64 (n,), index into tasks
-    start: np.ndarray  # int64 (n,)
-    end: np.ndarray  # int64 (n,)
-
-    @classmethod
-    def of(cls, store: FrameStore, tasks: Sequence[str] | None = None) -> Attempts:
-        """Those of a store; with `tasks`, only of these and numbered as there.
-
-        Raises:
-            DataError: the store has no language annotations.
-        """
-        windows = Demonstrations(store)
-        order = np.argsort(windows.start, kind='stable')
-        start, end = windows.start[order], windows.end[order]
-        names = np.array(windows.tasks)[windows.task_of[order]]
-        ids = store.frame_ids
-        # A window that a cut ends and the same task follows is not the last of its attempt.
-        goes_on = np.zeros(len(start), bool)
-        goes_on[:-1] = (
-            (names[1:] == names[:-1])
-            & (start[1:] == end[:-1] + 1)
-            & (store.range_end[end[:-1]] == end[:-1])
-            & (ids[start[1:]] - ids[end[:-1]] <= 2)
-        )
-        last = np.flatnonzero(~goes_on)
-        first = np.concatenate([[0], last[:-1] + 1])
-        known = tuple(tasks) if tasks is not None else tuple(windows.tasks)
-        keep = np.isin(names[last], known)
-        index = np.array([known.index(n) for n in names[last][keep]], np.int64)
-        return cls(known, index, start[first][keep], end[last][keep])
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def before(self, margin: int, share: np.ndarray | float) -> np.ndarray:
-        """Rows that do not show the goal yet: share 0 is the start, 1 `margin` before the end."""
-        return self.start + (share * np.maximum(0, self.end - self.start - 1 - margin)).astype(int)
 
 
 def main(

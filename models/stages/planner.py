@@ -27,121 +27,29 @@ import torch
 
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
-    CheckpointError,
-    config_from_dict,
     config_to_dict,
     load_checkpoint,
-    load_json,
-    load_state,
-    load_tensors,
     save_json,
     save_tensors,
 )
+from vw2_ros.models.config import from_dict
+from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.codes import CODES_FILE, CodedFrames, clips_of, codes_for
+from vw2_ros.models.data.keypoints import Shown
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
-from vw2_ros.models.parallel import first_of_machine, leads
+from vw2_ros.models.errors import TrainingError
+from vw2_ros.models.parallel import leads
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.stages.sight import Shown, load_sight
-from vw2_ros.models.stages.warmup import (
-    CODES_FILE,
-    ClipConfig,
-    DumpConfig,
-    override,
-    prepare,
-    read_codes,
-    write_codes,
-)
+from vw2_ros.models.run_folder import load_model, load_sight, previous
+from vw2_ros.models.stages.warmup import override, prepare
 from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.training.augment import AugmentConfig
-from vw2_ros.models.training.loop import (
-    FrameSource,
-    TrainConfig,
-    TrainingError,
-    fit,
-    from_dict,
-    provenance,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import fit, provenance
 from vw2_ros.models.vision import VisionConfig
-
-SPARSE = 12  # frames between clips, where no file of codes says how many
-
-
-class Phrasebook:
-    """Tokens of every wording of every task, ready to be drawn from.
-
-    Args:
-        phrases: task -> wordings. Tasks are numbered in the order of the mapping.
-    """
-
-    def __init__(self, phrases: dict[str, list[str]], tokenizer: Tokenizer):
-        self.tokenizer = tokenizer
-        self.count = np.array([len(p) for p in phrases.values()])
-        shape = (len(phrases), self.count.max(), tokenizer.max_length, tokenizer.width)
-        self.tokens = np.zeros(shape, np.int64)
-        for i, wordings in enumerate(phrases.values()):
-            self.tokens[i, : len(wordings)] = tokenizer.encode_batch(wordings)
-
-    def draw(
-        self, task: np.ndarray, rng: np.random.Generator, augment: AugmentConfig | None = None
-    ) -> np.ndarray:
-        """int64 (n, L, width): a random wording of each task; all zero where task is -1."""
-        phrase = (rng.random(len(task)) * self.count[task]).astype(np.int64)
-        tokens = self.tokens[task, phrase]
-        if augment:
-            tokens = self.tokenizer.augment(
-                tokens,
-                rng,
-                forget=augment.forget,
-                drop_ngrams=augment.drop_ngrams,
-                drop_word=augment.drop_word,
-            )
-            task = np.where(rng.random(len(task)) < augment.null_instruction, -1, task)
-        tokens[task < 0] = 0
-        return tokens
-
-
-class CodedFrames:
-    """Frames whose next codes are known, with their task where they have one.
-
-    Attributes:
-        rows int64 (m,), indices int64 (m, K-1, N), task int64 (m,) (-1: none) and valid
-        bool (m, K-1): False for a step that shows frames after the end of its task.
-    """
-
-    def __init__(
-        self,
-        store: FrameStore,
-        rows: np.ndarray,
-        indices: np.ndarray,
-        tasks: Sequence[str],
-        frames_per_step: int = 4,
-    ):
-        task_at = np.full(len(store), -1)
-        end_at = np.full(len(store), len(store))
-        for i, folder in enumerate(store.folders):
-            for window in folder.windows:
-                a, b = store.rows_of(i, np.array([window.start, window.end]))
-                if window.task in tasks:
-                    task_at[a : b + 1] = tasks.index(window.task)
-                    end_at[a : b + 1] = b
-        self.rows, self.indices = rows, indices
-        self.task = task_at[rows]
-        step_end = rows[:, None] + frames_per_step * np.arange(1, indices.shape[1] + 1)
-        self.valid = step_end <= end_at[rows][:, None] + 1
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def phrases_of(store: FrameStore) -> dict[str, list[str]]:
-    """task -> its distinct wordings in the annotations; both sorted."""
-    found: dict[str, set[str]] = {}
-    for folder in store.folders:
-        for window in folder.windows:
-            found.setdefault(window.task, set()).add(window.phrase)
-    return {task: sorted(found[task]) for task in sorted(found)}
 
 
 def main(
@@ -199,7 +107,7 @@ def main(
         if begun
         else Tokenizer.build((p for many in phrases.values() for p in many), **parts['tokenizer'])
     )
-    dldm = load_part(DLDM, DLDMConfig, init, 'dldm')
+    dldm = load_model(DLDM, DLDMConfig, init, 'dldm')
     clips = clips_of(init)
     frames = clips.frames_per_step(dldm.config)
     coded = CodedFrames(store, *codes_for(dldm, init, store, out), list(phrases), frames)
@@ -318,68 +226,6 @@ def take_on(model: Planner, begun: Planner) -> None:
             elif not name.startswith('heads.'):
                 parameter.copy_(theirs[name])
                 parameter.requires_grad_(False)
-
-
-def previous(folder: Path) -> dict:
-    """Provenance of the stage before, empty where it left none."""
-    try:
-        return load_json(Path(folder) / 'provenance.json')
-    except CheckpointError:
-        return {}
-
-
-def load_part(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.Module:
-    """One model of a run folder, e.g. load_part(DLDM, DLDMConfig, folder, 'dldm'), on the CPU.
-
-    Raises:
-        CheckpointError: missing, damaged, or weights and config do not belong together.
-    """
-    folder = Path(folder)
-    config = load_json(folder / 'config.json')
-    if name not in config:
-        raise CheckpointError(
-            f'{folder}/config.json must have a section {name!r}. Got '
-            f'{sorted(config)}. Is this the folder of the stage before?'
-        )
-    model = cls(config_from_dict(config_cls, config[name]))
-    tensors, _ = load_tensors(folder / f'{name}.safetensors', limit=MAX_STATE_BYTES)
-    load_state(model, tensors, str(folder))
-    return model.eval()
-
-
-def clips_of(folder: Path) -> ClipConfig:
-    """Which clips the dLDM of a run folder reads.
-
-    Raises:
-        CheckpointError, ConfigError: no config.json, or what it says of clips makes no sense.
-    """
-    return from_dict(ClipConfig, load_json(Path(folder) / 'config.json').get('clips'), 'clips')
-
-
-def codes_for(
-    dldm: DLDM, init: Path, store: FrameStore, out: Path, name: str = CODES_FILE
-) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the store's frames: from `init`; what it lacks is encoded and kept in `out`."""
-    with first_of_machine():
-        known, stride = None, SPARSE
-        for path in (init / name, out / name):
-            if not path.is_file():
-                continue
-            stride = int(load_tensors(path, limit=MAX_STATE_BYTES)[1].get('stride', stride))
-            try:
-                codes = read_codes(path, store)
-            except TrainingError as error:
-                if 'other data' not in str(error):
-                    raise
-                continue
-            if len(np.unique(store.folder_of(codes[0]))) == len(store.folders):
-                return codes
-            known = codes
-        out.mkdir(parents=True, exist_ok=True)
-        clips = clips_of(init)
-        pictures = clips.store([f.path for f in store.folders], 'training', dldm.config.size)
-        write_codes(dldm, pictures, out / name, DumpConfig(stride=stride), clips, known)
-        return read_codes(out / name, store)
 
 
 def _validation(

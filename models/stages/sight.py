@@ -20,9 +20,6 @@ Output, beside what `fit` writes: vision.safetensors, config.json, provenance.js
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -31,36 +28,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vw2_ros.models.checkpoint import (
-    CheckpointError,
-    config_from_dict,
-    config_to_dict,
-    load_json,
-    load_state,
-    load_tensors,
-    save_json,
-    save_tensors,
-)
-from vw2_ros.models.data.cache import DecodedFolder
+from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
+from vw2_ros.models.config import from_dict
+from vw2_ros.models.data.augment import AugmentConfig, moved
+from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.parallel import first_of_machine, leads
+from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.parallel import leads
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.augment import AugmentConfig, moved
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    FrameSource,
-    TrainConfig,
-    fit,
-    from_dict,
-    provenance,
-    stage_configs,
-)
-from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, Keypoints, VisionConfig
-from vw2_ros.progress import progress_bar
-
-KEPT = 3  # sets of found keypoints beside each data folder
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import fit, provenance
+from vw2_ros.models.vision import KeypointEncoder, VisionConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,118 +238,4 @@ def _validation(
     return validate
 
 
-def load_sight(vision: KeypointEncoder, folder: Path) -> None:
-    """Give a planner's keypoint encoder the weights of a run.
-
-    Raises:
-        CheckpointError: missing, damaged, or of other sizes.
-    """
-    folder = Path(folder)
-    found = load_json(folder / 'config.json')
-    width = vision.bias.shape[-1]
-    try:
-        config = config_from_dict(VisionConfig, found['vision'])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f'{folder} is no run of vw2 train sight: {error!r}') from error
-    wanted = dataclasses.replace(vision.config, frozen=False)
-    if (config, found.get('width')) != (wanted, width):
-        raise CheckpointError(
-            f'{folder} must fit planner.vision and planner.model.width, '
-            f'{wanted}, {width}. Got {config}, {found.get("width")}'
-        )
-    tensors, _ = load_tensors(folder / 'vision.safetensors')
-    load_state(vision, tensors, str(folder))
-
-
 # ------------------------------------------------------------------------------ what is shown
-
-
-class Shown:
-    """Batches of what the planner sees of a store's frames, changed at random.
-
-    Args:
-        vision: of the planner; where its keypoints are frozen, they are found only once.
-        source: of the pictures. augment: what is changed (of keypoints only their places).
-    """
-
-    def __init__(self, vision: KeypointEncoder, source: FrameSource, augment: AugmentConfig):
-        self.source, self.augment, self.side = source, augment, source.store.size[0]
-        self.keypoints = find_all(vision.locate, source.store) if vision.config.frozen else None
-
-    def part(self, rng: np.random.Generator, rows: np.ndarray) -> dict:
-        """What a batch holds of these rows."""
-        changes = self.augment.draw(rng, len(rows))
-        if self.keypoints is None:
-            return {**self.source.part(rows), **changes}
-        place, local = self.keypoints(rows)
-        return {'place': place + moved(changes, self.side), 'local': local}
-
-    def finish(self, batch: dict) -> dict:
-        """The batch with its pictures, if it has no keypoints."""
-        if 'place' in batch:
-            return batch
-        return {**batch, 'rgb': self.augment.apply(self.source.images(batch), batch)}
-
-    @staticmethod
-    def of(batch: dict) -> Tensor | Keypoints:
-        """What `Planner` is called with: uint8 (B, 3, S, S), or keypoints."""
-        if 'place' in batch:
-            return Keypoints(batch['place'], batch['local'])
-        return batch['rgb'].permute(0, 3, 1, 2)
-
-
-def find_all(locate: KeypointFinder, store: FrameStore) -> Callable[[np.ndarray], Keypoints]:
-    """The keypoints of every frame of a store, found once and kept beside the data.
-
-    Returns:
-        rows (B,) -> keypoints of these rows, on the CPU.
-    """
-    weights = hashlib.sha256(
-        b''.join(v.detach().cpu().numpy().tobytes() for v in locate.state_dict().values())
-    ).hexdigest()[:16]
-    parts = [_found_in(locate, decoded, weights) for decoded in store.decoded]
-
-    def keypoints(rows: np.ndarray) -> Keypoints:
-        c = locate.config
-        both = np.empty((len(rows), c.keypoints, 2 + c.channels), np.float32)
-        which = store.folder_of(rows)
-        for i in np.unique(which):
-            here = which == i
-            both[here] = parts[i][rows[here] - store.first_row(i)]
-        place, local = torch.from_numpy(both).split([2, c.channels], dim=-1)
-        return Keypoints(place, local)
-
-    return keypoints
-
-
-@torch.inference_mode()
-def _found_in(
-    locate: KeypointFinder, decoded: DecodedFolder, weights: str, batch: int = 64
-) -> np.ndarray:
-    """float32 (n, keypoints, 2 + channels), memory-mapped: places, then features found there."""
-    path = decoded.cache / f'keypoints_{weights}_{decoded.image_file.stem}.npy'
-    with first_of_machine():
-        if not path.is_file():
-            n, c = len(decoded.rgb), locate.config
-            device = next(locate.parameters()).device
-            handle, name = tempfile.mkstemp(dir=decoded.cache, prefix='.finding_', suffix='.part')
-            os.close(handle)
-            try:
-                found = np.lib.format.open_memmap(
-                    name, 'w+', np.float32, (n, c.keypoints, 2 + c.channels)
-                )
-                with progress_bar() as bar:
-                    task = bar.add_task(f'keypoints of {decoded.folder.path}', total=n)
-                    for first in range(0, n, batch):
-                        rgb = torch.from_numpy(np.array(decoded.rgb[first : first + batch]))
-                        seen = locate(rgb.to(device).permute(0, 3, 1, 2))
-                        found[first : first + batch] = torch.cat(tuple(seen), dim=-1).cpu().numpy()
-                        bar.advance(task, len(rgb))
-                found.flush()
-                os.replace(name, path)
-            finally:
-                Path(name).unlink(missing_ok=True)
-            kept = sorted(decoded.cache.glob('keypoints_*.npy'), key=lambda p: p.stat().st_mtime)
-            for old in kept[:-KEPT]:
-                old.unlink(missing_ok=True)
-    return np.load(path, mmap_mode='r', allow_pickle=False)

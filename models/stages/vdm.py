@@ -31,24 +31,11 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
+from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.parallel import common_count, leads, world
-from vw2_ros.models.stages.warmup import (
-    ClipConfig,
-    ClipSource,
-    held_out_clips,
-    override,
-    prepare,
-    strips,
-    to_video,
-)
-from vw2_ros.models.training.loop import (
-    TrainConfig,
-    checkpoints,
-    fit,
-    foretell,
-    provenance,
-    stage_configs,
-)
+from vw2_ros.models.stages.warmup import override, prepare, strips
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import checkpoints, fit, foretell, provenance
 from vw2_ros.models.vdm import VDM
 from vw2_ros.models.vdm_config import VDMConfig
 
@@ -154,7 +141,7 @@ def main(
         model,
         train,
         out,
-        make_batch=partial(source.make_batch, train),
+        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
         loss=loss,
         finish=source.finish,
         resume=resume,
@@ -278,7 +265,7 @@ def learn_to_rebuild(
     """
 
     def make_batch(step: int) -> dict:
-        return window(source.make_batch(config, step), config.seed)
+        return window(source.make_batch(step, config.batch, config.seed), config.seed)
 
     def finish(batch: dict) -> dict:
         return {**source.finish(batch), 'counts': batch['counts']}

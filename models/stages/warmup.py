@@ -6,19 +6,12 @@
 
 VideoWorld 2, Algorithm 1 with the reconstruction loss alone (its warm-up stage), AdamW as in table
 A.1. Output, beside what `fit` writes: dldm.safetensors, config.json, provenance.json, and
-codes.safetensors, the codes of the clips that start at every `stride`-th frame:
-
-| key             | dtype, shape        | meaning                                                |
-| --------------- | ------------------- | ------------------------------------------------------ |
-| folder          | int64 (m,)          | which data folder, index into the metadata's `folders` |
-| frame_ids       | int64 (m,)          | first frame of the clip (of video: its count there)    |
-| indices         | int32 (m, K-1, N)   | the clip's codes                                       |
+codes.safetensors (see `data/codes.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,131 +19,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vw2_ros.models.checkpoint import (
-    MAX_STATE_BYTES,
-    config_to_dict,
-    load_tensors,
-    save_json,
-    save_tensors,
-)
-from vw2_ros.models.data.calvin import CALVIN_FPS
-from vw2_ros.models.data.clips import clip_store
-from vw2_ros.models.data.pictures import Size, of_shape, sides
-from vw2_ros.models.data.store import ClipStore
+from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
+from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
+from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.parallel import leads
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    FrameSource,
-    Reporter,
-    TrainConfig,
-    TrainingError,
-    fit,
-    foretell,
-    jitter_colour,
-    provenance,
-    sample_noise,
-    stage_configs,
-)
-from vw2_ros.progress import progress_bar
-
-CODES_FILE = 'codes.safetensors'
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipConfig:
-    """Which clips: `jitter` is the largest random change of contrast and brightness of a clip.
-
-    offsets: the frames of a clip, counted from its first; empty: consecutive ones. With
-    [0, 16, 16, 16, 16] the one latent step of a clip is the change over 16 frames (LAPA's latents).
-    """
-
-    jitter: float = 0.0
-    stored_size: int = 96  # shorter side of the decoded frames that clips are made from [px]
-    fps: float = CALVIN_FPS  # video of any rate is brought to this one; CALVIN's data have 30
-    cameras: tuple = ()  # LeRobot keys, ROS topics: the first that a source has; (): its first
-    offsets: tuple[int, ...] = ()
-
-    def __post_init__(self):
-        object.__setattr__(self, 'offsets', tuple(self.offsets))
-        if self.offsets and (self.offsets[0] != 0 or (np.diff(self.offsets) < 0).any()):
-            raise ConfigError(f'offsets must begin with 0 and never fall. Got {self.offsets}')
-        if not 0 <= self.jitter < 1:
-            raise ConfigError(f'jitter must be in [0, 1). Got {self.jitter}')
-        if self.stored_size < 16:
-            raise ConfigError(f'stored_size must be >= 16. Got {self.stored_size}')
-        if not 0 < self.fps <= 240:
-            raise ConfigError(f'fps must be in (0, 240]. Got {self.fps}')
-        if not isinstance(self.cameras, tuple):
-            raise ConfigError(f'cameras must be a list of names. Got {self.cameras!r}')
-
-    def store(self, data: Sequence[Path], split: str, size: Size) -> ClipStore | None:
-        """The frames of data folders of any kind (`clip_store`), resized once they are decoded.
-
-        Args:
-            size: of the frames: side of a square, or (height, width) [px]. What is decoded has its
-                shape, and `stored_size`.
-        Raises:
-            DataError: see there; or `size` is larger than what is decoded.
-        """
-        store = clip_store(data, split, of_shape(size, self.stored_size), self.fps, self.cameras)
-        return store and store.resized(size)
-
-    def within(self, frames: int) -> np.ndarray:
-        """int64 (frames,): the frames of a clip, counted from its first.
-
-        Raises:
-            ConfigError: there are offsets, and of another number.
-        """
-        if self.offsets and len(self.offsets) != frames:
-            raise ConfigError(
-                f'offsets must name the {frames} frames of a clip (model.clip_frames)'
-                f'. Got {self.offsets}'
-            )
-        return np.array(self.offsets) if self.offsets else np.arange(frames)
-
-    def rate(self, frames: int) -> float:
-        """Frames per second of a clip, the mean where offsets are uneven.
-
-        Raises:
-            ConfigError: see `within`; or all offsets are 0.
-        """
-        span = int(self.within(frames)[-1])
-        if span == 0:
-            raise ConfigError(f'the last of offsets must be above 0. Got {self.offsets}')
-        return self.fps * (frames - 1) / span
-
-    def frames_per_step(self, model: DLDMConfig) -> int:
-        """Frames from one latent step to the next, so many actions does a step stand for.
-
-        Raises:
-            ConfigError: the clip is no whole number of them.
-        """
-        span = int(self.within(model.clip_frames)[-1])
-        if span == 0 or span % model.steps:
-            raise ConfigError(
-                f'the last of offsets must be a multiple of {model.steps}, the latent '
-                f'steps of a clip. Got {span}'
-            )
-        return span // model.steps
-
-
-@dataclasses.dataclass(frozen=True)
-class DumpConfig:
-    """How codes are written: of the clips at every `stride`-th frame, `batch` clips at a time."""
-
-    stride: int = 4
-    batch: int = 32
-
-    def __post_init__(self):
-        if self.stride < 1 or self.batch < 1:
-            raise ConfigError(f'stride and batch must be >= 1. Got {self.stride}, {self.batch}')
-
-
-def to_video(rgb: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, F, H, W, 3) -> float (B, F, 3, H, W) in [0, 1], memory order kept."""
-    return rgb.permute(0, 1, 4, 2, 3).float() / 255.0
+from vw2_ros.models.training.config import TrainConfig, stage_configs
+from vw2_ros.models.training.loop import Reporter, fit, foretell, provenance
 
 
 def main(
@@ -239,7 +115,7 @@ def main(
         model,
         train,
         out,
-        make_batch=partial(source.make_batch, train),
+        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
         loss=loss,
         finish=source.finish,
         resume=resume,
@@ -299,79 +175,6 @@ def prepare(train: TrainConfig) -> torch.device:
     return train.torch_device()
 
 
-class ClipSource:
-    """Batches of clips that begin at any frame of the training split.
-
-    Args:
-        data, config: see `main`. frames: of a clip. size: see `ClipConfig.store`. device, preload:
-            see `FrameSource`.
-    Raises:
-        DataError: see `clip_store`. TrainingError: no clip in the data.
-    """
-
-    def __init__(
-        self,
-        data: Sequence[Path],
-        config: ClipConfig,
-        frames: int,
-        size: Size,
-        device: torch.device,
-        preload: bool = False,
-    ):
-        self.jitter = config.jitter
-        self.store = config.store(data, 'training', size)
-        self.within = config.within(frames)
-        self.starts = self.store.clip_starts(self.within[-1] + 1)
-        if not len(self.starts):
-            raise TrainingError(
-                f'no contiguous range of the data holds {self.within[-1] + 1} '
-                'frames, so there is no clip to train on'
-            )
-        self.frames = FrameSource(self.store, device, preload)
-
-    def make_batch(self, train: TrainConfig, step: int) -> dict:
-        """Which clips a step sees, and the seeds of their noise: a function of (seed, step)."""
-        rng = np.random.default_rng([train.seed, step])
-        rows = self.starts[rng.integers(len(self.starts), size=train.batch)]
-        batch = {**self.frames.part(rows[:, None] + self.within), 'step': step}
-        if self.jitter:
-            gain = rng.uniform(-self.jitter, self.jitter, (train.batch, 2)) + [1.0, 0.0]
-            batch['gain'] = torch.from_numpy(gain.astype(np.float32))
-        return {**batch, 'noise': rng.integers(2**63, size=train.batch)}
-
-    def finish(self, batch: dict) -> dict:
-        """On the device: video float (B, F, 3, H, W) in [0, 1], a generator of noise for each clip."""
-        rgb = self.frames.images(batch)
-        rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
-        return {
-            'video': to_video(rgb),
-            'step': batch['step'],
-            'noise': sample_noise(batch, rgb.device),
-        }
-
-    def spread(self, count: int) -> np.ndarray:
-        """uint8 (<= count, F, H, W, 3): clips spread over the data."""
-        return _spread(self.store, self.starts, self.within, count)
-
-
-def _spread(store: ClipStore, starts: np.ndarray, within: np.ndarray, count: int) -> np.ndarray:
-    chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(int)]
-    return np.ascontiguousarray(store.rgb(chosen[:, None] + within))
-
-
-def held_out_clips(
-    data: Sequence[Path], config: ClipConfig, frames: int, size: Size, count: int = 64
-) -> np.ndarray:
-    """uint8 (<= count, F, H, W, 3): clips spread over the validation split, if there is one."""
-    store = config.store(data, 'validation', size)
-    if store:
-        within = config.within(frames)
-        starts = store.clip_starts(within[-1] + 1)
-        if len(starts):
-            return _spread(store, starts, within, count)
-    return np.zeros((0, frames, *sides(size), 3), np.uint8)
-
-
 def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
     """Clips (B, F, 3, H, W) and their reconstructions, every fourth frame -> one uint8 picture."""
     rows = torch.stack([video[:, ::4], rebuilt[:, ::4].to(video)], dim=1)  # (B, 2, f, 3, H, W)
@@ -382,96 +185,3 @@ def strips(video: torch.Tensor, rebuilt: torch.Tensor) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------- codes
-
-
-@torch.inference_mode()
-def encode_clips(
-    model: DLDM,
-    store: ClipStore,
-    starts: np.ndarray,
-    batch: int,
-    clips: ClipConfig = ClipConfig(),
-    frames: int | None = None,
-) -> torch.Tensor:
-    """Codes of the clips of `frames` (default: the model's) from rows `starts`: int32 (m, K-1, N).
-
-    Clips of a batch overlap, so each frame is read once. Codes of a shorter clip are the first of
-    those of a longer one.
-    """
-    c = model.config
-    device = next(model.parameters()).device
-    within = clips.within(frames or c.clip_frames)
-    out = torch.empty((len(starts), (len(within) - 1) // 4, c.queries), dtype=torch.int32)
-    with progress_bar() as bar:
-        task = bar.add_task('codes', total=len(starts))
-        for first in range(0, len(starts), batch):
-            part = starts[first : first + batch]
-            rows, place = np.unique(part[:, None] + within, return_inverse=True)
-            rgb = torch.from_numpy(store.rgb(rows)).to(device)
-            video = to_video(rgb[torch.from_numpy(place.reshape(len(part), -1))])
-            out[first : first + batch] = model.tokenize(video).cpu().to(torch.int32)
-            bar.advance(task, len(part))
-    return out
-
-
-def write_codes(
-    model: DLDM,
-    store: ClipStore,
-    path: Path,
-    dump: DumpConfig,
-    clips: ClipConfig = ClipConfig(),
-    known: tuple[np.ndarray, np.ndarray] | None = None,
-) -> None:
-    """Encode the store's clips and write them to `path` (see the head of this file).
-
-    Args:
-        known: rows and indices, as of `read_codes`; folders that they cover are not encoded.
-    """
-    model.eval()
-    span = clips.within(model.config.clip_frames)[-1]
-    rows = store.clip_starts(span + 1, dump.stride)
-    if known is not None:
-        rows = rows[~np.isin(store.folder_of(rows), store.folder_of(known[0]))]
-    indices = encode_clips(model, store, rows, dump.batch, clips)
-    if known is not None:
-        rows = np.concatenate([known[0], rows])
-        indices = torch.cat([torch.from_numpy(known[1]).to(indices.dtype), indices])
-    hashes = [f.content_hash for f in store.folders]
-    save_tensors(
-        path,
-        {
-            'folder': torch.from_numpy(store.folder_of(rows)),
-            'indices': indices,
-            'frame_ids': torch.from_numpy(store.frame_ids[rows]),
-        },
-        metadata={'folders': json.dumps(hashes), 'stride': str(dump.stride)},
-        limit=MAX_STATE_BYTES,
-    )
-
-
-def read_codes(path: Path, store: ClipStore) -> tuple[np.ndarray, np.ndarray]:
-    """Codes that a file holds for the frames of `store`.
-
-    Returns:
-        rows int64 (m,) of the store, and indices int64 (m, K-1, N).
-    Raises:
-        CheckpointError: missing or damaged. TrainingError: not codes, or of other data.
-    """
-    tensors, metadata = load_tensors(path, limit=MAX_STATE_BYTES)
-    try:
-        hashes = json.loads(metadata['folders'])
-        folder, ids = tensors['folder'].numpy(), tensors['frame_ids'].numpy()
-        indices = tensors['indices'].numpy().astype(np.int64)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f'{path} is not a file of codes: {error}') from error
-    rows, found = [], []
-    for number, content in enumerate(f.content_hash for f in store.folders):
-        if content in hashes:
-            here = np.flatnonzero(folder == hashes.index(content))
-            rows.append(store.rows_of(number, ids[here]))
-            found.append(indices[here])
-    if not rows:
-        raise TrainingError(
-            f'{path} holds codes of other data than was given; run `vw2 train dldm` on this data'
-        )
-    return np.concatenate(rows), np.concatenate(found)

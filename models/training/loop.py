@@ -23,7 +23,6 @@ Files in the output folder:
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import os
@@ -34,7 +33,6 @@ import subprocess
 import sys
 import threading
 import time
-import typing
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -42,10 +40,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-import yaml
 from torch import nn
 
-from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models import parallel
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
@@ -56,6 +52,9 @@ from vw2_ros.models.checkpoint import (
     save_json,
     save_tensors,
 )
+from vw2_ros.models.data.batches import to_device
+from vw2_ros.models.errors import ConfigError, TrainingError
+from vw2_ros.models.training.config import TrainConfig
 from vw2_ros.models.training.footprint import Footprint
 
 KEEP_CHECKPOINTS = 2
@@ -63,178 +62,7 @@ INTERRUPTED = 130  # exit status of a run that a signal ended, as shells report 
 OVERFIT = 1.03  # times its best value: from there on a held-out score has risen
 
 
-class ConfigError(InvalidValueError):
-    """A training config is missing or wrong; the message says what was wanted and what came."""
-
-
-class TrainingError(VW2Error, RuntimeError):
-    """Training cannot go on; the message says why and what to do."""
-
-
 # ------------------------------------------------------------------------------------------ config
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig:
-    """How to optimise. Rates are per step; `max_minutes` bounds the wall time of the loop."""
-
-    steps: int = 1000
-    batch: int = 16
-    lr: float = 3e-4
-    final_lr: float = 0.02  # share of lr that is left at the end
-    warmup: int = 100  # steps of linear warm-up
-    weight_decay: float = 0.05
-    beta1: float = 0.9
-    beta2: float = 0.98
-    clip: float = 1.0  # largest norm of the gradient
-    ema: float = 0.999  # decay of the averaged weights; 0: no averaging
-    max_minutes: float = 0.0  # 0: no limit
-    checkpoint_minutes: float = 5.0
-    validate_every: int = 0  # steps; 0: only at the end
-    log_every: int = 20
-    seed: int = 0
-    threads: int = 0  # torch threads; 0: as many as there are cores
-    device: str = 'auto'  # auto, cpu, cuda
-    bf16: bool = True  # on a GPU
-    recompute: bool = (
-        False  # the VDM's blocks again in the backward pass: a third slower, less memory
-    )
-    preload: bool = False  # hold all frames in the device's memory
-    prefetch: int = 4  # batches made ahead
-
-    def __post_init__(self):
-        for name in ('steps', 'batch', 'log_every', 'prefetch'):
-            if getattr(self, name) < 1:
-                raise ConfigError(f'{name} must be >= 1. Got {getattr(self, name)}')
-        for name in ('warmup', 'weight_decay', 'max_minutes', 'validate_every', 'threads'):
-            if getattr(self, name) < 0:
-                raise ConfigError(f'{name} must be >= 0. Got {getattr(self, name)}')
-        for name in ('lr', 'clip', 'checkpoint_minutes'):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f'{name} must be > 0. Got {getattr(self, name)}')
-        for name in ('beta1', 'beta2', 'ema', 'final_lr'):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
-        if self.device not in ('auto', 'cpu', 'cuda'):
-            raise ConfigError(f'device must be auto, cpu or cuda. Got {self.device!r}')
-
-    def torch_device(self) -> torch.device:
-        """The device to train on; under `accelerate launch` this process's own.
-
-        Raises:
-            ConfigError: cuda was asked for and is not there.
-        """
-        if self.device == 'cuda' and not torch.cuda.is_available():
-            raise ConfigError('device is cuda, but torch finds no GPU; use device: auto or cpu')
-        use = 'cuda' if self.device != 'cpu' and torch.cuda.is_available() else 'cpu'
-        return parallel.join(use)
-
-    def learning_rate(self, step: int, progress: float) -> float:
-        """Linear warm-up over steps, times a cosine over progress in [0, 1] down to final_lr."""
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        decay = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
-        return self.lr * warm * (self.final_lr + (1.0 - self.final_lr) * decay)
-
-
-def from_dict(cls: type, values: dict | None, where: str = ''):
-    """Build a config dataclass from what a YAML file says, refusing unknown keys.
-
-    Raises:
-        ConfigError: an unknown key (with the nearest known one), or a value of the wrong type.
-    """
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    converted = {}
-    if not isinstance(values or {}, dict):
-        raise ConfigError(f'{where} must be a mapping. Got {values!r}')
-    for key, value in (values or {}).items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f'; did you mean {near[0]!r}?' if near else f'; known: {", ".join(fields)}'
-            raise ConfigError(f'{where}: unknown key {key!r}{hint}')
-        hint = hints[key]
-        try:
-            if hint is float:
-                value = float(value)  # YAML 1.1 reads 1e-4 as a string
-            elif hint is int:
-                if int(value) != float(value):
-                    raise InvalidValueError('not a whole number')
-                value = int(value)
-            elif hint is bool and not isinstance(value, bool):
-                raise InvalidValueError('not true or false')
-            elif isinstance(value, list):
-                value = tuple(value)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f'{where}.{key} must be {hint.__name__}. Got {value!r}') from error
-        converted[key] = value
-    try:
-        return cls(**converted)
-    except ConfigError as error:
-        raise ConfigError(f'{where}: {error}') from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'{where}: {error}') from error
-
-
-def config_path(config: Path | str) -> Path:
-    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu, paper.
-
-    Names are looked up in `config/train/` of the checkout and of `share/vw2_ros` where installed.
-
-    Raises:
-        ConfigError: no such file or name.
-    """
-    path = Path(config)
-    if path.is_file():
-        return path
-    known: dict[str, Path] = {}
-    roots = [*Path(__file__).resolve().parents, Path(sys.prefix)]
-    roots += [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    for root in roots:
-        for folder in (root / 'config' / 'train', root / 'share' / 'vw2_ros' / 'config' / 'train'):
-            for file in sorted(folder.glob('*.yaml')) if folder.is_dir() else ():
-                known.setdefault(file.stem, file)
-    if str(config) in known:
-        return known[str(config)]
-    raise ConfigError(
-        f'there is no training config {str(config)!r}: give a YAML file or one of '
-        f'{", ".join(sorted(known)) or "(none installed)"}'
-    )
-
-
-def load_config(config: Path | str, stage: str) -> dict:
-    """The section of one stage ('dldm', 'planner', 'head' or 'vdm') of a training config.
-
-    Raises:
-        ConfigError: no such file, not YAML, or no such section.
-    """
-    path = config_path(config)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} is not YAML: {error}') from error
-    if not isinstance(content, dict) or not isinstance(content.get(stage), dict):
-        raise ConfigError(f'{path} has no section {stage!r}')
-    return content[stage]
-
-
-def stage_configs(config: Path | str, stage: str, **classes: type) -> dict:
-    """Build each part of a stage's section, e.g. stage_configs('cpu', 'dldm', train=TrainConfig).
-
-    Raises:
-        ConfigError: a part or key that is not known, or a bad value.
-    """
-    section = load_config(config, stage)
-    unknown = set(section) - set(classes)
-    if unknown:
-        raise ConfigError(
-            f'{stage}: unknown part {sorted(unknown)[0]!r}; known: {", ".join(classes)}'
-        )
-    return {
-        name: (section.get(name) or {})
-        if cls is dict
-        else from_dict(cls, section.get(name), f'{stage}.{name}')
-        for name, cls in classes.items()
-    }
 
 
 # -------------------------------------------------------------------------------------- provenance
@@ -332,16 +160,6 @@ class Prefetcher:
         self._thread.join(timeout=10.0)
 
 
-def to_device(batch: dict, device: torch.device) -> dict:
-    """Move the tensors of a batch; from pinned memory and without waiting on a GPU."""
-    if device.type == 'cpu':
-        return batch
-    return {
-        k: v.pin_memory().to(device, non_blocking=True) if torch.is_tensor(v) else v
-        for k, v in batch.items()
-    }
-
-
 def own_share(batch: dict) -> dict:
     """This process's samples of a batch: of n processes every n-th."""
     n = parallel.world()
@@ -349,72 +167,6 @@ def own_share(batch: dict) -> dict:
         k: v[parallel.rank() :: n] if n > 1 and getattr(v, 'ndim', 0) else v
         for k, v in batch.items()
     }
-
-
-def sample_noise(batch: dict, device: torch.device) -> list[torch.Generator]:
-    """A generator of noise for each sample of a batch, from its seeds `noise`, int64 (B,).
-
-    `make_batch` draws the seeds for the whole batch, so a sample has its noise wherever it goes.
-    """
-    return [torch.Generator(device).manual_seed(int(seed)) for seed in batch['noise']]
-
-
-class FrameSource:
-    """Images of a store for batches, from the memory map or preloaded into the device's memory.
-
-    Args:
-        store: has `rgb(rows)`, see data.FrameStore.
-        device: where batches go.
-        preload: copy all images to the device now.
-    """
-
-    def __init__(self, store, device: torch.device, preload: bool = False):
-        self.store, self.device = store, device
-        self._all = None
-        if preload:
-            self._all = torch.empty((len(store), *store.size, 3), dtype=torch.uint8, device=device)
-            for rows in np.array_split(np.arange(len(store)), -(-len(store) // 4096)):
-                self._all[rows[0] : rows[-1] + 1] = torch.from_numpy(store.rgb(rows)).to(device)
-
-    def part(self, rows: np.ndarray) -> dict:
-        """What a batch must carry so that `images` finds the pictures of `rows`."""
-        if self._all is None:
-            return {'rows': rows}  # read by `images`: of a batch that is shared, only the own ones
-        return {'rows': torch.from_numpy(rows)}
-
-    def images(self, batch: dict) -> torch.Tensor:
-        """uint8 (*rows.shape, h, w, 3) on the device."""
-        if self._all is not None:
-            return self._all[batch['rows']]
-        return to_device({'rgb': torch.from_numpy(self.store.rgb(batch['rows']))}, self.device)[
-            'rgb'
-        ]
-
-
-def shift_images(rgb: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
-    """Move each picture by whole pixels, repeating the edge: (B, H, W, 3), int (B, 2) as (y, x)."""
-    B, H, W, _ = rgb.shape
-    if rgb.is_cuda:  # one kernel; on a CPU the gather takes seven times as long as copies
-        y = (torch.arange(H, device=rgb.device) - shift[:, :1]).clamp(0, H - 1)  # (B, H)
-        x = (torch.arange(W, device=rgb.device) - shift[:, 1:]).clamp(0, W - 1)  # (B, W)
-        pictures = torch.arange(B, device=rgb.device)
-        return rgb[pictures[:, None, None], y[:, :, None], x[:, None, :]]
-    most = int(shift.abs().max())
-    padded = rgb.index_select(1, torch.arange(-most, H + most).clamp(0, H - 1))
-    left, right = (padded[:, :, i : i + 1].expand(-1, -1, most, -1) for i in (0, W - 1))
-    padded = torch.cat([left, padded, right], dim=2)
-    out = torch.empty_like(rgb)
-    for picture, moved, (y, x) in zip(padded, out, shift.tolist()):
-        moved.copy_(picture[most - y : most - y + H, most - x : most - x + W])
-    return out
-
-
-def jitter_colour(rgb: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
-    """uint8 (B, ..., 3) -> the same with contrast gain[:, 0] about grey and offset gain[:, 1]."""
-    shape = (-1, *[1] * (rgb.ndim - 1))
-    contrast, offset = gain[:, 0].view(shape), gain[:, 1].view(shape)
-    offset = 127.5 * (1 - contrast) + 255.0 * offset
-    return rgb.float().mul_(contrast).add_(offset).clamp_(0, 255).to(torch.uint8)
 
 
 # -------------------------------------------------------------------------- weights and their mean

@@ -23,6 +23,10 @@ from vw2_ros import cli
 from vw2_ros.experiment import jobs as experiment
 from vw2_ros.experiment import table as experiment_table
 from vw2_ros.experiment.jobs import Plan, Scale, chosen
+from vw2_ros.models.data.batches import to_video
+from vw2_ros.models.data.codes import CODES_FILE, read_codes
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.run_folder import load_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = {
@@ -635,14 +639,12 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     train_head.main(config, [data], tmp_path / 'head', init=tmp_path / 'planner')
 
     store = FrameStore([data], 'training', 32)
-    rows, codes = train_dldm.read_codes(tmp_path / 'planner' / train_dldm.CODES_FILE, store)
+    rows, codes = read_codes(tmp_path / 'planner' / CODES_FILE, store)
     assert codes.shape[1:] == (1, 4)
     assert set(rows % 40) == set(range(0, 24, 4)), 'a clip spans 17 frames, though it has 5'
-    model = train_planner.load_part(
-        train_dldm.DLDM, train_dldm.DLDMConfig, tmp_path / 'dldm', 'dldm'
-    )
+    model = load_model(DLDM, DLDMConfig, tmp_path / 'dldm', 'dldm')
     pair = torch.from_numpy(store.rgb(rows[-1] + np.array([0, 16, 16, 16, 16])))[None]
-    assert (model.tokenize(train_dldm.to_video(pair)).numpy() == codes[-1]).all()
+    assert (model.tokenize(to_video(pair)).numpy() == codes[-1]).all()
 
     policy = Policy.load(tmp_path / 'head' / 'policy')
     assert policy.chunk == 16 and policy.codes_shape == (1, 4) and policy.hidden_shape == (1, 32)
@@ -674,9 +676,9 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     ],
 )
 def test_bad_offsets(offsets, said):
+    from vw2_ros.models.data.batches import ClipConfig
     from vw2_ros.models.dldm import DLDMConfig
-    from vw2_ros.models.stages.warmup import ClipConfig
-    from vw2_ros.models.training.loop import ConfigError
+    from vw2_ros.models.errors import ConfigError
 
     with pytest.raises(ConfigError, match=said):
         ClipConfig(offsets=offsets).frames_per_step(DLDMConfig(clip_frames=5))

@@ -11,11 +11,13 @@ import torch
 import yaml
 
 from vw2_ros.models.checkpoint import CheckpointError
+from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.store import FrameStore
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2
 from vw2_ros.models.stages import keysteps as train_keysteps
-from vw2_ros.models.stages.keysteps import Attempts, PairConfig, blurred, scores
-from vw2_ros.models.training.loop import ConfigError, TrainConfig, config_path, stage_configs
+from vw2_ros.models.stages.keysteps import PairConfig, blurred, scores
+from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
 
 MARGIN = 22
 TINY = KeyStepConfig(image_size=32, channels=(4, 8, 8), reduced=8, hidden=16)

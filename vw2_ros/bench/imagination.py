@@ -88,7 +88,7 @@ def find_clips(store, length: int, segments: int, count: int, seed: int = 0) -> 
     Raises:
         ValueError: no window is followed by enough frames.
     """
-    from vw2_ros.models.stages.keysteps import Attempts
+    from vw2_ros.models.data.attempts import Attempts
 
     windows = sorted(
         (int(store.rows_of(i, w.start)), int(store.rows_of(i, w.end)), w)

@@ -39,7 +39,7 @@ PYTHON_PACKAGES = {
     'typer': ('typer', 'this command line'),
     'rich': ('rich', 'progress bars'),
     'torch': ('torch', 'the models'),
-    'transformers': ('transformers', 'the planner'),
+    'transformers': ('transformers', 'key steps from DINOv2'),
     'safetensors': ('safetensors', 'checkpoints'),
     'accelerate': ('accelerate', 'training on several processes'),
     'diffusers': ('diffusers', 'the video diffusion model'),

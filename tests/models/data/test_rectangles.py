@@ -16,16 +16,18 @@ from vw2_ros import cli
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import save_checkpoint
 from vw2_ros.models.data import DataError
+from vw2_ros.models.data.batches import ClipConfig
+from vw2_ros.models.data.codes import read_codes
 from vw2_ros.models.data.pictures import centre, label, of_shape, sides
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
+from vw2_ros.models.run_folder import load_model
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.stages.planner import load_part
-from vw2_ros.models.stages.warmup import ClipConfig, read_codes
 from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.training.loop import config_path
+from vw2_ros.models.training.config import config_path
 from vw2_ros.models.vision import VisionConfig
 
 pytest.importorskip('av')
@@ -126,8 +128,8 @@ def test_every_stage_trains_on_them(runs, data):
 
 @torch.no_grad()
 def test_what_was_trained_draws_them(runs):
-    dldm = load_part(DLDM, DLDMConfig, runs / 'dldm', 'dldm')
-    vdm = load_part(VDM, VDMConfig, runs / 'dldm', 'vdm')
+    dldm = load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm')
+    vdm = load_model(VDM, VDMConfig, runs / 'dldm', 'vdm')
     video = torch.rand(1, 17, 3, H, W)
     codes, indices = dldm.quantize(dldm.query(dldm.encode(video)))
     assert indices.shape == (1, 4, 4)
@@ -142,9 +144,7 @@ def test_what_was_trained_draws_them(runs):
 
 def test_models_of_two_shapes_do_not_go_together(runs):
     other = dataclasses.replace(DLDMConfig(), image_size=(48, 32), clip_frames=17)
-    with pytest.raises(
-        train_disentangle.ConfigError, match='frames of 32x48 px, the dLDM reads 48x32 px'
-    ):
+    with pytest.raises(ConfigError, match='frames of 32x48 px, the dLDM reads 48x32 px'):
         train_disentangle.vdm_for(other, runs / 'vdm', {}, 'full', fps=30)
 
 
@@ -169,7 +169,7 @@ def policy(runs, tmp_path_factory):
         planner=planner,
         head=ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1)),
         tokenizer=words,
-        dldm=load_part(DLDM, DLDMConfig, runs / 'dldm', 'dldm'),
+        dldm=load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm'),
     )
     return folder
 

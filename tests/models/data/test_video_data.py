@@ -12,6 +12,7 @@ import warnings
 import calvin_files
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip('pyarrow')
 pytest.importorskip('rosbags')
@@ -22,19 +23,18 @@ from video_files import number, pictures, write_video  # noqa: E402
 
 from vw2_ros import cli  # noqa: E402
 from vw2_ros.models.data import DataError  # noqa: E402
+from vw2_ros.models.data.batches import ClipConfig, ClipSource  # noqa: E402
 from vw2_ros.models.data.clips import clip_store  # noqa: E402
+from vw2_ros.models.data.codes import read_codes  # noqa: E402
 from vw2_ros.models.data.pictures import resize_area, sides  # noqa: E402
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.models.data.video import files  # noqa: E402
 from vw2_ros.models.data.video.decode import resample  # noqa: E402
 from vw2_ros.models.data.video.folder import VideoFolder  # noqa: E402
+from vw2_ros.models.errors import ConfigError, TrainingError  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm
 from vw2_ros.models.stages import warmup as train_dldm  # noqa: E402
-from vw2_ros.models.training.loop import (  # noqa: E402
-    ConfigError,  # noqa: E402
-    TrainConfig,
-    checkpoints,
-)
+from vw2_ros.models.training.loop import checkpoints  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -583,22 +583,20 @@ def test_mixed_store(mixed):
 
 
 def test_which_clips_a_step_sees_depends_on_seed_and_step(mixed):
-    config = train_dldm.ClipConfig(stored_size=32)
+    config = ClipConfig(stored_size=32)
     sources = [
-        train_dldm.ClipSource(mixed, config, 17, 32, train_dldm.torch.device('cpu'), load)
-        for load in (False, True)
+        ClipSource(mixed, config, 17, 32, torch.device('cpu'), load) for load in (False, True)
     ]
-    train = TrainConfig(batch=6)
-    a, b = (source.finish(source.make_batch(train, 5))['video'] for source in sources)
-    assert train_dldm.torch.equal(a, b) and a.shape == (6, 17, 3, 32, 32)
-    c = sources[0].finish(sources[0].make_batch(train, 6))['video']
-    assert not train_dldm.torch.equal(a, c)
+    a, b = (source.finish(source.make_batch(5, batch=6, seed=0))['video'] for source in sources)
+    assert torch.equal(a, b) and a.shape == (6, 17, 3, 32, 32)
+    c = sources[0].finish(sources[0].make_batch(6, batch=6, seed=0))['video']
+    assert not torch.equal(a, c)
 
 
 def test_config():
     for bad in ({'fps': 0.0}, {'cameras': 'top'}):
         with pytest.raises(ConfigError):
-            train_dldm.ClipConfig(**bad)
+            ClipConfig(**bad)
 
 
 def test_training_on_a_folder_of_videos(mixed, tmp_path):
@@ -621,7 +619,7 @@ def test_training_on_a_folder_of_videos(mixed, tmp_path):
     assert [s['step'] for s in scores if s['kind'] == 'train'] == [2, 4, 6]
     assert any(s['kind'] == 'validation' and s['loss'] > 0 for s in scores)
     store = clip_store(mixed[:1])
-    rows, codes = train_dldm.read_codes(tmp_path / 'out' / 'codes.safetensors', store)
+    rows, codes = read_codes(tmp_path / 'out' / 'codes.safetensors', store)
     np.testing.assert_array_equal(rows, store.clip_starts(17, 4))
     assert codes.shape == (len(rows), 4, 4)
     record = json.loads((tmp_path / 'out' / 'provenance.json').read_text())
@@ -636,7 +634,7 @@ def test_run_is_resumed_only_with_the_same_videos(mixed, tmp_path):
     assert checkpoints(out)
     train_dldm.main('tiny', [data], out, resume=True)
     write_video(data / 'new.mp4', pictures(40))
-    with pytest.raises(train_dldm.TrainingError, match='another data'):
+    with pytest.raises(TrainingError, match='another data'):
         train_dldm.main('tiny', [data], out, resume=True)
 
 

@@ -12,14 +12,18 @@ import torch
 import yaml
 
 from vw2_ros.models.checkpoint import CheckpointError, load_tensors
+from vw2_ros.models.data.augment import AugmentConfig, moved, shift_images
+from vw2_ros.models.data.batches import FrameSource
+from vw2_ros.models.data.keypoints import KEPT, Shown, find_all
 from vw2_ros.models.data.store import FrameStore
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.policy import Policy
+from vw2_ros.models.run_folder import load_sight
 from vw2_ros.models.stages import head as train_head
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import sight as train_sight
 from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.augment import AugmentConfig, moved
-from vw2_ros.models.training.loop import ConfigError, FrameSource, config_path, shift_images
+from vw2_ros.models.training.config import config_path
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
 
 
@@ -97,29 +101,27 @@ def test_head_from_scratch_takes_sight_too(runs, data, tmp_path):
 def test_keypoints_are_found_once(runs, data, monkeypatch):
     c = VisionConfig(image_size=96, stem=4, channels=8, keypoints=12, frozen=True)
     vision = KeypointEncoder(c, 32)
-    train_sight.load_sight(vision, runs / 'sight')
+    load_sight(vision, runs / 'sight')
     store = FrameStore([data, data])
     rows = np.array([3, 239, 240 + 7, 3])
-    shown = train_sight.Shown(
-        vision, FrameSource(store, torch.device('cpu')), AugmentConfig(shift=0)
-    )
+    shown = Shown(vision, FrameSource(store, torch.device('cpu')), AugmentConfig(shift=0))
     part = shown.part(np.random.default_rng(0), rows)
     with torch.no_grad():
         wanted = vision.locate(torch.from_numpy(store.rgb(rows)).permute(0, 3, 1, 2))
     assert torch.allclose(part['place'], wanted.place, atol=1e-5)
     assert torch.allclose(part['local'], wanted.local, atol=1e-4)
     monkeypatch.setattr(KeypointFinder, 'forward', lambda *_: pytest.fail('found again'))
-    train_sight.Shown(vision, FrameSource(store, torch.device('cpu')), AugmentConfig())
+    Shown(vision, FrameSource(store, torch.device('cpu')), AugmentConfig())
 
 
 def test_few_sets_of_keypoints_are_kept(data):
     store = FrameStore([data])
     before = os.listdir(store.decoded[0].cache)
-    for seed in range(train_sight.KEPT + 2):
+    for seed in range(KEPT + 2):
         torch.manual_seed(seed)
-        train_sight.find_all(KeypointFinder(VisionConfig(stem=4, channels=4, keypoints=2)), store)
+        find_all(KeypointFinder(VisionConfig(stem=4, channels=4, keypoints=2)), store)
     found = [n for n in os.listdir(store.decoded[0].cache) if n.startswith('keypoints_')]
-    assert len(found) == train_sight.KEPT
+    assert len(found) == KEPT
     assert {n for n in before if not n.startswith('keypoints_')} <= set(
         os.listdir(store.decoded[0].cache)
     )
@@ -142,11 +144,9 @@ def test_data_without_landmarks_is_refused(tmp_path):
 
 def test_other_sizes_are_refused(runs, tmp_path):
     with pytest.raises(CheckpointError, match='must fit planner.vision'):
-        train_sight.load_sight(
-            KeypointEncoder(VisionConfig(keypoints=12, frozen=True), 32), runs / 'sight'
-        )
+        load_sight(KeypointEncoder(VisionConfig(keypoints=12, frozen=True), 32), runs / 'sight')
     with pytest.raises(CheckpointError, match='no run of vw2 train sight'):
-        train_sight.load_sight(KeypointEncoder(VisionConfig(), 32), runs / 'dldm')
+        load_sight(KeypointEncoder(VisionConfig(), 32), runs / 'dldm')
 
 
 def test_too_few_keypoints_are_refused():

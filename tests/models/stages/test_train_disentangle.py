@@ -15,19 +15,16 @@ pytest.importorskip('diffusers')
 
 from vw2_ros.cli import main as vw2  # noqa: E402
 from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
+from vw2_ros.models.data.codes import CODES_FILE
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
+from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.run_folder import load_model  # noqa: E402
 from vw2_ros.models.stages import disentangle as train_disentangle  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm
 from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
-from vw2_ros.models.stages.planner import load_part  # noqa: E402
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    TrainConfig,
-    checkpoints,
-    config_path,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
+from vw2_ros.models.training.loop import checkpoints
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
@@ -90,7 +87,7 @@ def tensors_of(folder, name):
 
 
 def build(runs, backbone='full', switches=None, **loss):
-    dldm = load_part(DLDM, DLDMConfig, runs / 'warmup', 'dldm')
+    dldm = load_model(DLDM, DLDMConfig, runs / 'warmup', 'dldm')
     torch.manual_seed(0)
     vdm = vdm_for(dldm.config, runs / 'vdm', switches or {}, backbone, fps=30)
     return Disentangled(dldm, vdm, DisentangleConfig(backbone=backbone, **loss))
@@ -105,8 +102,8 @@ def clips(model, count=2):
 def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
     before, after = (tensors_of(folder, 'dldm') for folder in (runs / 'warmup', whole))
     assert all((after[key] != before[key]).any() for key in ('qformer.q', 'code_query'))
-    vdm = load_part(VDM, VDMConfig, whole, 'vdm')
-    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    vdm = load_model(VDM, VDMConfig, whole, 'vdm')
+    prior = load_model(VDM, VDMConfig, runs / 'vdm', 'vdm')
     moved = {
         name: any((a != b).any() for a, b in zip(part.parameters(), old.parameters()))
         for name, part, old in (
@@ -118,11 +115,7 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
     assert moved == {'transformer': True, 'connector': True, 'vae': False}
     assert vdm.controlnet.control_blocks[0].after_proj.weight.any()
     assert vdm.config.fps == 30  # of the clips
-    assert set(load_tensors(whole / train_dldm.CODES_FILE)[0]) == {
-        'folder',
-        'frame_ids',
-        'indices',
-    }
+    assert set(load_tensors(whole / CODES_FILE)[0]) == {'folder', 'frame_ids', 'indices'}
     assert {path.name for path in (whole / 'pictures').glob('*_000006.png')} == {
         'real_above_rebuilt_000006.png',
         'real_above_imagined_000006.png',
@@ -167,7 +160,7 @@ def test_control_branch_starts_as_the_trained_backbone(runs):
     vdm = build(runs).vdm
     block, source = vdm.controlnet.control_blocks[0], vdm.transformer.transformer_blocks[0]
     torch.testing.assert_close(block.attn1.to_q.weight, source.attn1.to_q.weight)
-    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    prior = load_model(VDM, VDMConfig, runs / 'vdm', 'vdm')
     torch.testing.assert_close(
         source.attn1.to_q.weight, prior.transformer.transformer_blocks[0].attn1.to_q.weight
     )
@@ -198,7 +191,7 @@ def test_what_of_the_backbone_learns(runs, backbone):
         }[backbone]
     )
     assert bool(learns) == (backbone != 'frozen')
-    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    prior = load_model(VDM, VDMConfig, runs / 'vdm', 'vdm')
     same = torch.equal(
         prior.transformer.patch_embed.proj.weight,
         model.vdm.transformer.state_dict()[
@@ -214,8 +207,8 @@ def test_adapters_are_merged_into_what_is_saved(runs, data, tmp_path):
     pytest.importorskip('peft')
     file = config(tmp_path / 'c.yaml', loss={'backbone': 'lora', 'lora_rank': 2})
     train_disentangle.main(file, [data], tmp_path / 'dldm', runs / 'warmup', runs / 'vdm')
-    saved = load_part(VDM, VDMConfig, tmp_path / 'dldm', 'vdm')
-    prior = load_part(VDM, VDMConfig, runs / 'vdm', 'vdm')
+    saved = load_model(VDM, VDMConfig, tmp_path / 'dldm', 'vdm')
+    prior = load_model(VDM, VDMConfig, runs / 'vdm', 'vdm')
     pairs = [
         (
             m.transformer.transformer_blocks[0].attn1.to_q.weight,

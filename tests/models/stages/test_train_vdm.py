@@ -17,16 +17,12 @@ import yaml
 pytest.importorskip('diffusers')
 
 from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
+from vw2_ros.models.data.batches import ClipConfig  # noqa: E402
+from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.run_folder import load_model  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
-from vw2_ros.models.stages.planner import load_part  # noqa: E402
-from vw2_ros.models.stages.warmup import ClipConfig  # noqa: E402
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    TrainConfig,
-    checkpoints,
-    config_path,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
+from vw2_ros.models.training.loop import checkpoints
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
@@ -69,7 +65,7 @@ def test_sizes_are_those_of_the_model_file(name):
 
 def test_stage_writes_a_model_that_loads(run):
     _, out = run
-    model = load_part(VDM, VDMConfig, out, 'vdm')
+    model = load_model(VDM, VDMConfig, out, 'vdm')
     assert model.config == dataclasses.replace(CONFIGS['tiny'], fps=30)  # of the clips
     trained = tensors_of(checkpoints(out)[-1] / 'ema.safetensors')
     assert all(torch.equal(v, trained[k]) for k, v in model.state_dict().items())
@@ -125,7 +121,7 @@ def test_curves_are_drawn_of_both_lessons(run, tmp_path):
 
 
 def test_held_out_noise_is_fixed(run):
-    model = load_part(VDM, VDMConfig, run[1], 'vdm')
+    model = load_model(VDM, VDMConfig, run[1], 'vdm')
     video = torch.rand(3, 13, 3, 32, 32, generator=torch.Generator().manual_seed(5))
     assert train_vdm.flow_error(model, video, 2) == train_vdm.flow_error(model, video, 2)
 

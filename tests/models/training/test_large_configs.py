@@ -8,18 +8,15 @@ import pytest
 import torch
 
 from vw2_ros.models.action_head import ActionHeadConfig
+from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.batches import ClipConfig
+from vw2_ros.models.data.codes import DumpConfig
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.stages.head import LossConfig
-from vw2_ros.models.stages.warmup import ClipConfig, DumpConfig
-from vw2_ros.models.training.augment import AugmentConfig
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    TrainConfig,
-    check_size,
-    load_config,
-    stage_configs,
-)
+from vw2_ros.models.training.config import TrainConfig, load_config, stage_configs
+from vw2_ros.models.training.loop import check_size
 from vw2_ros.models.vision import VisionConfig
 
 A1 = {  # table A.1: rate, decay, moments, batch, warm-up, iterations

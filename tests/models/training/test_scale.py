@@ -24,11 +24,13 @@ import yaml
 
 from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.training import loop as training
+from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
 from vw2_ros.models.training.footprint import Footprint, peak_flops
-from vw2_ros.models.training.loop import TrainConfig, checkpoints, config_path, stage_configs
+from vw2_ros.models.training.loop import checkpoints
 
 pytest.importorskip('accelerate')
 
@@ -293,9 +295,7 @@ def test_batch_is_shared_out(monkeypatch, tmp_path):
     share = training.own_share(batch)
     assert share['x'].tolist() == [1, 4] and share['rows'].tolist() == [[2, 3], [8, 9]]
     assert share['step'] == 3
-    with pytest.raises(
-        training.ConfigError, match='multiple of the number of processes, 3. Got 8'
-    ):
+    with pytest.raises(ConfigError, match='multiple of the number of processes, 3. Got 8'):
         scale_worker.small_run(tmp_path)
 
 

@@ -19,28 +19,24 @@ import torch
 import yaml
 
 from vw2_ros import cli, progress
+from vw2_ros.models.action_head import ActionHeadConfig
 from vw2_ros.models.checkpoint import MAX_FILE_BYTES, load_checkpoint, load_tensors, resolve
+from vw2_ros.models.config import from_dict
+from vw2_ros.models.data.augment import jitter_colour, shift_images
+from vw2_ros.models.data.batches import to_video
+from vw2_ros.models.data.codes import CodedFrames, read_codes
 from vw2_ros.models.data.store import FrameStore
+from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
+from vw2_ros.models.run_folder import load_model
 from vw2_ros.models.stages import head as train_head
 from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import warmup as train_dldm
 from vw2_ros.models.training import loop as training
-from vw2_ros.models.training.loop import (
-    ConfigError,
-    Prefetcher,
-    TrainConfig,
-    TrainingError,
-    checkpoints,
-    config_path,
-    fit,
-    from_dict,
-    jitter_colour,
-    load_config,
-    parameter_groups,
-    shift_images,
-)
+from vw2_ros.models.training.config import TrainConfig, config_path, load_config
+from vw2_ros.models.training.loop import Prefetcher, checkpoints, fit, parameter_groups
 from vw2_ros.progress import progress_bar
 from vw2_ros.sim.dataset_writer import write_index
 from vw2_ros.sim.phrases import train_phrases
@@ -73,7 +69,7 @@ def test_a_planner_of_64_thousand_codes_is_larger_than_a_policy_may_be(data, tmp
     train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
     train_planner.main(tmp_path / 'c.yaml', [data], tmp_path / 'planner', init=tmp_path / 'dldm')
     assert (tmp_path / 'planner' / 'planner.safetensors').stat().st_size > MAX_FILE_BYTES
-    model = train_planner.load_part(Planner, PlannerConfig, tmp_path / 'planner', 'planner')
+    model = load_model(Planner, PlannerConfig, tmp_path / 'planner', 'planner')
     assert model.config.codebook_size == 64000
 
 
@@ -358,9 +354,9 @@ def test_shipped_configs_are_valid(name):
     for stage in ('dldm', 'sight', 'planner', 'head'):
         section = load_config(name, stage)
         from_dict(TrainConfig, section['train'], stage)
-        from_dict(train_dldm.DLDMConfig, load_config(name, 'dldm')['model'])
-        from_dict(train_planner.PlannerConfig, load_config(name, 'planner')['model'])
-        from_dict(train_head.ActionHeadConfig, load_config(name, 'head')['model'])
+        from_dict(DLDMConfig, load_config(name, 'dldm')['model'])
+        from_dict(PlannerConfig, load_config(name, 'planner')['model'])
+        from_dict(ActionHeadConfig, load_config(name, 'head')['model'])
     assert config_path(config_path(name)) == config_path(name)
 
 
@@ -551,19 +547,19 @@ def test_sight_of_shipped_weights_learns_only_when_told(learn, data, tmp_path):
 
 def test_codes_belong_to_their_frames(runs, data):
     store = FrameStore([data])
-    rows, indices = train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', store)
+    rows, indices = read_codes(runs / 'dldm' / 'codes.safetensors', store)
     assert len(rows) == 6 * 6  # 24 clips per range, every fourth
     assert indices.shape[1:] == (4, 4)
-    model = train_planner.load_part(train_dldm.DLDM, train_dldm.DLDMConfig, runs / 'dldm', 'dldm')
+    model = load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm')
     small = store.resized(32)
     clip = torch.from_numpy(small.rgb(rows[9] + np.arange(17))[None])
-    np.testing.assert_array_equal(model.tokenize(train_dldm.to_video(clip))[0], indices[9])
+    np.testing.assert_array_equal(model.tokenize(to_video(clip))[0], indices[9])
 
 
 def test_codes_of_other_data_are_refused(runs, tmp_path):
     calvin_files.write_split(tmp_path / 'training', seed=99, shards=True)
     with pytest.raises(TrainingError, match='other data'):
-        train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([tmp_path]))
+        read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([tmp_path]))
 
 
 def test_planner_encodes_data_that_the_dldm_did_not_see(runs, tmp_path):
@@ -577,24 +573,20 @@ def test_planner_encodes_what_its_dldm_did_not_see(runs, data, tmp_path):
     both = [data, tmp_path / 'new']
     train_planner.main('tiny', both, tmp_path / 'planner', init=runs / 'dldm')
     store = FrameStore(both)
-    rows, indices = train_dldm.read_codes(tmp_path / 'planner' / 'codes.safetensors', store)
-    known, _ = train_dldm.read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([data]))
+    rows, indices = read_codes(tmp_path / 'planner' / 'codes.safetensors', store)
+    known, _ = read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([data]))
     assert np.array_equal(rows[: len(known)], known)
     new = rows[len(known) :]
     assert set(store.folder_of(new)) == {1} and len(new) == 3 * 6  # every fourth frame, as there
-    dldm = train_planner.load_part(train_dldm.DLDM, train_dldm.DLDMConfig, runs / 'dldm', 'dldm')
+    dldm = load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm')
     clip = torch.from_numpy(store.resized(32).rgb(new[7] + np.arange(17))[None])
-    np.testing.assert_array_equal(
-        dldm.tokenize(train_dldm.to_video(clip))[0], indices[len(known) + 7]
-    )
+    np.testing.assert_array_equal(dldm.tokenize(to_video(clip))[0], indices[len(known) + 7])
 
 
 def test_codes_past_the_end_of_a_task_do_not_count(data):
     store = FrameStore([data])
     rows = np.array([0, 20, 24, 39])  # the task's last frame is 34
-    coded = train_planner.CodedFrames(
-        store, rows, np.zeros((4, 4, 4), int), sorted(calvin_files.PHRASES)
-    )
+    coded = CodedFrames(store, rows, np.zeros((4, 4, 4), int), sorted(calvin_files.PHRASES))
     assert coded.valid.sum(1).tolist() == [4, 3, 2, 4]
     assert coded.task.tolist() == [0, 0, 0, -1]
 
@@ -636,7 +628,7 @@ def test_ctrl_c_saves_and_exits_130(data, tmp_path):
     content['dldm']['train']['steps'] = 10**6
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
     program = (
-        'import sys; from vw2_ros.models import train_dldm; '
+        'import sys; from vw2_ros.models.stages import warmup as train_dldm; '
         'train_dldm.main(sys.argv[1], [sys.argv[2]], sys.argv[3])'
     )
     out = tmp_path / 'out'

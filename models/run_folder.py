@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""Run folders: what a stage of training leaves for those that build on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from vw2_ros.models.checkpoint import (
+    MAX_STATE_BYTES,
+    CheckpointError,
+    config_from_dict,
+    load_json,
+    load_state,
+    load_tensors,
+)
+from vw2_ros.models.vision import KeypointEncoder, VisionConfig
+
+
+def previous(folder: Path) -> dict:
+    """Provenance of the stage before, empty where it left none."""
+    try:
+        return load_json(Path(folder) / 'provenance.json')
+    except CheckpointError:
+        return {}
+
+
+def load_model(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.Module:
+    """One model of a run folder, e.g. load_model(DLDM, DLDMConfig, folder, 'dldm'), on the CPU.
+
+    Raises:
+        CheckpointError: missing, damaged, or weights and config do not belong together.
+    """
+    folder = Path(folder)
+    config = load_json(folder / 'config.json')
+    if name not in config:
+        raise CheckpointError(
+            f'{folder}/config.json must have a section {name!r}. Got '
+            f'{sorted(config)}. Is this the folder of the stage before?'
+        )
+    model = cls(config_from_dict(config_cls, config[name]))
+    tensors, _ = load_tensors(folder / f'{name}.safetensors', limit=MAX_STATE_BYTES)
+    load_state(model, tensors, str(folder))
+    return model.eval()
+
+
+def load_sight(vision: KeypointEncoder, folder: Path) -> None:
+    """Give a planner's keypoint encoder the weights of a run.
+
+    Raises:
+        CheckpointError: missing, damaged, or of other sizes.
+    """
+    folder = Path(folder)
+    found = load_json(folder / 'config.json')
+    width = vision.bias.shape[-1]
+    try:
+        config = config_from_dict(VisionConfig, found['vision'])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{folder} is no run of vw2 train sight: {error!r}') from error
+    wanted = dataclasses.replace(vision.config, frozen=False)
+    if (config, found.get('width')) != (wanted, width):
+        raise CheckpointError(
+            f'{folder} must fit planner.vision and planner.model.width, '
+            f'{wanted}, {width}. Got {config}, {found.get("width")}'
+        )
+    tensors, _ = load_tensors(folder / 'vision.safetensors')
+    load_state(vision, tensors, str(folder))
