@@ -44,14 +44,12 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class KeyStepConfig:
-    """image_size: side of the frames [px], a multiple of 8. channels: of the CNN at 1/2, 1/4, 1/8
-    of it (not used with a DINOv2). reduced: channels of the head. hidden: width of its last layer.
-    """
+    """Sizes of the key-step classifier."""
 
-    image_size: int = 96
-    channels: tuple[int, ...] = (24, 32, 48)
-    reduced: int = 32
-    hidden: int = 128
+    image_size: int = 96  # side of the frames [px], a multiple of 8
+    channels: tuple[int, ...] = (24, 32, 48)  # of the CNN at 1/2, 1/4, 1/8; not with a DINOv2
+    reduced: int = 32  # channels of the head
+    hidden: int = 128  # width of its last layer
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))

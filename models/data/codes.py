@@ -40,10 +40,10 @@ class OtherDataError(TrainingError):
 
 @dataclasses.dataclass(frozen=True)
 class DumpConfig:
-    """How codes are written: of the clips at every `stride`-th frame, `batch` clips at a time."""
+    """How the codes of a data set are written."""
 
-    stride: int = 4
-    batch: int = 32
+    stride: int = 4  # frames from the start of one clip to that of the next
+    batch: int = 32  # clips that are encoded at a time
 
     def __post_init__(self):
         if self.stride < 1 or self.batch < 1:

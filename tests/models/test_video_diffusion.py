@@ -25,7 +25,7 @@ from vw2_ros.models.checkpoint import (
     save_tensors,
 )
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
-from vw2_ros.models.training.loop import check_size  # noqa: E402
+from vw2_ros.models.training.checkpoints import check_size
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 

@@ -32,9 +32,10 @@ from vw2_ros.models.data.video import files  # noqa: E402
 from vw2_ros.models.data.video.decode import resample  # noqa: E402
 from vw2_ros.models.data.video.folder import VideoFolder  # noqa: E402
 from vw2_ros.models.errors import ConfigError, TrainingError  # noqa: E402
-from vw2_ros.models.stages import vdm as train_vdm
-from vw2_ros.models.stages import warmup as train_dldm  # noqa: E402
-from vw2_ros.models.training.loop import checkpoints  # noqa: E402
+from vw2_ros.models.stages.vdm import VDMStage
+from vw2_ros.models.stages.warmup import WarmUpStage  # noqa: E402
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.run import run  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -630,16 +631,16 @@ def test_run_is_resumed_only_with_the_same_videos(mixed, tmp_path):
     data = tmp_path / 'data'
     shutil.copytree(mixed[0], data, ignore=shutil.ignore_patterns('cache'))
     out = tmp_path / 'out'
-    train_dldm.main('tiny', [data], out)
+    run(WarmUpStage('tiny', [data]), out)
     assert checkpoints(out)
-    train_dldm.main('tiny', [data], out, resume=True)
+    run(WarmUpStage('tiny', [data]), out, resume=True)
     write_video(data / 'new.mp4', pictures(40))
     with pytest.raises(TrainingError, match='another data'):
-        train_dldm.main('tiny', [data], out, resume=True)
+        run(WarmUpStage('tiny', [data]), out, resume=True)
 
 
 def test_video_diffusion_model_trains_on_a_mixture(mixed, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
-        record = train_vdm.main('tiny', mixed, tmp_path / 'out')
+        record = run(VDMStage('tiny', mixed), tmp_path / 'out')
     assert record['steps'] == 6 and record['scores']['rebuilt_mse'] > 0
