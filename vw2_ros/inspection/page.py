@@ -93,7 +93,7 @@ def _captions(test: str) -> dict[str, str]:
         'appearance group by colour on the left, and mix on the right.',
         'pairs': f'Clips of scene {test} and the clip of another scene with the nearest last code: '
         'one for each direction, drawn from those in which the hand goes 5 cm or more, '
-        'not chosen by how alike they ',
+        'not chosen by how alike they look.',
         'shared': 'Clips of different scenes with the same code of a query at their last step: for '
         'each query one that the most scenes share, drawn. First, middle and last frame.',
         'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
