@@ -15,24 +15,18 @@ another (a third of the decoding time); a step's input is the sum of its N code 
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import DynamicCache, LlamaConfig, LlamaModel
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.llama import Cache, Llama, LlamaConfig
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.text import TextEmbedding
 from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
-
-# transformers 5.24 has another name for it
-_CACHE = (
-    'cache' if 'cache' in inspect.signature(LlamaModel.forward).parameters else 'past_key_values'
-)
 
 
 @dataclass(frozen=True)
@@ -96,21 +90,9 @@ class Planner(nn.Module):
         self.config = c = config
         self.text = TextEmbedding(c.vocab_size, c.buckets, c.width)
         self.vision = KeypointEncoder(c.vision, c.width)
-        self.backbone = LlamaModel(
-            LlamaConfig(
-                # Row 0 is the start of a plan, then one table of codes per query.
-                vocab_size=1 + c.queries * c.codebook_size,
-                hidden_size=c.width,
-                intermediate_size=c.hidden,
-                num_hidden_layers=c.layers,
-                num_attention_heads=c.heads,
-                num_key_value_heads=c.heads,
-                attention_dropout=c.dropout,
-                pad_token_id=None,
-                max_position_embeddings=c.max_words + c.vision.tokens + c.steps,
-                attn_implementation='sdpa',
-            )
-        )
+        # Row 0 is the start of a plan, then one table of codes per query.
+        rows = 1 + c.queries * c.codebook_size
+        self.backbone = Llama(LlamaConfig(rows, c.width, c.hidden, c.layers, c.heads, c.dropout))
         nn.init.normal_(self.backbone.embed_tokens.weight, std=0.5)
         # RoPE tells order; these tell what kind of token it is.
         self.kind = nn.Parameter(torch.randn(3, c.width) * 0.1)
@@ -203,12 +185,7 @@ class Planner(nn.Module):
         x = torch.cat([x, self._start(B), self._steps(codes[:, :-1])], dim=1)
         first = c.max_words + c.vision.tokens
         positions = torch.cat([positions, torch.arange(first, first + c.steps, device=x.device)])
-        hidden = self.backbone(
-            inputs_embeds=x,
-            attention_mask=self._mask(real, c.steps),
-            position_ids=positions[None],
-            use_cache=False,
-        ).last_hidden_state
+        hidden = self.backbone(x, self._mask(real, c.steps), positions)
         hidden = hidden[:, S:]  # (B, steps, W)
         return PlannerOutput(self._logits(hidden), hidden, codes)
 
@@ -224,19 +201,13 @@ class Planner(nn.Module):
         x, real, positions = self._prefix(rgb, tokens)
         B, S, _ = x.shape
         first = c.max_words + c.vision.tokens
-        cache = DynamicCache()
+        cache: Cache = {}
         x = torch.cat([x, self._start(B)], dim=1)
         positions = torch.cat([positions, positions.new_tensor([first])])
         mask = self._mask(real, 1)
         hiddens, logits, codes = [], [], []
         for k in range(c.steps):
-            hidden = self.backbone(
-                inputs_embeds=x,
-                attention_mask=mask,
-                position_ids=positions[None],
-                use_cache=True,
-                **{_CACHE: cache},
-            ).last_hidden_state[:, -1:]
+            hidden = self.backbone(x, mask, positions, cache)[:, -1:]
             hiddens.append(hidden)
             logits.append(self._logits(hidden))
             codes.append(self._choose(logits[-1].detach(), temperature, generator))

@@ -46,7 +46,9 @@ from vw2_ros.sim.dataset_writer import (
     read_markers,
     write_index,
 )
-from vw2_ros.sim.expert.skills import CLOSE, OPEN, Expert, can_be_pushed, prepare, settle
+from vw2_ros.sim.expert.expert import Expert
+from vw2_ros.sim.expert.look import CLOSE, OPEN
+from vw2_ros.sim.expert.starts import can_be_pushed, prepare, settle
 from vw2_ros.sim.landmarks import landmarks, scene_state
 from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
 from vw2_ros.sim.scenes import SCENES, random_scene_obs

@@ -21,6 +21,7 @@ start. No physics engine here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,12 +89,12 @@ class Scene:
         """The LED lies behind the button."""
         return self.button_x
 
-    @property
+    @functools.cached_property
     def block_sizes(self) -> dict[str, tuple[float, float, float]]:
-        """Colour -> full side lengths (x, y, z)."""
+        """Colour -> full side lengths (x, y, z) [m]."""
         return {c: BLOCK_SIZES[self.block_kinds[c]] for c in COLOURS}
 
-    @property
+    @functools.cached_property
     def handles(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """slider, drawer, switch -> where to take the handle at position 0 (3,), its way (3,)."""
         return {

@@ -10,6 +10,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from vw2_ros.arms import open_arm
+from vw2_ros.recording.convert import convert_bags
+from vw2_ros.sim.dataset_writer import decode_png
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 T = STORE.types
@@ -158,7 +160,8 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
     Returns:
         joints (n, 7), clipped actions (n, 7) and task number (n,) of each step.
     """
-    from vw2_ros.sim.expert.skills import Expert, prepare, settle
+    from vw2_ros.sim.expert.expert import Expert
+    from vw2_ros.sim.expert.starts import prepare, settle
     from vw2_ros.sim.play_table import PlayTable
 
     rng = np.random.default_rng(seed)
@@ -206,3 +209,27 @@ def play(path, tasks, *, jitter=0.0, phase=0.4, seed=0, px=96):
             k += 15  # the next task begins elsewhere
     write(path, messages)
     return np.array(joints), np.array(actions), np.array(which)
+
+
+TWO = Motion(seconds=4.0, words=((0.0, 'open the drawer'), (2.0, ''), (2.2, 'close it')))
+
+
+def made(tmp_path, messages, name='bag', **options):
+    """Convert one bag; its report."""
+    bag = write(tmp_path / name, messages)
+    result = convert_bags([bag], tmp_path / 'data', progress=False, **options)
+    return result['bags'][str(bag)]
+
+
+def shards(out, split='training'):
+    """The sessions' arrays."""
+    found = []
+    for path in sorted((out / split / 'shards').glob('*.npz')):
+        with np.load(path, allow_pickle=False) as archive:
+            found.append(dict(archive))
+    return found
+
+
+def pictures(shard):
+    at = shard['offsets']
+    return [decode_png(shard['rgb_static'][a:b].tobytes()) for a, b in zip(at[:-1], at[1:])]

@@ -26,7 +26,7 @@ from vw2_ros.arms.actions import EndEffectorController  # noqa: E402
 from vw2_ros.messages import convert, qos
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording import bags
-from vw2_ros.recording import episodes as bag_data  # noqa: E402
+from vw2_ros.recording.convert import convert_bags  # noqa: E402
 from vw2_ros.recording.recorder import Recorder  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ class Robot:
 def read(bag):
     """topic -> number of messages."""
     count = {}
-    for topic, *_ in bags.Bag(bag).messages():
+    for topic, *_ in bags.BagReader(bag).messages():
         count[topic] = count.get(topic, 0) + 1
     return count
 
@@ -108,7 +108,7 @@ def test_what_is_heard_lies_in_the_bag(bench, tmp_path):
     assert count['/left/instruction'] == 1
     for topic in ('image_raw', 'joint_states', 'joint_commands'):
         assert robot.sent - begins - 3 <= count[f'/left/{topic}'] <= robot.sent, topic
-    result = bag_data.convert([tmp_path / 'bag'], tmp_path / 'data', progress=False)
+    result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)
     (report,) = result['bags'].values()
     assert [e['instruction'] for e in report['episodes']] == ['wave'], report
     assert report['episodes'][0]['actions'] == 'commands'
@@ -187,10 +187,10 @@ def test_killed(bench, tmp_path):
     child.communicate()
     (file,) = bags.files_of(tmp_path / 'bag')
     os.utime(file, (1e9, 1e9))  # long ago
-    last_ns = max(m[2] for m in bags.Bag(tmp_path / 'bag').messages())
+    last_ns = max(m[2] for m in bags.BagReader(tmp_path / 'bag').messages())
     print(f'lost {(killed_ns - last_ns) * 1e-9:.2f} s')
     assert (killed_ns - last_ns) * 1e-9 < 1.0
-    result = bag_data.convert([tmp_path / 'bag'], tmp_path / 'data', progress=False)
+    result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)
     assert result['training']['annotations'] >= 1 and result['training']['frames'] > 30
 
 
@@ -244,7 +244,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     from vw2_ros.models.stages.head import HeadStage
     from vw2_ros.models.training.run import run
     from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
-    from vw2_ros.sim.expert.skills import Expert
+    from vw2_ros.sim.expert.expert import Expert
     from vw2_ros.sim.play_table import PlayTable
 
     with PlayTable('D') as table:  # the table starts alike, so that the expert's actions fit
@@ -301,7 +301,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
         bench.spin(0.3, each=hear)
     finally:
         recorder.close()
-    result = bag_data.convert(
+    result = convert_bags(
         [tmp_path / 'bag'], tmp_path / 'data', image='static/image_raw', progress=False
     )
     (report,) = result['bags'].values()

@@ -5,7 +5,8 @@
 import numpy as np
 import pytest
 
-from vw2_ros.sim.expert.skills import Expert, prepare, run
+from vw2_ros.sim.expert.expert import Expert, run
+from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS, TaskOracle
 

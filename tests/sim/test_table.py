@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from vw2_ros.arms import open_arm
-from vw2_ros.sim.expert.skills import prepare, run
+from vw2_ros.sim.expert.expert import run
+from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.state import FINGER_LINKS
 from vw2_ros.sim.table import TABLES, Table, open_table, table_class
 

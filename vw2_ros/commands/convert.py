@@ -49,16 +49,16 @@ def run(
 ) -> None:
     """Make recordings of a robot into data to train the action head with."""
     check_file(limits, '--limits')
-    from vw2_ros.recording import episodes
+    from vw2_ros.recording import convert
 
-    if actions not in episodes.ACTIONS:
-        raise UsageError(close_matches('--actions', actions, episodes.ACTIONS))
-    result = episodes.convert(
+    if actions not in convert.ACTIONS:
+        raise UsageError(close_matches('--actions', actions, convert.ACTIONS))
+    result = convert.convert_bags(
         bag, out, image=image, instruction=instruction, limits=limits, actions=actions
     )
     if json_file is not None:
         files.write_json(json_file, result)
-    for line in episodes.tell(result):
+    for line in convert.tell(result):
         print(line)
     show(
         {'folder': str(out)}

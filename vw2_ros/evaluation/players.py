@@ -16,7 +16,7 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.control.safety import Limits
 from vw2_ros.evaluation.record import EvaluationError
-from vw2_ros.sim.expert.skills import Expert
+from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.table import Table, table_class
 

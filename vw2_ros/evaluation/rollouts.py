@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.expert.skills import prepare
+from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.phrases import read_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene

@@ -93,7 +93,7 @@ def test_its_models_fit_each_other(dldm):
         fps=dldm.clips.rate(c.clip_frames),
         **settings.vdm,
     )
-    assert config == VDMConfig()  # whose parts are the published ones, see test_video_diffusion.py
+    assert config == VDMConfig()  # whose parts are the published ones, see test_vdm_config.py
     assert settings.loss == DisentangleConfig() and settings.train.recompute
     with torch.device('meta'):
         model = Disentangled(DLDM(c), VDM(config), settings.loss)

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 convert`: labelled recordings of a robot -> a data set for `vw2 train head`. No ROS needed.
+
+What is read of a bag stands in `tracks.py`. An episode lasts from one instruction to the next. It is
+written whole, or refused with the reason; the others go on.
+
+    <out>/recordings.json       each bag: rates, gaps, and what became of its episodes
+    <out>/training/, validation/   CALVIN's format as `sim/dataset_writer.py` has it, in shards
+
+Nothing is made up: `scene_obs` and `landmarks`, which only a simulator knows, are left out.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vw2_ros import names
+from vw2_ros.control.safety import Limits
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.files import write_whole
+from vw2_ros.recording.bags import BagError, BagReader, find_bags, fingerprint
+from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
+from vw2_ros.recording.tracks import Tracks, cdr_reader, stamp_of
+from vw2_ros.sim.dataset_writer import SessionWriter, check_same_plan, read_markers, write_index
+
+VERSION = 1  # of how labels are made; one folder holds one version
+SPLITS = ('training', 'validation')
+HELD_OUT = 10  # of so many episodes with words, one is for validation
+IMAGE_PX = 200  # side of the frames at most, as CALVIN's
+PART_FRAMES = 1800  # longer episodes are written in parts of one minute
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames a..b - 1 of an episode, which become one session."""
+
+    number: int  # of the episode in its bag
+    part: int
+    episode: Episode
+    a: int
+    b: int
+
+    @property
+    def key(self) -> str:
+        """What tells it from other parts of the bag."""
+        return f'{self.number}.{self.part}'
+
+
+def convert_bags(
+    bags: Sequence[Path | str],
+    out: Path | str,
+    *,
+    image: str = '',
+    instruction: str = '',
+    limits: Path | str | None = None,
+    actions: str = 'auto',
+    progress: bool = True,
+) -> dict:
+    """Write the episodes of the bags to `out`, or add them to what an earlier call wrote.
+
+    Bags that are there already are skipped; a bag that was cut short by Ctrl-C is gone on with.
+
+    Args:
+        bags: bags, or folders that hold some.
+        image: topic of the pictures; '': `image_raw`, or the only one.
+        instruction: what bags show that have no instruction in them.
+        limits: file like config/limits.yaml, with the names of the joints; None: a Panda's.
+        actions: see `label`.
+        progress: show a bar on stderr.
+    Returns:
+        {'bags': {name: report}, 'training': counts, 'validation': counts}; a report has `topics`,
+        `episodes` and `refused`, or `error`.
+    Raises:
+        ValueError: no such bag, a setting makes no sense, or `out` holds data of other settings.
+    """
+    if actions not in ACTIONS:
+        raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
+    out, found = Path(out), find_bags(bags)
+    arm = Limits.from_yaml(limits) if limits else Limits.panda()
+    config = {
+        'recorded': {'version': VERSION, 'actions': actions},
+        'control_freq': 30,
+        'renderer': 'camera',
+    }
+    _check_same(out, config)
+    job = Conversion(out, arm, image, instruction, actions, config)
+    reports = {}
+    try:
+        with _bar(progress) as bar:
+            task = bar.add_task('bags', total=len(found))
+            for path in found:
+                bar.update(task, description=path.name)
+                reports[str(path)] = job.add(path)
+                bar.advance(task)
+    finally:
+        counts = job.index()
+    return {'bags': reports, **counts}
+
+
+def _bar(shown: bool):
+    if shown:
+        from vw2_ros.progress import progress_bar
+
+        return progress_bar()
+    from rich.progress import Progress
+
+    return Progress(disable=True)
+
+
+def _check_same(out: Path, config: dict) -> None:
+    check_same_plan(out, 'recorded', config['recorded'])
+    if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
+        raise InvalidValueError(f'{out} holds other data. Choose another folder')
+
+
+class Conversion:
+    def __init__(
+        self, out: Path, limits: Limits, image: str, instruction: str, actions: str, config: dict
+    ):
+        self.out, self.limits, self.image = out, limits, image
+        self.instruction, self.actions, self.config = instruction, actions, config
+        self.file = out / 'recordings.json'
+        self.done = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        self.index()
+
+    def index(self) -> dict:
+        """Write the index of what is finished."""
+        if not self.file.is_file():
+            write_whole(self.file, '{}\n')
+        return {
+            split: write_index(self.out / split, self.config, lambda task: [task])
+            for split in SPLITS
+        }
+
+    def add(self, path: Path) -> dict:
+        """Convert one bag, unless that was done; its report."""
+        key = fingerprint(path)
+        if key in self.done:
+            return {**self.done[key], 'skipped': 'already there'}
+        began = time.monotonic()
+        report: dict = {
+            'bag': path.name,
+            'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        }
+        try:
+            bag = BagReader(path)
+            tracks = Tracks(bag, self.limits.joints, self.image)
+            report['topics'] = tracks.report()
+            if bag.cut_short:
+                report['cut_short'] = bag.cut_short
+            report |= self._episodes(tracks, key, path.name)
+        except BagError as error:
+            return {**report, 'error': str(error)}  # another call tries again
+        report['seconds'] = round(time.monotonic() - began, 1)
+        self.done[key] = report
+        write_whole(self.file, json.dumps(self.done, indent=1) + '\n')
+        return report
+
+    def _episodes(self, tracks: Tracks, key: str, name: str) -> dict:
+        parts, refused, told = [], [], []
+        for number, (start, end, text) in enumerate(spans(tracks, self.instruction)):
+            what = {
+                'instruction': text,
+                'from_s': _since(tracks, start),
+                'to_s': _since(tracks, end),
+            }
+            try:
+                episode = label(tracks, start, end, text, self.limits, self.actions)
+            except Unusable as error:
+                if text or end - start > 1e9:
+                    refused.append({**what, 'reason': str(error)})
+                continue
+            told.append({**what, **episode.facts})
+            n = len(episode.actions)
+            parts += [
+                Part(number, i, episode, a, min(a + PART_FRAMES, n))
+                for i, a in enumerate(range(0, n, PART_FRAMES))
+            ]
+        damaged = self._write(tracks, parts, key, name)
+        return {
+            'episodes': told,
+            'refused': refused,
+            **({'damaged_images': damaged} if damaged else {}),
+        }
+
+    def _write(self, tracks: Tracks, parts: list[Part], key: str, name: str) -> int:
+        """Read the pictures once, in order, and write each part when it has all of its own."""
+        there = {
+            (m['source']['sha256'], m['source']['part'])
+            for split in SPLITS
+            for m in read_markers(self.out / split)
+            if 'source' in m
+        }
+        parts = [p for p in parts if (key, p.key) not in there and _images(p).size]
+        wanted = set(np.concatenate([_images(p) for p in parts]).tolist()) if parts else set()
+        pictures: dict[int, np.ndarray] = {}
+        damaged, waiting = 0, sorted(parts, key=lambda p: int(_images(p).max()))
+        for number, picture in _pictures(tracks, wanted):
+            if picture is None:
+                damaged += 1
+            else:
+                pictures[number] = picture
+            while waiting and number >= _images(waiting[0]).max():
+                self._session(waiting.pop(0), pictures, key, name)
+                first = min((int(_images(p).min()) for p in waiting), default=number)
+                pictures = {i: p for i, p in pictures.items() if i >= first}
+        for part in waiting:  # the last picture could not be read
+            self._session(part, pictures, key, name)
+        return damaged
+
+    def _session(self, part: Part, pictures: dict, key: str, name: str) -> None:
+        episode = part.episode
+        split, number = self._place(bool(episode.instruction))
+        writer = SessionWriter(self.out / split, number, shard=True, scene='robot')
+        window: list[int] = []
+
+        def end() -> None:
+            if len(window) > 1:
+                writer.annotate(window[0], window[-1], episode.instruction, 0.0)
+            window.clear()
+
+        for i in range(part.a, part.b):
+            picture = pictures.get(int(episode.image[i]))
+            if picture is None or not episode.usable[i]:
+                end()
+                writer.cut()
+                continue
+            frame = writer.add(
+                episode.actions[i], episode.robot_obs[i], None, {'rgb_static': picture}
+            )
+            if episode.shown[i]:
+                window.append(frame)
+        end()
+        writer.close(
+            source={
+                'bag': name,
+                'sha256': key,
+                'part': part.key,
+                'actions': episode.facts['actions'],
+            }
+        )
+
+    def _place(self, worded: bool) -> tuple[str, int]:
+        """Split and number of the next session; one of `HELD_OUT` with words is held out."""
+        markers = {split: read_markers(self.out / split) for split in SPLITS}
+        count = sum(bool(m['annotations']) for ms in markers.values() for m in ms)
+        split = SPLITS[int(worded and count % HELD_OUT == HELD_OUT - 1)]
+        return split, max((m['session'] for m in markers[split]), default=-1) + 1
+
+
+def _since(tracks: Tracks, at_ns: int) -> float:
+    return round((at_ns - int(tracks.track(names.IMAGE).time_ns[0])) * 1e-9, 2)
+
+
+def _images(part: Part) -> np.ndarray:
+    image = part.episode.image[part.a : part.b]
+    return image[(image >= 0) & part.episode.usable[part.a : part.b]]
+
+
+def _pictures(tracks: Tracks, wanted: set):
+    """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
+    from vw2_ros.models.data.pictures import resize_area
+    from vw2_ros.models.data.video.bags import message_picture
+
+    read, number = cdr_reader(), -1
+    for _, kind, _, data in tracks.bag.messages([tracks.image_topic]):
+        try:
+            message = read(data, kind)
+            stamp_of(message)
+        except Exception:  # it was not counted either
+            continue
+        number += 1
+        if number in wanted:
+            try:
+                rgb = message_picture(message)
+                yield number, resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
+            except Exception:  # damaged data make the libraries raise nearly anything
+                yield number, None
+
+
+def tell(result: dict):
+    """What `convert_bags` did, in lines for people."""
+    for name, report in result['bags'].items():
+        yield f'{name}: {report["skipped"]}' if 'skipped' in report else name
+        for topic, t in report.get('topics', {}).items():
+            gap = f', longest gap {t["longest_gap_ms"]:.0f} ms' if t['longest_gap_ms'] else ''
+            late = (
+                '' if t['latency_ms'] is None else f', {t["latency_ms"]:.0f} ms until it arrived'
+            )
+            yield f'  {topic}: {t["messages"]} messages, {t["hz"]:g} Hz{gap}{late}, by {t["clock"]}'
+            yield from (
+                f'    {count} messages left out: {why}'
+                for why, count in t.get('refused', {}).items()
+            )
+        if 'cut_short' in report:
+            yield f'  never closed, read as far as it is whole ({report["cut_short"]})'
+        for e in report.get('episodes', ()):
+            note = f'; {e["note"]}' if 'note' in e else ''
+            fast = f', {e["too_fast"]:.0%} faster than actions can be' if e['too_fast'] else ''
+            yield (
+                f'  {_when(e)}: {e["shown"] if e["instruction"] else e["frames"]} frames of '
+                f'{e["actions"]}{fast}{note}'
+            )
+        for e in report.get('refused', ()):
+            yield f'  {_when(e)}: REFUSED: {e["reason"]}'
+        if 'damaged_images' in report:
+            yield f'  {report["damaged_images"]} images cannot be decoded'
+        if 'error' in report:
+            yield f'  REFUSED: {report["error"]}'
+
+
+def _when(e: dict) -> str:
+    said = f'"{e["instruction"]}"' if e['instruction'] else 'without words'
+    return f'{e["from_s"]:.1f} to {e["to_s"]:.1f} s, {said}'

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The topics of a bag as tracks: messages with times of one clock. No ROS needed.
+
+Bags of `vw2 record` or `ros2 bag record`, in any namespace:
+
+| topic            | type                          | what it gives                              |
+| ---------------- | ----------------------------- | ------------------------------------------ |
+| image_raw        | Image or CompressedImage      | frames: centre square, at most 200 px      |
+| joint_states     | JointState                    | where the arm is, by joint name; fingers   |
+| instruction      | String, optional              | what is shown from then on; '' ends it     |
+| joint_commands   | JointTrajectory or JointState | optional: the targets, see `labels.py`     |
+| commands         | Float64MultiArray             | likewise, joints in the order of `limits`  |
+| gripper_command  | Float64MultiArray (1) [m]     | optional: gripper, where not with the rest |
+
+Everything is aligned on header stamps. A topic is aligned on the time of arrival instead where its
+messages have no stamp, or stamps that are zero, jump, or are of another clock than the others'.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vw2_ros import names
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.recording.bags import BagError, BagReader, rosbags
+
+SKEW_NS = 100e6  # by which the clocks of two topics may differ
+
+
+class TrackError(BagError):
+    """A bag lacks what every episode needs."""
+
+
+@dataclass
+class Track:
+    """The messages of one topic: when they came, when they say they were made, what they hold."""
+
+    topic: str
+    received_ns: list = field(default_factory=list)
+    stamp_ns: list = field(default_factory=list)  # 0: the message has none
+    values: list = field(default_factory=list)
+    refused: Counter = field(default_factory=Counter)  # reason -> messages
+    time_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    order: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # as they came
+    clock: str = 'arrival'
+
+    def __len__(self) -> int:
+        return len(self.received_ns)
+
+    def add(self, received_ns: int, stamp_ns: int, value) -> None:
+        """Take one message."""
+        self.received_ns.append(received_ns)
+        self.stamp_ns.append(stamp_ns)
+        self.values.append(value)
+
+    @property
+    def stamped(self) -> bool:
+        """Whether the header stamps can be relied on: all there, and nearly always growing.
+
+        A message that is sent again counts once; a clock that stands still is none.
+        """
+        stamps = np.array(self.stamp_ns, np.int64)
+        if not len(stamps) or not (stamps > 0).all():
+            return False
+        steps = np.diff(stamps)
+        return bool(
+            (steps < 0).sum() <= 0.05 * len(steps) and (steps == 0).sum() <= len(steps) / 2
+        )
+
+    @property
+    def latency_ns(self) -> float:
+        """Median time from stamp to arrival."""
+        return float(np.median(np.subtract(self.received_ns, self.stamp_ns)))
+
+    def settle(self, time_ns: np.ndarray, clock: str) -> None:
+        """Fix the times, and put everything in their order; what comes twice counts once."""
+        self.time_ns, self.order = np.unique(np.asarray(time_ns, np.int64), return_index=True)
+        self.values = [self.values[i] for i in self.order]
+        self.clock = clock
+
+    def report(self) -> dict:
+        """Rates and gaps for people."""
+        gaps = np.diff(self.time_ns) * 1e-9
+        period = float(np.median(gaps)) if len(gaps) else 0.0
+        return {
+            'messages': len(self),
+            'hz': round(1 / period, 1) if period else 0.0,
+            'longest_gap_ms': round(1e3 * float(gaps.max()), 1) if len(gaps) else None,
+            'gaps': int((gaps > max(2.5 * period, 0.05)).sum()),
+            'clock': self.clock,
+            # of simulated time it says nothing
+            'latency_ms': round(self.latency_ns * 1e-6, 1)
+            if self.stamped and abs(self.latency_ns) < 3600e9
+            else None,
+            **({'refused': dict(self.refused)} if self.refused else {}),
+        }
+
+
+class Tracks:
+    """All of a bag but the pictures.
+
+    Args:
+        bag: the bag.
+        joints: names of the arm's joints.
+        image: topic of the pictures; '': `image_raw`, or the only one.
+    Raises:
+        TrackError: no images or no joints of the arm; the message says what is there.
+    """
+
+    def __init__(self, bag: BagReader, joints: Sequence[str], image: str = ''):
+        self.bag, self.joints = bag, tuple(joints)
+        self.image_topic = _choose_image(bag.topics, image)
+        wanted = {self.image_topic: (names.IMAGE, self._on_image)}
+        for name, reader in (
+            (names.JOINT_STATES, self._on_joints),
+            (names.INSTRUCTION, self._on_instruction),
+            (names.JOINT_COMMANDS, self._on_command),
+            (names.POSITION_COMMANDS, self._on_positions),
+            (names.GRIPPER_COMMAND, self._on_gripper),
+        ):
+            topic = _choose(bag.topics, name)
+            if topic:
+                wanted[topic] = (name, reader)
+        self.tracks = {name: Track(topic) for topic, (name, _) in wanted.items()}
+        self.fingers, self.command_fingers = Track('finger joint'), Track('finger command')
+        self._seen_names: set[tuple] = set()
+        self._read(wanted)
+        self._check()
+        self._set_times()
+        self.instructions = self._spoken()
+
+    def track(self, name: str) -> Track | None:
+        """The messages of a topic, None where there is none."""
+        found = self.tracks.get(name)
+        return found if found is not None and len(found) else None
+
+    def report(self) -> dict:
+        """{topic: rates and gaps}."""
+        return {t.topic: t.report() for t in self.tracks.values()}
+
+    def _read(self, wanted: dict) -> None:
+        read = cdr_reader()
+        for topic, kind, received_ns, data in self.bag.messages(list(wanted)):
+            name, take = wanted[topic]
+            try:
+                take(self.tracks[name], received_ns, read(data, kind))
+            except Exception as error:  # a message of another shape than its type's
+                self.tracks[name].refused[str(error)[:120] or type(error).__name__] += 1
+
+    # -- one message each
+
+    def _on_image(self, track: Track, received_ns: int, message) -> None:
+        track.add(received_ns, stamp_of(message), None)
+
+    def _on_joints(self, track: Track, received_ns: int, message) -> None:
+        stamp_ns, found = stamp_of(message), dict(zip(message.name, message.position))
+        self._seen_names.add(tuple(message.name))
+        finger = [v for n, v in found.items() if 'finger' in n]
+        if finger:  # it may come in messages of its own
+            self.fingers.add(received_ns, stamp_ns, finger[0])
+        if all(n in found for n in self.joints):
+            track.add(received_ns, stamp_ns, [found[n] for n in self.joints])
+
+    def _on_instruction(self, track: Track, received_ns: int, message) -> None:
+        track.add(received_ns, 0, ' '.join(message.data.split()))
+
+    def _on_command(self, track: Track, received_ns: int, message) -> None:
+        if hasattr(message, 'points'):
+            if len(message.points) != 1:
+                raise InvalidValueError(
+                    'the target must be one point. '
+                    f'Got a trajectory of {len(message.points)} points'
+                )
+            joints, values = message.joint_names, message.points[0].positions
+        else:
+            joints, values = message.name, message.position
+        self._command(track, received_ns, stamp_of(message), dict(zip(joints, values)))
+
+    def _on_positions(self, track: Track, received_ns: int, message) -> None:
+        if len(message.data) not in (len(self.joints), len(self.joints) + 1):
+            raise InvalidValueError(
+                f'commands must hold {len(self.joints)} joints, and perhaps the finger. '
+                f'Got {len(message.data)} numbers'
+            )
+        self._command(track, received_ns, 0, dict(zip((*self.joints, 'finger'), message.data)))
+
+    def _command(self, track: Track, received_ns: int, stamp_ns: int, found: dict) -> None:
+        missing = [n for n in self.joints if n not in found]
+        if missing:
+            raise InvalidValueError(
+                f'the command must name all joints. Got none for {", ".join(missing)}'
+            )
+        values = [found[n] for n in self.joints]
+        if not np.isfinite(values).all():
+            raise InvalidValueError('the command must be finite. Got NaN or infinity')
+        track.add(received_ns, stamp_ns, values)
+        finger = [v for n, v in found.items() if 'finger' in n]
+        if finger and np.isfinite(finger[0]):
+            self.command_fingers.add(received_ns, stamp_ns, finger[0])
+
+    def _on_gripper(self, track: Track, received_ns: int, message) -> None:
+        if len(message.data) != 1 or not np.isfinite(message.data).all():
+            raise InvalidValueError(
+                f'gripper must be one finite number. Got {list(message.data)!s:.60}'
+            )
+        track.add(received_ns, 0, float(message.data[0]))
+
+    # -- together
+
+    def _check(self) -> None:
+        if not self.track(names.IMAGE):
+            raise TrackError(f'no image on {self.image_topic}')
+        if names.JOINT_STATES not in self.tracks:
+            raise TrackError(
+                f'no topic {names.JOINT_STATES}; there are {_listed(self.bag.topics)}'
+            )
+        if not self.track(names.JOINT_STATES):
+            seen = ', '.join(max(self._seen_names, key=len, default=())) or 'no joint'
+            raise TrackError(
+                f'{names.JOINT_STATES} never had all of {", ".join(self.joints)}; it had '
+                f'{seen}. Name the joints of your arm in a copy of '
+                'config/limits.yaml, and give that with --limits'
+            )
+
+    def _set_times(self) -> None:
+        tracks = [t for t in (*self.tracks.values(), self.fingers, self.command_fingers) if len(t)]
+        stamped = [t for t in tracks if t.stamped]
+        latency = [t.latency_ns for t in stamped]
+        # clocks of different machines: nobody knows which one is right
+        skewed = len(latency) > 1 and max(latency) - min(latency) > SKEW_NS
+        image = self.tracks[names.IMAGE]
+        received = np.array(image.received_ns, np.int64)
+        if image.stamped and abs(np.ptp(image.stamp_ns) / max(np.ptp(received), 1) - 1) > 0.05:
+            skewed = False  # simulated time, slower or faster than ours: one clock for all
+        by_stamp = image.stamped and not skewed
+        offset = (np.array(image.stamp_ns, np.int64) if by_stamp else received) - received
+        for track in tracks:
+            if track.stamped and by_stamp:
+                track.settle(np.array(track.stamp_ns, np.int64), 'stamps')
+            else:  # what has no stamp happened when the image that came with it was taken
+                came = np.array(track.received_ns, np.int64)
+                shift = np.interp(came, received, offset) if np.any(offset) else 0
+                track.settle(
+                    came + np.rint(shift).astype(np.int64),
+                    'arrival (stamps of topics disagree)'
+                    if skewed and track.stamped
+                    else 'arrival',
+                )
+
+    def _spoken(self) -> list[tuple[int, str]]:
+        """(time, text) of each change of the instruction."""
+        track, out = self.track(names.INSTRUCTION), []
+        for at, text in zip(track.time_ns, track.values) if track else ():
+            if text != (out[-1][1] if out else ''):
+                out.append((int(at), text))
+        return out
+
+
+def cdr_reader():
+    """Return what decodes a message: reader(bytes, type)."""
+    typesys = rosbags('typesys')
+    # these messages are the same in all releases of ROS 2
+    return typesys.get_typestore(typesys.Stores.ROS2_JAZZY).deserialize_cdr
+
+
+def stamp_of(message) -> int:
+    """Return the header stamp of a message [ns]."""
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def _listed(topics: dict) -> str:
+    return ', '.join(sorted(topics)) or 'none'
+
+
+def _choose(topics: dict, name: str) -> str:
+    """The topic of this name, in any namespace; '' where there is none."""
+    found = [t for t in topics if t == f'/{name}' or t.endswith(f'/{name}') or t == name]
+    if len(found) > 1:
+        raise TrackError(
+            f'several topics are called {name}: {_listed(dict.fromkeys(found))}. '
+            'Record those of one robot only'
+        )
+    return found[0] if found else ''
+
+
+def _choose_image(topics: dict, image: str) -> str:
+    kinds = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+    images = {t: k for t, k in topics.items() if k in kinds}
+    wanted = (
+        [t for t in images if t.strip('/') == image.strip('/')]
+        if image
+        else [t for t in images if t.strip('/') == names.IMAGE] or list(images)
+    )
+    if len(wanted) == 1:
+        return wanted[0]
+    if image or not images:
+        raise TrackError(
+            f'no images on {image or names.IMAGE}; image topics there: {_listed(images)}'
+        )
+    raise TrackError(
+        f'several image topics: {_listed(images)}. Say with --image which one the policy shall see'
+    )
