@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, CheckpointError, load_checkpoint
 from vw2_ros.models.data.pictures import Size, centre
 from vw2_ros.models.dldm import DLDM
 
@@ -295,7 +295,7 @@ class Policy:
             `centre_of`, stands still.
         Raises:
             ValueError: on another dtype or shape, or a code outside the codebook.
-            RuntimeError: if the folder has no dLDM.
+            CheckpointError: if the folder has no dLDM.
         """
         small, _, video = self.low_fidelity(rgb, codes)
         video = video[0, 1:]  # (T, 3, h, w)
@@ -320,7 +320,7 @@ class Policy:
             first frame (1, 3, h, w) in [0, 1], codes float (1, steps, N, E), and the clip
             (1, 1 + T, 3, h, w), about [0, 1].
         Raises:
-            ValueError, RuntimeError: as `imagine`.
+            ValueError, CheckpointError: as `imagine`.
         """
         c = self._need_dldm().config
         codes = np.asarray(codes)
@@ -343,7 +343,7 @@ class Policy:
         Returns:
             int64 (steps, N).
         Raises:
-            ValueError: on another dtype or shape. RuntimeError: if the folder has no dLDM.
+            ValueError: on another dtype or shape. CheckpointError: if the folder has no dLDM.
         """
         c = self._need_dldm().config
         if len(video) != c.clip_frames:
@@ -353,7 +353,7 @@ class Policy:
 
     def _need_dldm(self) -> DLDM:
         if self._dldm is None:
-            raise RuntimeError(
+            raise CheckpointError(
                 f'{self.path} must hold dldm.safetensors to imagine. Got none. '
                 'Train one with vw2 train dldm.'
             )

@@ -34,11 +34,11 @@ class ModelNode(NodeBase):
 
     def load(self):
         """Return the model; called in the worker thread, where its imports belong, too."""
-        raise TypeError(f'{type(self).__name__} has no load')
+        raise NotImplementedError(f'{type(self).__name__} has no load')
 
     def work(self, model, item) -> None:
         """Handle the newest item that was submitted; called in the worker thread."""
-        raise TypeError(f'{type(self).__name__} has no work')
+        raise NotImplementedError(f'{type(self).__name__} has no work')
 
     def begin_loading(self) -> None:
         """Begin to load in the worker thread, unless that was begun."""
