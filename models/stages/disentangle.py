@@ -304,7 +304,7 @@ def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: f
         switches: fields of VDMConfig that differ from the prior's. backbone: see
             `DisentangleConfig`. fps: frames per second of the clips.
     Raises:
-        ConfigError: unknown switches, or ones that do not fit. CheckpointError: see `load_part`,
+        ConfigError: unknown switches, or ones that do not fit. CheckpointError: see `load_model`,
         `VDM.load_pipeline`.
     """
     fitting = {

@@ -61,7 +61,12 @@ def test_help_has_an_example(command, capsys):
 def test_help_lists_every_command(capsys):
     assert cli.main(['--help']) == 0
     out = capsys.readouterr().out
-    for word in ('demo', 'collect', 'train', 'eval', 'bench', 'doctor', 'Example: vw2 demo'):
+    for word in (
+        '--version',
+        '--install-completion',
+        *{c[0] for c in COMMANDS},
+        'Example: vw2 demo',
+    ):
         assert word in out
 
 

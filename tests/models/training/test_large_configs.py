@@ -111,7 +111,7 @@ def test_its_models_fit_each_other(dldm):
         fps=dldm['clips'].rate(c.clip_frames),
         **parts['vdm'],
     )
-    assert config == VDMConfig()  # whose parts are the published ones, see test_video_diffusion.py
+    assert config == VDMConfig()  # whose parts are the published ones, see test_vdm_config.py
     assert parts['loss'] == DisentangleConfig() and parts['train'].recompute
     with torch.device('meta'):
         model = Disentangled(DLDM(c), VDM(config), parts['loss'])
