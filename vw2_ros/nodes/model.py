@@ -15,6 +15,9 @@ class ModelConfig(BaseConfig):
 
     weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
     threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
+    device: str = parameter(
+        'cpu', 'where the model runs: cpu, cuda, or auto (cuda if there is one)'
+    )
 
 
 class ModelNode(NodeBase):
