@@ -16,7 +16,7 @@ PACKAGE = pathlib.Path(files.__file__).parent
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
 ROS_MODULES = ('client.py', 'names.py')
-NOT_RUN = ('models/data', 'models/inspection', 'models/stages', 'models/training')
+NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
 CONFIGS = ('limits_play_table.yaml',)  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
 
