@@ -134,7 +134,10 @@ def save_tensors(
             Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})), limit
         )
     except SafetensorError as error:  # of the disk, in its own words
-        raise CheckpointError(f'{path} could not be written: {error}') from error
+        raise CheckpointError(
+            f'{path} could not be written: {error}. Make room, and give the same command again '
+            '(vw2 train with --resume)'
+        ) from error
 
 
 def load_tensors(

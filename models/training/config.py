@@ -15,6 +15,7 @@ import yaml
 
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
+from vw2_ros.models.device import DEVICES, find_device
 from vw2_ros.models.errors import ConfigError
 
 
@@ -59,19 +60,16 @@ class TrainConfig:
         for name in ('beta1', 'beta2', 'ema', 'final_lr'):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
-        if self.device not in ('auto', 'cpu', 'cuda'):
-            raise ConfigError(f'device must be auto, cpu or cuda. Got {self.device!r}')
+        if self.device not in DEVICES:
+            raise ConfigError(f'device must be one of {", ".join(DEVICES)}. Got {self.device!r}')
 
     def torch_device(self) -> torch.device:
         """The device to train on; under `accelerate launch` this process's own.
 
         Raises:
-            ConfigError: cuda was asked for and is not there.
+            InvalidValueError: cuda was asked for and is not there.
         """
-        if self.device == 'cuda' and not torch.cuda.is_available():
-            raise ConfigError('device is cuda, but torch finds no GPU; use device: auto or cpu')
-        use = 'cuda' if self.device != 'cpu' and torch.cuda.is_available() else 'cpu'
-        return parallel.join(use)
+        return parallel.join(find_device(self.device).type)
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up over steps, times a cosine over progress in [0, 1] down to final_lr."""

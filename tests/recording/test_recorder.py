@@ -77,7 +77,7 @@ class Robot:
 def read(bag):
     """topic -> number of messages."""
     count = {}
-    for topic, *_ in bags.BagReader(bag).messages():
+    for topic, *_ in bags.Bag(bag).messages():
         count[topic] = count.get(topic, 0) + 1
     return count
 
@@ -187,7 +187,7 @@ def test_killed(bench, tmp_path):
     child.communicate()
     (file,) = bags.files_of(tmp_path / 'bag')
     os.utime(file, (1e9, 1e9))  # long ago
-    last_ns = max(m[2] for m in bags.BagReader(tmp_path / 'bag').messages())
+    last_ns = max(m[2] for m in bags.Bag(tmp_path / 'bag').messages())
     print(f'lost {(killed_ns - last_ns) * 1e-9:.2f} s')
     assert (killed_ns - last_ns) * 1e-9 < 1.0
     result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)

@@ -177,7 +177,8 @@ class ActionNode(ModelNode):
     def load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
-        policy = Policy.load(self.config.weights, threads=self.config.threads)
+        c = self.config
+        policy = Policy.load(c.weights, threads=c.threads, device=c.device)
         policy.warm_up()
         return policy
 

@@ -18,6 +18,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from vw2_ros import names
+from vw2_ros.errors import VW2Error
 from vw2_ros.nodes.diagnostics import Reporter
 from vw2_ros.nodes.health import ERROR, OK, WARN, Health
 from vw2_ros.nodes.parameters import BaseConfig, descriptor, parameter_name
@@ -51,7 +52,7 @@ def transition(method):
     return callback
 
 
-class StartFailed(Exception):
+class StartFailed(VW2Error):
     """The automatic start failed and `exit_on_failure` is set."""
 
 

@@ -71,9 +71,8 @@ class ImaginationNode(ModelNode):
         from vw2_ros.models.policy import Policy
 
         c = self.config
-        imagination = Imagination(
-            Policy.load(c.weights, threads=c.threads), c.renderer, c.vdm or None, steps=c.steps
-        )
+        policy = Policy.load(c.weights, threads=c.threads, device=c.device)
+        imagination = Imagination(policy, c.renderer, c.vdm or None, steps=c.steps)
         if not imagination.knows_codes:
             self.get_logger().warning(
                 'this VDM was trained without codes: it shows what may come '

@@ -124,7 +124,9 @@ class PlannerNode(ModelNode):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
         c = self.config
-        policy = Policy.load(c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed)
+        policy = Policy.load(
+            c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
+        )
         self.health.set('warm-up [ms]', policy.warm_up())
         self.health.set('weights', f'{policy.path.name} {policy.sha256[:12]}')
         return policy
