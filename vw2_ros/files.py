@@ -19,12 +19,7 @@ import sysconfig
 from collections.abc import Iterator
 from typing import Any
 
-from vw2_ros.errors import VW2Error, close_matches
-
-
-class MissingFileError(VW2Error, FileNotFoundError):
-    """A file of this package, or one that a user names, is not there."""
-
+from vw2_ros.errors import MissingFileError, close_matches
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 

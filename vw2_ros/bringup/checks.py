@@ -22,6 +22,7 @@ import xml.etree.ElementTree
 from collections.abc import Iterator
 
 from vw2_ros import files, version
+from vw2_ros.errors import MissingFileError
 
 OK, NOTE, MISSING = 'ok', 'note', 'missing'
 
@@ -125,7 +126,7 @@ def package() -> Iterator[Check]:
     where = f'source tree {root}' if root else str(pathlib.Path(__file__).parents[1])
     try:
         yield Check(group, 'package', OK, f'{version.number()}, {where}')
-    except files.MissingFileError:  # told below
+    except MissingFileError:  # told below
         yield Check(group, 'package', OK, where)
     python = '.'.join(map(str, sys.version_info[:3]))
     good = (3, 10) <= sys.version_info[:2] <= (3, 12)
@@ -138,7 +139,7 @@ def package() -> Iterator[Check]:
     )
     try:
         yield Check(group, 'config and launch files', OK, str(files.share_dir()))
-    except files.MissingFileError as error:
+    except MissingFileError as error:
         yield Check(group, 'config and launch files', MISSING, 'not found', str(error))
     yield Check(group, 'processors', OK, f'{os.cpu_count()} cores')
 
@@ -282,7 +283,7 @@ def dds(group: str) -> Iterator[Check]:
     name = 'DDS profile'
     try:
         shipped = str(files.config_file('fastdds.xml'))
-    except files.MissingFileError:
+    except MissingFileError:
         shipped = ''
     chosen = (
         os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')

@@ -66,24 +66,12 @@ def render(
             ),
             _difference_table(result),
         ]
-    says = {
-        'umap': 'UMAP of the codes of each clip’s last step. Codes that carry motion and not '
-        'appearance group by colour on the left, and mix on the right.',
-        'pairs': f'Clips of scene {test} and the clip of another scene with the nearest last code: '
-        'one for each direction, drawn from those in which the hand goes 5 cm or more, '
-        'not chosen by how alike they ',
-        'shared': 'Clips of different scenes with the same code of a query at their last step: for '
-        'each query one that the most scenes share, drawn. First, middle and last frame.',
-        'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
-        'another scene. Right: mean change against its own codes, in grey levels. Of '
-        'the pairs below the one in which all queries together change most.',
-        'swap_maps': 'The same change, mean over 32 pairs of clips of different scenes.',
-    }
+    captions = _captions(test)
     for name in names:
         parts.append(f'<h2>{_text(name)}</h2>')
         for file, png in plots[name].items():
             kind = pathlib.Path(file).stem.split('_', 1)[1]
-            parts.append(_plot(png, says[kind]))
+            parts.append(_plot(png, captions[kind]))
     parts += [
         '<h2>How it was made</h2>',
         report.settings(
@@ -96,6 +84,23 @@ def render(
         ),
     ]
     return report.page('Inside the latents', parts)
+
+
+def _captions(test: str) -> dict[str, str]:
+    """Kind of plot of one dLDM -> what it shows."""
+    return {
+        'umap': 'UMAP of the codes of each clip’s last step. Codes that carry motion and not '
+        'appearance group by colour on the left, and mix on the right.',
+        'pairs': f'Clips of scene {test} and the clip of another scene with the nearest last code: '
+        'one for each direction, drawn from those in which the hand goes 5 cm or more, '
+        'not chosen by how alike they look.',
+        'shared': 'Clips of different scenes with the same code of a query at their last step: for '
+        'each query one that the most scenes share, drawn. First, middle and last frame.',
+        'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
+        'another scene. Right: mean change against its own codes, in grey levels. Shown is '
+        'the one of the pairs below in which all queries together change most.',
+        'swap_maps': 'The same change, mean over 32 pairs of clips of different scenes.',
+    }
 
 
 def summary(name: str, found: Mapping, test_scene: str) -> dict[str, str]:

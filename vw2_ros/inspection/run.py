@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from vw2_ros.errors import MissingPackageError
 from vw2_ros.files import write_whole
 from vw2_ros.inspection import page, plots
 from vw2_ros.models.checkpoint import save_json
@@ -42,7 +43,7 @@ from vw2_ros.models.inspection.intervals import differences, figures
 from vw2_ros.models.inspection.probes import probe, scene_probe
 from vw2_ros.models.inspection.retrieval import retrieve
 from vw2_ros.models.inspection.swaps import swap_maps
-from vw2_ros.models.training.loop import provenance
+from vw2_ros.models.training.provenance import provenance
 from vw2_ros.progress import progress_bar
 
 EXTRA = {'umap': 'umap-learn', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib'}
@@ -95,13 +96,13 @@ def inspect(
     Returns:
         what inspection.json holds.
     Raises:
-        ModuleNotFoundError: the extra `inspect` is not installed.
+        MissingPackageError: the extra `inspect` is not installed.
         InspectionError, DataError, CheckpointError: see `vw2_ros.models.inspection`.
     """
     missing = [pip for name, pip in EXTRA.items() if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(
-            f'vw2 inspect needs {", ".join(missing)}: install them with '
+        raise MissingPackageError(
+            f'vw2 inspect needs {", ".join(missing)}. Got none of them. Install them with '
             "pip install 'vw2_ros[inspect]'"
         )
     began = time.monotonic()
