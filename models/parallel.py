@@ -122,7 +122,7 @@ def _fsdp() -> FullyShardedDataParallelPlugin:
 
 @functools.cache
 def _messages() -> dist.ProcessGroup:
-    """For words between the processors, so that they do not make a GPU wait."""
+    """A group for messages between the CPUs, so that no GPU has to wait for them."""
     return dist.new_group(backend='gloo', timeout=PATIENCE)
 
 
@@ -131,7 +131,7 @@ _taking_turns = contextvars.ContextVar('taking_turns', default=False)
 
 @contextlib.contextmanager
 def first_of_machine() -> Iterator[None]:
-    """Let the first process of each machine do this before the others: they find what it left.
+    """Let the first process of each machine do the block before the others, who find its files.
 
     Within another such block this does nothing.
     """
@@ -221,10 +221,10 @@ def common_count(count: Tensor) -> Tensor:
 
 
 class Whole(nn.Module):
-    """A model and what is done with it as one `forward`, which DDP and FSDP hook into.
+    """A model whose `forward` is any work with it: DDP and FSDP hook into `forward` only.
 
-    A stage's loss calls methods of its model by name. Run in here, they find complete weights, and
-    what they leave for the backward pass is put together.
+    A stage's loss calls methods of its model by name. In here they find complete weights, and the
+    gradients of all processes are put together in the backward pass.
     """
 
     def __init__(self, model: nn.Module):
@@ -272,10 +272,10 @@ class Together:
         accelerator.free_memory()  # it would hold them for ever
 
     def forward(self, loss: Callable[..., typing.Any]) -> Callable[..., typing.Any]:
-        """A loss to be called with a batch: with one process itself, else with what it needs.
+        """The function to call in place of `loss` while training.
 
-        With several, DDP or FSDP sees the call as a `forward` of the model, and prepares the
-        backward pass.
+        With one process it is `loss` itself. With several, each call is a `forward` of the model,
+        so that DDP or FSDP can prepare the backward pass.
         """
         if world() == 1:
             return loss

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from vw2_ros.files import write_whole
 from vw2_ros.models.fsq import CodeUsage
 
 
@@ -42,9 +42,7 @@ class Reporter:
                     kept.append(line)
             except ValueError:  # cut short
                 break
-        beside = self.path.with_suffix('.part')
-        beside.write_text(''.join(line + '\n' for line in kept))
-        os.replace(beside, self.path)
+        write_whole(self.path, ''.join(line + '\n' for line in kept))
 
     def advance(self, progress: float, note: str | None = None) -> None:
         """Move the bar to `progress` in [0, 1]; a note is printed where there is no terminal."""
