@@ -53,7 +53,7 @@ def leads() -> bool:
 
 
 def join(kind: str) -> torch.device:
-    """Meet the other processes, where a launcher started several; before anything else here.
+    """Join the other processes, if a launcher started several. Call it before all else in here.
 
     Args:
         kind: of device, 'cpu' or 'cuda'.
@@ -169,7 +169,7 @@ def agree(stop: bool, clock: float) -> tuple[bool, float]:
 
 
 def everyones(value: typing.Any) -> list:
-    """A small value of every process, in their order."""
+    """Gather a small value from every process, in the order of their ranks."""
     values = [value] * world()
     if world() > 1:
         dist.all_gather_object(values, value, group=_messages())
@@ -205,7 +205,7 @@ class _Gather(torch.autograd.Function):
 
 
 def common_count(count: Tensor) -> Tensor:
-    """What a sum over this process's samples is divided by, so that the processes' mean is right.
+    """The divisor of a sum over this process's samples that makes the processes' mean right.
 
     The mean of sum_i / common_count over the processes i is the sum over all of them by the count
     over all of them, as one process has it.
@@ -282,7 +282,7 @@ class Together:
         return lambda *batch: self._trained(functools.partial(loss, *batch))
 
     def look(self, work: Callable[[], typing.Any]) -> typing.Any:
-        """Do what needs complete weights, such as validation; on all processes."""
+        """Call `work`, which needs complete weights (validation). All processes must call this."""
         seen = self._whole(work)
         self._reshard()  # FSDP leaves what lies outside its units complete until a backward pass
         return seen
@@ -318,7 +318,7 @@ def piece(value: Tensor) -> Tensor:
 
 
 def full(value: Tensor) -> Tensor:
-    """A tensor put together from its pieces; on all processes."""
+    """Put a tensor together from its pieces. All processes must call this."""
     return value.full_tensor() if hasattr(value, 'full_tensor') else value
 
 

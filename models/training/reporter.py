@@ -96,7 +96,7 @@ class Reporter:
 
 
 class Silence(Reporter):
-    """The reporter of a process that another one speaks for."""
+    """The reporter of every process but the first: it tells nothing."""
 
     def __init__(self):
         pass
@@ -108,7 +108,7 @@ class Silence(Reporter):
 
 
 def _bar():
-    """The bar; in a narrow terminal it is the note that is cut, and not the time that is left."""
+    """The progress bar. A narrow terminal cuts the note, not the time that is left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
