@@ -40,8 +40,8 @@ class Imagination:
     Args:
         policy: its folder must hold a dLDM; its device draws.
         renderer: one of RENDERERS.
-        vdm: run folder of `vw2 train vdm` or of `vw2 train dldm --stage disentangle`; None: `vdm/`
-            in the policy's folder.
+        vdm: run folder of `vw2 train vdm` or of `vw2 train disentangle`; None: `vdm/` in
+            the policy's folder.
         steps: of the VDM's sampling. seed: of its noise.
     Attributes:
         knows_codes: False for a VDM that was trained on first frames alone (its folder has no

@@ -211,7 +211,7 @@ class CalvinFolder:
     def content_hash(self) -> str:
         """sha256 hex over the index files and the frame files' names, sizes and zip directories.
 
-        Of single-frame files (there may be millions) about a thousand are opened.
+        Where frames are single files there may be millions of them; about a thousand are opened.
         """
         digest = hashlib.sha256()
         for name in ('ep_start_end_ids.npy', 'lang_annotations/auto_lang_ann.npy'):

@@ -86,7 +86,7 @@ def embed(codes: np.ndarray, seed: int = 0) -> np.ndarray:
 def shared_codes(indices: np.ndarray, clips: Clips, seed: int = 0) -> list[dict]:
     """For each query a last-step code that the most scenes share, with a clip of each scene.
 
-    Of lively clips; among equals one is drawn.
+    Only lively clips count. Where several codes are shared by as many scenes, one is drawn.
 
     Returns:
         [{'query', 'code', 'count', 'clips': [one clip of each scene that has it]}]; codes that no

@@ -40,7 +40,7 @@ def neighbours(
 
 
 def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of directions (..., 3) -> (...); 0 where one of them stands still (below MOVES_M)."""
+    """Cosine of displacements (..., 3) -> (...); 0 where one stands still (below MOVES_M)."""
     length_a, length_b = np.linalg.norm(a, axis=-1), np.linalg.norm(b, axis=-1)
     moves = (length_a > MOVES_M) & (length_b > MOVES_M)
     return np.where(moves, (a * b).sum(-1) / np.maximum(length_a * length_b, 1e-12), 0.0)
@@ -56,9 +56,9 @@ def retrieve(
 ) -> dict:
     """Does the nearest code of another scene show the hand going the same way?
 
-    Of samples in which the hand moves: the mean cosine between its displacement and that in the
-    nearest sample of another scene (0 if that one stands still), against the mean where the
-    neighbours are dealt out anew within each scene and step.
+    Takes the samples in which the hand moves. The figure is the mean cosine between the hand's
+    displacement in a sample and that in the nearest sample of another scene (0 if it stands still
+    there). Chance is the same mean after the neighbours of each scene and step were shuffled.
 
     Args:
         looks: codes and clips that only ask; what is found is always of `clips`.

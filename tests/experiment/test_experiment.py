@@ -134,6 +134,25 @@ def test_who_learns_from_what():
         )
 
 
+def test_a_command_that_is_spelled_anew_keeps_its_name(tmp_path):
+    table = ROOT / 'resource' / 'calvin_table'
+    old = next(
+        line.split()[1:]
+        for line in (table / 'commands.sh').read_text().splitlines()
+        if '--stage disentangle' in line
+    )
+    name = pathlib.Path(old[old.index('--out') + 1]).name
+    config = yaml.safe_load((table / 'configs' / f'{name}.yaml').read_text())
+    new = ['train', 'disentangle', *old[4 : old.index('--config')]]
+    plan = Plan([], 0, {}, {})
+    assert plan._add('disentangle', new, config=config) == name
+    (tmp_path / 'stages').mkdir()
+    (tmp_path / 'stages' / f'{name}.json').write_text(
+        json.dumps({'command': [x for x in old if x != '--resume']})
+    )
+    assert plan.jobs[name].is_complete(tmp_path)
+
+
 def test_data_by_path(tmp_path):
     of = Plan(
         chosen('calvin-table'),
@@ -155,7 +174,7 @@ def test_commands_of_a_row():
     run = whole.runs['videoworld2', 1]
     text = {kind: whole.jobs[name].text for kind, name in run.items()}
     assert f'--init stages/{run["dldm"]} --vdm stages/{run["vdm"]}' in text['disentangle']
-    assert 'train dldm --stage disentangle' in text['disentangle']
+    assert 'train disentangle' in text['disentangle']
     assert f'--init stages/{run["disentangle"]} --sight stages/{run["sight"]}' in text['planner']
     assert f'--labels 0.1 --init stages/{run["planner"]}' in text['head']
     assert text['eval'].endswith('--workers 1') and '--scene D --chains 20' in text['eval']
@@ -622,9 +641,10 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     from vw2_ros.control.safety import Limits
     from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.policy import Policy
-    from vw2_ros.models.stages import head as train_head
-    from vw2_ros.models.stages import planner as train_planner
-    from vw2_ros.models.stages import warmup as train_dldm
+    from vw2_ros.models.stages.head import HeadStage
+    from vw2_ros.models.stages.planner import PlannerStage
+    from vw2_ros.models.stages.warmup import WarmUpStage
+    from vw2_ros.models.training.run import run
 
     config = tmp_path / 'lapa.yaml'
     config.write_text(
@@ -634,9 +654,9 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
             )
         )
     )
-    train_dldm.main(config, [data], tmp_path / 'dldm')
-    train_planner.main(config, [data], tmp_path / 'planner', init=tmp_path / 'dldm')
-    train_head.main(config, [data], tmp_path / 'head', init=tmp_path / 'planner')
+    run(WarmUpStage(config, [data]), tmp_path / 'dldm')
+    run(PlannerStage(config, [data], init=tmp_path / 'dldm'), tmp_path / 'planner')
+    run(HeadStage(config, [data], init=tmp_path / 'planner'), tmp_path / 'head')
 
     store = FrameStore([data], 'training', 32)
     rows, codes = read_codes(tmp_path / 'planner' / CODES_FILE, store)
@@ -659,7 +679,7 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
         assert not loop.accept(Chunk(10**9 + 10**8, actions, 1.1), 1.1)
 
     # The transformer without latents plans in the same chunks, and is as large.
-    train_head.main('tiny', [data], tmp_path / 'none')
+    run(HeadStage('tiny', [data]), tmp_path / 'none')
     plain = Policy.load(tmp_path / 'none' / 'policy')
     assert plain.chunk == 16
     head = policy.parameters - plain.parameters  # 16 * 7 outputs of one step, not 4 * 7 of four

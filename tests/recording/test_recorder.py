@@ -241,7 +241,8 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     In lockstep, so that a busy machine changes nothing.
     """
     from vw2_ros.models.policy import Policy
-    from vw2_ros.models.stages import head as train_head
+    from vw2_ros.models.stages.head import HeadStage
+    from vw2_ros.models.training.run import run
     from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
     from vw2_ros.sim.expert.expert import Expert
     from vw2_ros.sim.play_table import PlayTable
@@ -319,8 +320,9 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
         'head:\n  model: {hidden: 16, layers: 1}\n'
         '  train: {steps: 3, batch: 4, warmup: 1, threads: 1}\n'
     )
-    train_head.main(
-        config, [tmp_path / 'data'], tmp_path / 'run', init=pathlib.Path(weights), start=weights
+    run(
+        HeadStage(config, [tmp_path / 'data'], init=pathlib.Path(weights), start=weights),
+        tmp_path / 'run',
     )
     policy = Policy.load(str(tmp_path / 'run/policy'))
     rgb = np.zeros((32, 32, 3), np.uint8)

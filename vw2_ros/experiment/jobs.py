@@ -37,7 +37,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
@@ -299,6 +299,13 @@ def _scaled(config: Mapping, factor: float) -> dict:
 # ------------------------------------------------------------------------------------------- plan
 
 
+def first_spelled(command: Sequence[str]) -> list[str]:
+    """A command as it was first spelled. Names and markers of older folders go by that."""
+    if tuple(command[:2]) == ('train', 'disentangle'):
+        return ['train', 'dldm', '--stage', 'disentangle', *command[2:]]
+    return list(command)
+
+
 @dataclass(frozen=True)
 class Job:
     """One stage: a `vw2` process.
@@ -325,7 +332,7 @@ class Job:
         """Whether the very same command has ended well."""
         try:
             marker = json.loads((out / 'stages' / f'{self.name}.json').read_text())
-            return marker['command'] == list(self.command)
+            return first_spelled(marker['command']) == first_spelled(self.command)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -413,8 +420,7 @@ class Plan:
         *more: str,
         **builds_on: str,
     ) -> str:
-        stage = {'disentangle': ('dldm', '--stage', 'disentangle')}.get(kind, (kind,))
-        command, needs = ['train', *stage], list(builds_on.values())
+        command, needs = ['train', kind], list(builds_on.values())
         for folder, job in dict.fromkeys(map(self._data, data)):  # two names may be one data set
             command += ['--data', folder]
             needs += [job] if job else []
@@ -442,7 +448,7 @@ class Plan:
         spare: tuple[str, ...] = (),
         late: tuple[str, ...] = (),
     ) -> str:
-        decides = json.dumps([kind, command, config], sort_keys=True)
+        decides = json.dumps([kind, first_spelled(command), config], sort_keys=True)
         name = f'{kind}-{hashlib.sha256(decides.encode()).hexdigest()[:10]}'
         files = ['--config', f'configs/{name}.yaml'] if config else []
         command = (*command, *late, *files, '--out', f'stages/{name}')

@@ -97,8 +97,8 @@ def _captions(test: str) -> dict[str, str]:
         'shared': 'Clips of different scenes with the same code of a query at their last step: for '
         'each query one that the most scenes share, drawn. First, middle and last frame.',
         'swap': 'What the decoder makes of a clip when the codes of one query come from a clip of '
-        'another scene. Right: mean change against its own codes, in grey levels. Of '
-        'the pairs below the one in which all queries together change most.',
+        'another scene. Right: mean change against its own codes, in grey levels. Shown is '
+        'the one of the pairs below in which all queries together change most.',
         'swap_maps': 'The same change, mean over 32 pairs of clips of different scenes.',
     }
 

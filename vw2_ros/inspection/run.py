@@ -43,7 +43,7 @@ from vw2_ros.models.inspection.intervals import differences, figures
 from vw2_ros.models.inspection.probes import probe, scene_probe
 from vw2_ros.models.inspection.retrieval import retrieve
 from vw2_ros.models.inspection.swaps import swap_maps
-from vw2_ros.models.training.loop import provenance
+from vw2_ros.models.training.provenance import provenance
 from vw2_ros.progress import progress_bar
 
 EXTRA = {'umap': 'umap-learn', 'sklearn': 'scikit-learn', 'matplotlib': 'matplotlib'}

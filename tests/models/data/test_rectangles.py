@@ -24,16 +24,18 @@ from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_model
-from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.stages.warmup import WarmUpStage
 from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.training.config import config_path
+from vw2_ros.models.training.run import run  # noqa: E402
 from vw2_ros.models.vision import VisionConfig
 
 pytest.importorskip('av')
 pytest.importorskip('diffusers')
 
 from vw2_ros.models.stages import disentangle as train_disentangle  # noqa: E402
-from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
+from vw2_ros.models.stages.disentangle import DisentangleStage  # noqa: E402
+from vw2_ros.models.stages.vdm import VDMStage  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import VDMConfig  # noqa: E402
 
@@ -59,9 +61,9 @@ def runs(data, tmp_path_factory):
         content[stage]['clips'] = {'stored_size': 48}
     file = folder / 'c.yaml'
     file.write_text(yaml.safe_dump(content))
-    train_dldm.main(file, [data], folder / 'warmup')
-    train_vdm.main(file, [data], folder / 'vdm')
-    train_disentangle.main(file, [data], folder / 'dldm', folder / 'warmup', folder / 'vdm')
+    run(WarmUpStage(file, [data]), folder / 'warmup')
+    run(VDMStage(file, [data]), folder / 'vdm')
+    run(DisentangleStage(file, [data], folder / 'warmup', folder / 'vdm'), folder / 'dldm')
     return folder
 
 

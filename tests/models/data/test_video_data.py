@@ -21,9 +21,10 @@ from vw2_ros.models.data.batches import ClipConfig, ClipSource  # noqa: E402
 from vw2_ros.models.data.clips import clip_store  # noqa: E402
 from vw2_ros.models.data.codes import read_codes  # noqa: E402
 from vw2_ros.models.errors import ConfigError, TrainingError  # noqa: E402
-from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
-from vw2_ros.models.stages import warmup as train_dldm  # noqa: E402
-from vw2_ros.models.training.loop import checkpoints  # noqa: E402
+from vw2_ros.models.stages.vdm import VDMStage  # noqa: E402
+from vw2_ros.models.stages.warmup import WarmUpStage  # noqa: E402
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.run import run  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -80,16 +81,16 @@ def test_run_is_resumed_only_with_the_same_videos(mixed, tmp_path):
     data = tmp_path / 'data'
     shutil.copytree(mixed[0], data, ignore=shutil.ignore_patterns('cache'))
     out = tmp_path / 'out'
-    train_dldm.main('tiny', [data], out)
+    run(WarmUpStage('tiny', [data]), out)
     assert checkpoints(out)
-    train_dldm.main('tiny', [data], out, resume=True)
+    run(WarmUpStage('tiny', [data]), out, resume=True)
     write_video(data / 'new.mp4', pictures(40))
     with pytest.raises(TrainingError, match='another data'):
-        train_dldm.main('tiny', [data], out, resume=True)
+        run(WarmUpStage('tiny', [data]), out, resume=True)
 
 
 def test_video_diffusion_model_trains_on_a_mixture(mixed, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
-        record = train_vdm.main('tiny', mixed, tmp_path / 'out')
+        record = run(VDMStage('tiny', mixed), tmp_path / 'out')
     assert record['steps'] == 6 and record['scores']['rebuilt_mse'] > 0
