@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from vw2_ros import files
 from vw2_ros.errors import MissingFileError
+from vw2_ros.files import named_config
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.device import DEVICES, find_device
@@ -98,13 +98,15 @@ class TrainConfig:
 
 
 def config_path(config: Path | str) -> Path:
-    """The YAML file that `config` means: a path, or a name in config/train/ such as tiny.
+    """The YAML file that `config` means: a path, or a name such as tiny, cpu, gpu, paper.
+
+    Names are looked up in `config/train/` of the checkout and of `share/vw2_ros` where installed.
 
     Raises:
         ConfigError: no such file or name.
     """
     try:
-        return files.named_config('train', config)
+        return named_config('train', config)
     except MissingFileError as error:
         raise ConfigError(str(error)) from error
 
