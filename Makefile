@@ -27,7 +27,7 @@ help:
 	@echo 'make demo       an instruction moves the arm: real nodes, shipped weights; writes out/demo/'
 	@echo 'make test       the tests'
 	@echo 'make test-slow  the tests that take minutes'
-	@echo 'make lint       ruff'
+	@echo 'make lint       ruff: rules and format; import-linter: who may import whom'
 	@echo 'make doctor     what is installed, what is missing and how to mend it'
 	@echo 'make clean      remove .venv and build outputs'
 
@@ -64,6 +64,8 @@ test-slow: $(READY)
 
 lint: $(READY)
 	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) .ci/layers
 
 doctor: $(READY)
 	@$(RUN) vw2 doctor

@@ -90,7 +90,7 @@ setup(
             'pytest>=7.4,<9',
             'pytest-xdist>=3.5',
             'ruff>=0.9',
-            'import-linter>=2.1',
+            'import-linter>=2.7',
             'setuptools>=64',
             *VIDEO,
             *INSPECT,
