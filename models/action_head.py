@@ -23,19 +23,15 @@ from vw2_ros.models.parallel import common_count
 
 @dataclass(frozen=True)
 class ActionHeadConfig:
-    """Sizes of the head.
+    """Sizes of the head."""
 
-    width: of the planner's hidden states. steps: latent steps of a plan. frames: actions per
-    latent step. hidden, layers: of the MLP. gripper_loss: "bce" or "mse"; gripper_weight: its
-    weight against the arm's mean squared error (in units of each dimension's standard deviation).
-    """
-
-    width: int = 192
-    steps: int = 4
-    frames: int = 4
-    hidden: int = 384
-    layers: int = 2
-    gripper_loss: str = 'bce'
+    width: int = 192  # of the planner's hidden states
+    steps: int = 4  # latent steps of a plan
+    frames: int = 4  # actions per latent step
+    hidden: int = 384  # of the MLP
+    layers: int = 2  # of the MLP
+    gripper_loss: str = 'bce'  # or 'mse'
+    # Against the arm's mean squared error, in units of each dimension's standard deviation.
     gripper_weight: float = 0.5
 
     def __post_init__(self) -> None:

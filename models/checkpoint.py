@@ -33,6 +33,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError, VW2Error
+from vw2_ros.files import whole
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.planner import Planner, PlannerConfig
@@ -67,12 +68,8 @@ class Checkpoint:
 
 
 def _write_beside(path: Path, write: typing.Callable[[Path], None], limit: int) -> None:
-    """Call write(temporary path), sync, check the size and rename onto path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    os.close(handle)
-    beside = Path(name)
-    try:
+    """Call write(temporary path), check the size, sync and rename onto path."""
+    with whole(path) as beside:
         write(beside)
         size = beside.stat().st_size
         if size > limit:
@@ -82,11 +79,7 @@ def _write_beside(path: Path, write: typing.Callable[[Path], None], limit: int) 
             )
         with open(beside, 'rb') as file:
             os.fsync(file.fileno())
-        # mkstemp's file is private to its owner; weights are read by anybody.
-        beside.chmod(0o644)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        beside.chmod(0o644)  # weights are read by anybody
 
 
 def save_json(path: str | Path, value: Any) -> None:
@@ -141,7 +134,10 @@ def save_tensors(
             Path(path), lambda p: save_file(stored, p, metadata=dict(metadata or {})), limit
         )
     except SafetensorError as error:  # of the disk, in its own words
-        raise CheckpointError(f'{path} could not be written: {error}') from error
+        raise CheckpointError(
+            f'{path} could not be written: {error}. Make room, and give the same command again '
+            '(vw2 train with --resume)'
+        ) from error
 
 
 def load_tensors(

@@ -31,32 +31,24 @@ from vw2_ros.models.parallel import gather, rank, world
 
 @dataclass(frozen=True)
 class DLDMConfig:
-    """Sizes of the dLDM.
+    """Sizes and switches of the dLDM."""
 
-    image_size: side of square frames [px], or (height, width); multiples of 8. clip_frames: 1 + T,
-    T a multiple of 4 (the paper: 93). channels: encoder at 1/4, 1/8 (time /2), 1/8 (time /4) of the
-    size. decoder_channels: decoder at 1/8 (time /4), 1/4 (time /2), 1/4. query_width, query_heads: of
-    the queries. levels: FSQ. queries: N, codes per latent step. relative: what the queries
-    read from f_0..f_k less what they read from f_0, so that codes cannot name the scene. residual:
-    decode the change from the first frame instead of the picture. motion_weight: extra weight of
-    pixels that differ from the first frame (0: plain MSE, as in Algorithm 1). detach_first_frame:
-    no gradient through f_0. sees: how many latent frames, up to its own, a step's queries read
-    (0: all of them).
-    """
-
-    image_size: int | tuple[int, int] = 64
-    clip_frames: int = 17
+    image_size: int | tuple[int, int] = 64  # side of square frames [px], or (height, width)
+    clip_frames: int = 17  # 1 + T, T a multiple of 4; the paper: 93
+    # Of the encoder at 1/4 of the size, at 1/8 (half the frames), at 1/8 (a quarter of them).
     channels: tuple[int, ...] = (32, 48, 64)
+    # Of the decoder at 1/8 (a quarter of the frames), at 1/4 (half of them), at 1/4 (all).
     decoder_channels: tuple[int, ...] = (64, 32, 24)
-    query_width: int = 128
-    query_heads: int = 4
-    levels: tuple[int, ...] = (8, 5, 5, 5)
-    queries: int = 4
+    query_width: int = 128  # of the queries' attention
+    query_heads: int = 4  # of the queries' attention
+    levels: tuple[int, ...] = (8, 5, 5, 5)  # of FSQ: a codebook of 1000, the paper's best
+    queries: int = 4  # N, codes per latent step; the paper's best
+    # Codes of the change since f_0, so that they cannot name the scene; not in Algorithm 1.
     relative: bool = False
-    residual: bool = False
-    motion_weight: float = 0.0
-    detach_first_frame: bool = False
-    sees: int = 0
+    residual: bool = False  # the decoder adds to the first frame; Algorithm 1: makes the picture
+    motion_weight: float = 0.0  # extra weight of pixels that moved; 0: Algorithm 1's plain MSE
+    detach_first_frame: bool = False  # no gradient through f_0
+    sees: int = 0  # latent frames that a step's queries read, up to its own; 0: all, the paper's
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))
@@ -233,7 +225,10 @@ class Queries(nn.Module):
         )
 
     def forward(self, f: Tensor) -> Tensor:
-        """f (B, K, D, h, w) -> z (B, K-1, N, C) before quantisation."""
+        """Algorithm 1, l. 7-15: f (B, K, D, h, w) -> z (B, K-1, N, C) before quantisation.
+
+        Differs: no list is filled (l. 8, 13); one masked softmax serves all k at once.
+        """
         B, K, D, h, w = f.shape
         H, N, W = self.heads, self.q.shape[0], self.q.shape[1]
         x = self.norm(f.flatten(3).transpose(2, 3))  # (B, K, P, D)
@@ -243,19 +238,20 @@ class Queries(nn.Module):
         q = self.q.view(N, H, W // H)
         # Scores do not depend on k but for the bias: compute them once, (B, H, N, K, P).
         score = torch.einsum('nhd,bhkpd->bhnkp', q, key) * (W // H) ** -0.5
-        distance = torch.arange(K)[:, None] - torch.arange(K)  # (K, K): k - j
+        distance = torch.arange(K)[:, None] - torch.arange(K)  # (K, K): k - j. Alg. 1 l. 9
         distance = distance.to(f.device)
         bias = self.bias[:, :, distance.clamp(min=0)]  # (H, N, K, K)
-        unseen = (distance < 0) | (distance >= self.sees)  # never the future
+        unseen = (distance < 0) | (distance >= self.sees)  # f_k is f_0..f_k. Alg. 1 l. 10
         bias = bias.masked_fill(unseen, float('-inf'))
         # (B, H, N, 1, K, P) + (H, N, K, K, 1) -> softmax over the K * P places of f_0..f_k
         weight = (score.unsqueeze(3) + bias.unsqueeze(-1)).flatten(4).softmax(dim=-1)
-        z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))
-        z = z.reshape(B, K, N, W)
+        z = torch.einsum('bhnks,bhsd->bknhd', weight, value.flatten(2, 3))  # Alg. 1 l. 11
+        z = z.reshape(B, K, N, W)  # Alg. 1 l. 14
         # k = 0 has no code; it is what there was to see before anything moved.
         z = z[:, 1:] - z[:, :1] if self.relative else z[:, 1:]  # (B, K-1, N, W)
         z = z + self.q
-        return self.out(z + self.mlp(z))
+        z = z + self.mlp(z)  # Alg. 1 l. 12
+        return self.out(z)  # Alg. 1 l. 15
 
 
 class CodeAttention(nn.Module):

@@ -123,6 +123,11 @@ class CodeUsage:
         entropy = -(p * p.clamp(min=1e-12).log()).sum(dim=1)
         return entropy.exp().tolist()
 
+    def scores(self) -> dict:
+        """`usage` and `perplexity` as they are logged."""
+        perplexity = {f'query_{n}': p for n, p in enumerate(self.perplexity())}
+        return {'code_usage': self.usage(), 'perplexity': perplexity}
+
     def warn_on_collapse(self) -> bool:
         """Warn if a query's perplexity is below the floor; True if so."""
         low = [f'query {n}: {p:.1f}' for n, p in enumerate(self.perplexity()) if p < self.floor]

@@ -38,10 +38,10 @@ class Imagination:
     """Draws the plans of a policy.
 
     Args:
-        policy: its folder must hold a dLDM.
+        policy: its folder must hold a dLDM; its device draws.
         renderer: one of RENDERERS.
-        vdm: run folder of `vw2 train vdm` or of `vw2 train dldm --stage disentangle`; None: `vdm/`
-            in the policy's folder.
+        vdm: run folder of `vw2 train vdm` or of `vw2 train disentangle`; None: `vdm/` in
+            the policy's folder.
         steps: of the VDM's sampling. seed: of its noise.
     Attributes:
         knows_codes: False for a VDM that was trained on first frames alone (its folder has no
@@ -78,6 +78,7 @@ class Imagination:
         if renderer == 'vdm':
             folder = Path(vdm).expanduser() if vdm else policy.path / VDM_FOLDER
             self.vdm, self.knows_codes = load_vdm(folder, policy.dldm)
+            self.vdm.to(policy.device)
             self.vdm_sha256 = file_sha256(folder / 'vdm.safetensors')
             self.length = self.vdm.config.clip_frames - 1
         self._generator = torch.Generator()
@@ -103,8 +104,9 @@ class Imagination:
     @torch.inference_mode()
     def _diffuse(self, rgb: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         c = self.vdm.config
+        image = picture(rgb).to(self.policy.device)  # (1, 3, H, W)
         first = F.interpolate(
-            centre_of(picture(rgb), c.size), c.size, mode='bilinear', antialias=True
+            centre_of(image, c.size), c.size, mode='bilinear', antialias=True
         ).clamp(0, 1)
         z = control = None
         if self.knows_codes:
@@ -112,7 +114,7 @@ class Imagination:
             if c.control:
                 control = F.interpolate(low[0], c.size, mode='bilinear', antialias=True)[None]
         video = self.vdm.sample(first, z, control, self.steps, self._generator)[0, 1:]
-        image = picture(rgb).repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
+        image = image.repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
         part = centre_of(image, c.size)
         part.copy_(F.interpolate(video, part.shape[-2:], mode='bilinear', antialias=True))
         return frames(image)
@@ -192,6 +194,6 @@ def load_vdm(folder: Path, dldm: DLDM) -> tuple[VDM, bool]:
 def _same(a: DLDM, b: DLDM) -> bool:
     """Equal but for the rounding of float16, in which either may have been stored."""
     return all(
-        torch.allclose(x, y, rtol=2**-10, atol=2**-24)
+        torch.allclose(x, y.to(x.device), rtol=2**-10, atol=2**-24)
         for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     )

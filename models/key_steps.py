@@ -8,7 +8,7 @@ are the tasks of the play table, which all compare two instants, so the classifi
     start, now -> eye -> features; [start | now - start] -> convolutions -> one logit per task
 
 The eye is a small CNN that learns with the rest, or a DINOv2 (Oquab et al. 2023) of the user's,
-which stays as it is. Training: `train_keysteps.py`.
+which stays as it is. Training: `stages/keysteps.py`.
 """
 
 from __future__ import annotations
@@ -38,20 +38,18 @@ from vw2_ros.models.checkpoint import (
 from vw2_ros.models.data.pictures import resize_area
 
 NAME = 'keysteps'
-# what DINOv2's pictures were brought to mean 0 and deviation 1 with
+# mean and deviation of the pictures that DINOv2 was trained with
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
 class KeyStepConfig:
-    """image_size: side of the frames [px], a multiple of 8. channels: of the CNN at 1/2, 1/4, 1/8
-    of it (not used with a DINOv2). reduced: channels of the head. hidden: width of its last layer.
-    """
+    """Sizes of `KeySteps`."""
 
-    image_size: int = 96
-    channels: tuple[int, ...] = (24, 32, 48)
-    reduced: int = 32
-    hidden: int = 128
+    image_size: int = 96  # side of the frames [px], a multiple of 8
+    channels: tuple[int, ...] = (24, 32, 48)  # of the CNN at 1/2, 1/4, 1/8; unused with a DINOv2
+    reduced: int = 32  # channels of the head
+    hidden: int = 128  # width of its last layer
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'channels', tuple(self.channels))

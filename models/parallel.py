@@ -271,9 +271,15 @@ class Together:
         self._trained, _ = accelerator.prepare(self._whole, optimizer)
         accelerator.free_memory()  # it would hold them for ever
 
-    def train(self, work: Callable[[], typing.Any]) -> typing.Any:
-        """Do what leads to a loss."""
-        return self._trained(work)
+    def forward(self, loss: Callable[..., typing.Any]) -> Callable[..., typing.Any]:
+        """A loss to be called with a batch: with one process itself, else with what it needs.
+
+        With several, DDP or FSDP sees the call as a `forward` of the model, and prepares the
+        backward pass.
+        """
+        if world() == 1:
+            return loss
+        return lambda *batch: self._trained(functools.partial(loss, *batch))
 
     def look(self, work: Callable[[], typing.Any]) -> typing.Any:
         """Do what needs complete weights, such as validation; on all processes."""

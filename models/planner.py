@@ -31,25 +31,23 @@ from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
 
 @dataclass(frozen=True)
 class PlannerConfig:
-    """Sizes of the planner.
+    """Sizes of the planner."""
 
-    vocab_size, buckets, max_words: of the `Tokenizer`. steps, queries, codebook_size: of the dLDM
-    (K-1, N, product of the FSQ levels). width, layers, heads, hidden: of the Llama backbone.
-    prefix_bidirectional: instruction and image tokens see each other both ways; the codes stay
-    causal.
-    """
-
+    # Of the `Tokenizer`, which sets them.
     vocab_size: int = 512
-    buckets: int = 2048
-    max_words: int = 16
-    steps: int = 4
-    queries: int = 4
-    codebook_size: int = 1000
+    buckets: int = 2048  # of hashed letter groups
+    max_words: int = 16  # of an instruction
+    # Of the dLDM, which sets them.
+    steps: int = 4  # K - 1, latent steps of a plan
+    queries: int = 4  # N, codes per step
+    codebook_size: int = 1000  # product of the FSQ levels
+    # Of the Llama backbone.
     width: int = 192
     layers: int = 4
     heads: int = 6
-    hidden: int = 512
-    dropout: float = 0.0
+    hidden: int = 512  # of its MLPs
+    dropout: float = 0.0  # of its attention
+    # Instruction and image tokens see each other both ways; the codes stay causal.
     prefix_bidirectional: bool = True
     vision: VisionConfig = field(default_factory=VisionConfig)
 

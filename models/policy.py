@@ -14,6 +14,9 @@ actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is 
 | actions | float32 (steps * frames, 7) | [-1, 1]: rel xyz (x 0.02 m), rpy (x 0.05 rad), gripper |
 
 Actions are in frame `panda_link0`; gripper < 0 closes, > 0 opens.
+
+It runs on the CPU unless it is told otherwise (`device`): a plan takes milliseconds there, and the
+results are the same bits on every machine of one kind.
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, CheckpointError, load_checkpoint
 from vw2_ros.models.data.pictures import Size, centre
+from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 
 
@@ -63,15 +67,27 @@ class Policy:
         temperature: 0 greedy; above, codes are sampled.
         execute: actions of a chunk that `act` executes before it plans anew.
         seed: of the sampling.
+        device: `cpu`, `cuda`, or `auto`: cuda where torch finds a GPU.
+    Raises:
+        InvalidValueError: a value out of its range, or cuda where torch finds no GPU.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, temperature: float = 0.0, execute: int = 8, seed: int = 0
+        self,
+        checkpoint: Checkpoint,
+        *,
+        temperature: float = 0.0,
+        execute: int = 8,
+        seed: int = 0,
+        device: str = 'cpu',
     ) -> None:
         if not temperature >= 0:
             raise InvalidValueError(f'temperature must be at least 0. Got {temperature}.')
-        self._planner, self._head = checkpoint.planner, checkpoint.head
-        self._dldm, self._tokenizer = checkpoint.dldm, checkpoint.tokenizer
+        self.device = find_device(device)
+        self._planner = checkpoint.planner.to(self.device)
+        self._head = checkpoint.head.to(self.device)
+        self._dldm = checkpoint.dldm and checkpoint.dldm.to(self.device)
+        self._tokenizer = checkpoint.tokenizer
         self.provenance, self.sha256 = checkpoint.provenance, checkpoint.sha256
         self.path = checkpoint.path
         self.temperature = temperature
@@ -82,7 +98,7 @@ class Policy:
         self.image_size = self._planner.config.vision.image_size
         self._tokens: dict[str, torch.Tensor] = {}
         self._times: dict[str, deque[float]] = {}
-        self._generator = torch.Generator()
+        self._generator = torch.Generator(self.device)
         self.reset(seed)
 
     @classmethod
@@ -93,7 +109,7 @@ class Policy:
 
         Args:
             threads: CPU threads of torch for this whole process; None leaves them.
-            options: `temperature`, `execute`, `seed`.
+            options: `temperature`, `execute`, `seed`, `device`.
         Raises:
             CheckpointError: if the folder is missing, damaged or does not fit.
         """
@@ -182,13 +198,13 @@ class Policy:
                 f'Resize the camera image to {S}x{S} rgb8.'
             )
         # A copy: the caller may reuse or protect its buffer. (S, S, 3) -> (1, 3, S, S)
-        return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
+        return torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None].to(self.device)
 
     def _text(self, instruction: str) -> torch.Tensor:
         """Tokens (1, L, 1 + G) of an instruction; the last few are kept."""
         tokens = self._tokens.get(instruction) if isinstance(instruction, str) else None
         if tokens is None:
-            tokens = torch.from_numpy(self._tokenizer.encode(instruction))[None]
+            tokens = torch.from_numpy(self._tokenizer.encode(instruction))[None].to(self.device)
             if len(self._tokens) >= 64:
                 self._tokens.clear()
             self._tokens[instruction] = tokens
@@ -217,8 +233,8 @@ class Policy:
         codes, hidden = self._planner.plan(
             self._image(rgb), self._text(instruction), self.temperature, self._generator
         )
-        took = 1e3 * (time.perf_counter() - began)
-        return Plan(codes[0].numpy(), hidden[0].float().numpy(), self._note(plan_ms=took))
+        codes, hidden = codes[0].cpu().numpy(), hidden[0].float().cpu().numpy()
+        return Plan(codes, hidden, self._note(plan_ms=1e3 * (time.perf_counter() - began)))
 
     @torch.inference_mode()
     def actions(self, hidden: np.ndarray) -> np.ndarray:
@@ -236,7 +252,8 @@ class Policy:
         if not np.isfinite(hidden).all():
             raise InvalidValueError('hidden must be finite. Got NaN or infinity: drop this plan.')
         # (steps, width) -> (1, steps, width) -> (steps * frames, 7)
-        actions = self._head(torch.from_numpy(hidden.copy())[None])[0].numpy()
+        states = torch.from_numpy(hidden.copy())[None].to(self.device)
+        actions = self._head(states)[0].cpu().numpy()
         self._note(head_ms=1e3 * (time.perf_counter() - began))
         return actions
 
@@ -295,11 +312,12 @@ class Policy:
             `centre_of`, stands still.
         Raises:
             ValueError: on another dtype or shape, or a code outside the codebook.
-            RuntimeError: if the folder has no dLDM.
+            CheckpointError: if the folder has no dLDM.
         """
         small, _, video = self.low_fidelity(rgb, codes)
         video = video[0, 1:]  # (T, 3, h, w)
-        image = picture(rgb).repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
+        # (1, 3, H, W) -> (T, 3, H, W)
+        image = picture(rgb).to(self.device).repeat(len(video), 1, 1, 1)
         part = centre_of(image, self._dldm.config.size)
         if self._dldm.config.residual:
             # The change is coarse, the first frame need not be.
@@ -320,7 +338,7 @@ class Policy:
             first frame (1, 3, h, w) in [0, 1], codes float (1, steps, N, E), and the clip
             (1, 1 + T, 3, h, w), about [0, 1].
         Raises:
-            ValueError, RuntimeError: as `imagine`.
+            ValueError, CheckpointError: as `imagine`.
         """
         c = self._need_dldm().config
         codes = np.asarray(codes)
@@ -329,9 +347,11 @@ class Policy:
                 f'codes must be integers ({c.steps}, {c.queries}). '
                 f'Got {codes.dtype} {codes.shape}.'
             )
-        small = _small(picture(rgb), c.size)
+        small = _small(picture(rgb).to(self.device), c.size)
         f0 = self._dldm.encode(small[:, None])[:, 0]
-        z = self._dldm.codes_to_embedding(torch.from_numpy(codes.astype(np.int64))[None])
+        z = self._dldm.codes_to_embedding(
+            torch.from_numpy(codes.astype(np.int64))[None].to(self.device)
+        )
         return small, z, self._dldm.decode(z, f0, small)
 
     @torch.inference_mode()
@@ -343,17 +363,17 @@ class Policy:
         Returns:
             int64 (steps, N).
         Raises:
-            ValueError: on another dtype or shape. RuntimeError: if the folder has no dLDM.
+            ValueError: on another dtype or shape. CheckpointError: if the folder has no dLDM.
         """
         c = self._need_dldm().config
         if len(video) != c.clip_frames:
             raise InvalidValueError(f'video must have {c.clip_frames} frames. Got {len(video)}.')
-        small = torch.cat([_small(picture(rgb), c.size) for rgb in video])
-        return self._dldm.tokenize(small[None])[0].numpy()
+        small = torch.cat([_small(picture(rgb), c.size) for rgb in video]).to(self.device)
+        return self._dldm.tokenize(small[None])[0].cpu().numpy()
 
     def _need_dldm(self) -> DLDM:
         if self._dldm is None:
-            raise RuntimeError(
+            raise CheckpointError(
                 f'{self.path} must hold dldm.safetensors to imagine. Got none. '
                 'Train one with vw2 train dldm.'
             )
@@ -392,4 +412,4 @@ def picture(rgb: np.ndarray) -> torch.Tensor:
 def frames(video: torch.Tensor) -> np.ndarray:
     """Float (T, 3, H, W), about [0, 1] -> uint8 (T, H, W, 3)."""
     video = (video.clamp(0, 1) * 255).round().to(torch.uint8)
-    return video.permute(0, 2, 3, 1).contiguous().numpy()
+    return video.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -7,15 +7,18 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import torch
+from torch import nn
 
 from vw2_ros.models.checkpoint import (
     MAX_STATE_BYTES,
     CheckpointError,
     config_from_dict,
+    config_to_dict,
     load_json,
     load_state,
     load_tensors,
+    save_json,
+    save_tensors,
 )
 from vw2_ros.models.vision import KeypointEncoder, VisionConfig
 
@@ -28,7 +31,7 @@ def previous(folder: Path) -> dict:
         return {}
 
 
-def load_model(cls: type, config_cls: type, folder: Path, name: str) -> torch.nn.Module:
+def load_model(cls: type, config_cls: type, folder: Path, name: str) -> nn.Module:
     """One model of a run folder, e.g. load_model(DLDM, DLDMConfig, folder, 'dldm'), on the CPU.
 
     Raises:
@@ -68,3 +71,20 @@ def load_sight(vision: KeypointEncoder, folder: Path) -> None:
         )
     tensors, _ = load_tensors(folder / 'vision.safetensors')
     load_state(vision, tensors, str(folder))
+
+
+def save_run(out: Path, record: dict, config: dict, **models: nn.Module) -> None:
+    """Write <name>.safetensors of each model, config.json and provenance.json.
+
+    Args:
+        record: the provenance. config: name -> config dataclass, or a plain value.
+    """
+    for name, model in models.items():
+        # A run's, not a policy's: a planner of 64,000 codes does not fit into a file that is shipped.
+        save_tensors(out / f'{name}.safetensors', model.state_dict(), limit=MAX_STATE_BYTES)
+    plain = {
+        name: config_to_dict(value) if dataclasses.is_dataclass(value) else value
+        for name, value in config.items()
+    }
+    save_json(out / 'config.json', plain)
+    save_json(out / 'provenance.json', record)

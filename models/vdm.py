@@ -204,12 +204,10 @@ class VDM(nn.Module):
         else:
             context = self.connector(codes.to(dtype))  # (B, 1 + (K-1) * N, W)
         clean = (torch.arange(K, device=noisy.device) == 0).view(1, 1, K, 1, 1)
-        time = torch.where(clean, CLEAN_TIME, time.view(B, 1, 1, 1, 1)).to(
-            dtype
-        )  # (B, 1, K, 1, 1)
+        time = torch.where(clean, CLEAN_TIME, time.view(B, 1, 1, 1, 1))  # (B, 1, K, 1, 1)
         noisy = noisy.to(dtype)
         shared = {
-            'timestep': time,
+            'timestep': time.to(dtype),
             'fps': c.fps,
             'attention_mask': self._code_mask(context.shape[1], noisy.device),
             'condition_mask': clean.to(dtype).expand(B, 1, K, h, w),

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vw2_ros.errors import InvalidValueError
+from vw2_ros.errors import InvalidValueError, MissingPackageError
 
 MOST_DB = 100.0  # what equal videos are said to have, instead of infinity
 
@@ -118,13 +118,14 @@ def metrics() -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
     """The metrics that this machine has, by name.
 
     Raises:
-        ModuleNotFoundError: scikit-image is not installed; the message says how to get it.
+        MissingPackageError: scikit-image is not installed; the message says how to get it.
     """
     try:
         import skimage.metrics  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "scikit-image is missing: pip install 'vw2_ros[metrics]'"
+        raise MissingPackageError(
+            'the metrics of imagined video need scikit-image. Got none. Install it with '
+            "pip install 'vw2_ros[metrics]'"
         ) from error
     perceptual = load_lpips()
     return {'ssim': ssim, 'psnr': psnr, **({'lpips': perceptual} if perceptual else {})}

@@ -21,20 +21,14 @@ from vw2_ros.errors import InvalidValueError
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Sizes of the keypoint encoder.
+    """Sizes of the keypoint encoder."""
 
-    image_size: side of the square rgb image [px], a multiple of 4.
-    stem: channels at half the image's size. channels: channels at a quarter.
-    keypoints: spatial softmax maps. per_token: keypoints that share one image token.
-    frozen: places and features of the keypoints do not learn (they were trained before).
-    """
-
-    image_size: int = 96
-    stem: int = 16
-    channels: int = 32
-    keypoints: int = 32
-    per_token: int = 1
-    frozen: bool = False
+    image_size: int = 96  # side of the square rgb image [px], a multiple of 4
+    stem: int = 16  # channels at half the image's size
+    channels: int = 32  # channels at a quarter of it
+    keypoints: int = 32  # spatial softmax maps
+    per_token: int = 1  # keypoints that share one image token
+    frozen: bool = False  # the keypoints do not learn: they were trained before
 
     def __post_init__(self) -> None:
         if self.image_size < 16 or self.image_size % 4:

@@ -27,6 +27,10 @@ what. Every file is written beside its name and renamed.
 | landmarks      | float32 (10, 2)           | what sight is taught, see `landmarks.py`             |
 | scene_state    | float32 (25,)             | likewise                                             |
 
+`auto_lang_ann.npy` holds a dict, as CALVIN has it, so NumPy writes it as an object array, which is a
+pickle. Nothing here reads one; the models read it through an unpickler that knows NumPy arrays and
+plain containers only (`models/data/calvin.py`).
+
 A shard holds the same rows stacked (n, ...), with `rgb_static` as the PNG files of all frames one
 after another (uint8), `offsets` int64 (n + 1) where each begins, `frame_ids` int64 (n,),
 `image_size` int64, `scene` (n,) letters and `appearance` int64 (n,) (seed of the look, -1: plain).

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vw2_ros.sim.errors import SimulationError
+
 
 @contextlib.contextmanager
 def _quiet_stderr() -> Iterator[None]:
@@ -59,8 +61,9 @@ class Engine:
     def __init__(self) -> None:
         self._client = _p.connect(_p.DIRECT)
         if self._client < 0:
-            raise RuntimeError(
-                'PyBullet gave no physics client (it allows 1024 per process): close unused tables'
+            raise SimulationError(
+                'PyBullet must give a physics client. Got none: it allows 1024 per process. '
+                'Close tables that are no longer used'
             )
 
     # -------------------------------------------------------------- life

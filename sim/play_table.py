@@ -25,6 +25,7 @@ from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.engine import Engine
+from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.meshes import write_table
 from vw2_ros.sim.renderer import Posture, TableRenderer
 from vw2_ros.sim.scenes import (
@@ -420,7 +421,9 @@ class PlayTable:
 
     def _check_open(self) -> None:
         if not self._engine.is_open:
-            raise RuntimeError('this play table was closed: make a new one')
+            raise SimulationError(
+                'the play table must be open. Got one that was closed. Make a new one'
+            )
 
 
 def _release(

@@ -30,6 +30,7 @@ from types import MappingProxyType
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.sim.errors import SimulationError
 
 TABLE_TOP = 0.44
 PLANK_TOP = 0.441
@@ -471,7 +472,9 @@ def random_scene_obs(scene: Scene | str, rng: np.random.Generator) -> np.ndarray
             ):
                 break
         else:  # pragma: no cover - the surfaces have room for twelve
-            raise RuntimeError(f'no room left for the {colour} block in scene {scene.name}')
+            raise SimulationError(
+                f'scene {scene.name} must have room for the {colour} block. Got none'
+            )
         placed.append(corners)
         obs[6 + 6 * i : 12 + 6 * i] = (x, y, region.z, 0.0, 0.0, yaw)
     return obs

@@ -7,50 +7,37 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
+from toy_stage import Toy
 
 from vw2_ros.models import parallel
 from vw2_ros.models.checkpoint import save_tensors
 from vw2_ros.models.dldm import CodeNorm
-from vw2_ros.models.stages import head as train_head
-from vw2_ros.models.stages import planner as train_planner
-from vw2_ros.models.stages import sight as train_sight
-from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training.config import TrainConfig
-from vw2_ros.models.training.loop import fit
+from vw2_ros.models.stages.head import HeadStage
+from vw2_ros.models.stages.planner import PlannerStage
+from vw2_ros.models.stages.sight import SightStage
+from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.training.run import run
 
 STEPS = 12
 
 
-def small_run(out, stopped_by=None, **options):
+def small_run(out, stopped_by=None, resume=False):
     """A regression whose last layer is never used; process `stopped_by` gets a SIGTERM."""
-    config = TrainConfig(
-        steps=STEPS, batch=8, lr=1e-2, warmup=3, ema=0.9, log_every=1, device='cpu'
-    )
-    config.torch_device()
     torch.manual_seed(0)
     model = torch.nn.ModuleList([torch.nn.Linear(4, 3), torch.nn.Linear(3, 3)])
 
-    def make_batch(step):
-        if step == 8 and parallel.rank() == stopped_by:
-            os.kill(os.getpid(), signal.SIGTERM)
-        x = np.random.default_rng([7, step]).normal(size=(8, 4)).astype(np.float32)
-        return {'x': torch.from_numpy(x), 'step': step}
+    class Small(Toy):
+        def batch(self, step):
+            if step == 8 and parallel.rank() == stopped_by:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return {**super().batch(step), 'step': step}
 
-    def loss(batch, progress):
-        return {'loss': (model[0](batch['x']) - batch['x'].sum(1, keepdim=True)).square().mean()}
+        def loss(self, batch):
+            wanted = batch['x'].sum(1, keepdim=True)
+            return {'loss': (model[0](batch['x']) - wanted).square().mean()}
 
-    fit(
-        'small',
-        model,
-        config,
-        out,
-        make_batch=make_batch,
-        loss=loss,
-        identity={},
-        **{'resume': False, **options},
-    )
+    run(Small(model, config={'steps': STEPS}), out, resume)
 
 
 def normed(rank, world):
@@ -73,13 +60,13 @@ def normed(rank, world):
 
 def video_stage(stage, config, data, out, one):
     """Train the VDM, or it and the dLDM together, from the runs in `one`."""
-    from vw2_ros.models.stages import disentangle as train_disentangle  # needs diffusers
-    from vw2_ros.models.stages import vdm as train_vdm
+    from vw2_ros.models.stages.disentangle import DisentangleStage  # needs diffusers
+    from vw2_ros.models.stages.vdm import VDMStage
 
     if stage == 'vdm':
-        train_vdm.main(config, data, out)
+        run(VDMStage(config, data), out)
     else:
-        train_disentangle.main(config, data, out, init=one / 'dldm', vdm=one / 'vdm')
+        run(DisentangleStage(config, data, init=one / 'dldm', vdm=one / 'vdm'), out)
 
 
 def main(folder, out, *jobs):
@@ -87,15 +74,15 @@ def main(folder, out, *jobs):
     config, data, one = folder / 'c.yaml', [folder / 'data'], folder / 'one'
     for job in jobs:
         if job == 'dldm':
-            train_dldm.main(config, data, out / job)
+            run(WarmUpStage(config, data), out / job)
         elif job == 'half':  # a single process left it when it was half done
-            train_dldm.main(config, data, out / job, resume=True)
+            run(WarmUpStage(config, data), out / job, resume=True)
         elif job == 'planner':
-            train_planner.main(config, data, out / job, init=one / 'dldm')
+            run(PlannerStage(config, data, init=one / 'dldm'), out / job)
         elif job == 'sight':
-            train_sight.main(config, data, out / job)
+            run(SightStage(config, data), out / job)
         elif job == 'head':
-            train_head.main(config, data, out / job, init=one / 'planner')
+            run(HeadStage(config, data, init=one / 'planner'), out / job)
         elif job in ('vdm', 'disentangle'):
             video_stage(job, config, data, out / job, one)
         elif job == 'norm':
@@ -107,7 +94,7 @@ def main(folder, out, *jobs):
             except SystemExit as ended:
                 (out / f'status_{parallel.rank()}').write_text(str(ended.code))
         elif job == 'endless':
-            train_planner.main(folder / 'endless.yaml', data, out / job, init=one / 'dldm')
+            run(PlannerStage(folder / 'endless.yaml', data, init=one / 'dldm'), out / job)
 
 
 if __name__ == '__main__':

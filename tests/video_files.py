@@ -12,12 +12,15 @@ import tarfile
 from fractions import Fraction
 
 import av
+import calvin_files
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
+
+from vw2_ros.models.data.video.folder import VideoFolder
 
 CODECS = {
     '.mp4': 'libx264',
@@ -254,3 +257,38 @@ def write_shard(path, members):
 
 def video_bytes(frames, kind='.mp4', fps=30):
     return write_video(io.BytesIO(), frames, fps, kind=kind).getvalue()
+
+
+def everything(root, fps=30.0, **options):
+    """Numbers of all frames that come out, held out or not, as one list per range."""
+    out = {}
+    for split in ('training', 'validation'):
+        folder = VideoFolder(root, split, 32, fps, **options)
+        rows = np.arange(len(folder))
+        for ids, numbers in zip(folder.frame_ids, number(folder.rgb[rows])):
+            out[int(ids)] = int(numbers)
+        ends = folder.ranges[:, 1] if len(folder) else []
+        out.update({('end', int(e)): True for e in ends})
+    ids = sorted(k for k in out if not isinstance(k, tuple))
+    assert ids == list(range(len(ids)))  # the splits make up the whole
+    ranges, current = [], []
+    for i in ids:
+        current.append(out[i])
+        if ('end', i) in out:
+            ranges.append(current)
+            current = []
+    return ranges
+
+
+def count(n, first=0):
+    return [i % 50 for i in range(first, first + n)]
+
+
+def write_mixture(root):
+    """CALVIN data, a folder of mp4 and a bag."""
+    calvin_files.write_data(root / 'play', shards=True, episodes=3, frames=40)
+    for i in range(8):
+        write_video(root / 'videos' / f'{i}.mp4', pictures(40, i))
+    for i in range(2):
+        write_bag(root / 'bags' / str(i), {'/camera': (pictures(40, i), 'jpeg')})
+    return [root / 'videos', root / 'play', root / 'bags']

@@ -34,6 +34,7 @@ def build() -> 'typer.Typer':
         inspect,
         record,
         train,
+        version,
     )
     from vw2_ros.commands.options import epilog, group
 
@@ -42,6 +43,7 @@ def build() -> 'typer.Typer':
         'vw2 demo',
         completion=True,
     )
+    app.callback()(version.run)
     for verb in (demo, collect, record, convert, imagine, eval, inspect, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)

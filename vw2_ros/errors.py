@@ -22,6 +22,14 @@ class InvalidValueError(VW2Error, ValueError):
     """A value that a user, a file or a message gave is not what was wanted."""
 
 
+class MissingFileError(VW2Error, FileNotFoundError):
+    """A file of this package, or one that a user names, is not there."""
+
+
+class MissingPackageError(VW2Error, ModuleNotFoundError):
+    """A package that only some commands need is not installed."""
+
+
 class UsageError(InvalidValueError):
     """A command was asked for something that does not exist; exit status 2."""
 

@@ -10,6 +10,7 @@ beside the models.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -18,12 +19,7 @@ import sysconfig
 from collections.abc import Iterator
 from typing import Any
 
-from vw2_ros.errors import VW2Error, close_matches
-
-
-class MissingFileError(VW2Error, FileNotFoundError):
-    """A file of this package, or one that a user names, is not there."""
-
+from vw2_ros.errors import MissingFileError, close_matches
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 
@@ -113,6 +109,23 @@ def shipped_weights() -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._')
+
+
+def file_sha256(path: pathlib.Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def folder_sha256(folder: pathlib.Path) -> str:
+    """Return the digest that `vw2 eval` writes as checkpoint_sha256 (models/checkpoint.py)."""
+    names = sorted(p.name for p in folder.glob('*.safetensors'))
+    names += [n for n in ('config.json', 'tokenizer.json') if (folder / n).is_file()]
+    lines = ''.join(f'{name} {file_sha256(folder / name)}\n' for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Topics, services and frames: the only place where these names are written.
+"""Topics and services, the play table's cameras: the only place where these names are written.
 
 All names but /diagnostics and /clock are relative: a namespace or a remap moves them.
 
@@ -29,7 +29,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 IMAGE = 'image_raw'
 CAMERA_INFO = 'camera_info'
 INPUT = 'input'  # of the camera node
-INPUT_INFO = 'input/camera_info'
+INPUT_INFO = f'{INPUT}/{CAMERA_INFO}'
 INSTRUCTION = 'instruction'
 LATENT_PLAN = 'latent_plan'
 PLAN_HIDDEN = 'plan_hidden'
@@ -39,7 +39,7 @@ POSITION_COMMANDS = 'commands'
 TWIST_COMMANDS = 'twist_commands'
 GRIPPER_COMMAND = 'gripper_command'
 REL_ACTIONS = 'rel_actions'
-IMAGINED = 'imagined/image_raw'
+IMAGINED = f'imagined/{IMAGE}'
 TABLE_STATE = 'table_state'
 TASK_STATE = 'task_state'
 RESET = 'reset'
@@ -51,7 +51,7 @@ DIAGNOSTICS = '/diagnostics'
 CLOCK = '/clock'
 
 # cameras of the play table: their topics lie below these names, e.g. static/image_raw
-CAMERAS = ('static', 'gripper')
+STATIC, GRIPPER = CAMERAS = ('static', 'gripper')
 
 # environment variable with the id of the process that began a node: the node ends with it
 PARENT_VARIABLE = 'VW2_PARENT_PID'

@@ -14,20 +14,15 @@ from vw2_ros.models.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of what the planner is shown.
+    """Random changes of what the planner is shown."""
 
-    shift: largest move of the picture [px]. contrast, brightness: largest relative change.
-    forget, drop_ngrams, drop_word: see Tokenizer.augment. null_instruction: share of the labelled
-    frames that get an empty instruction.
-    """
-
-    shift: int = 3
-    contrast: float = 0.1
-    brightness: float = 0.1
-    forget: float = 0.1
+    shift: int = 3  # largest move of the picture [px]
+    contrast: float = 0.1  # largest relative change
+    brightness: float = 0.1  # largest relative change
+    forget: float = 0.1  # these three: see Tokenizer.augment
     drop_ngrams: float = 0.1
     drop_word: float = 0.05
-    null_instruction: float = 0.1
+    null_instruction: float = 0.1  # share of labelled frames that get an empty instruction
 
     def __post_init__(self):
         if self.shift < 0:

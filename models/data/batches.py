@@ -72,16 +72,14 @@ class FrameSource:
 
 @dataclasses.dataclass(frozen=True)
 class ClipConfig:
-    """Which clips: `jitter` is the largest random change of contrast and brightness of a clip.
+    """Which clips a model of video sees."""
 
-    offsets: the frames of a clip, counted from its first; empty: consecutive ones. With
-    [0, 16, 16, 16, 16] the one latent step of a clip is the change over 16 frames (LAPA's latents).
-    """
-
-    jitter: float = 0.0
+    jitter: float = 0.0  # largest random change of contrast and brightness of a clip
     stored_size: int = 96  # shorter side of the decoded frames that clips are made from [px]
     fps: float = CALVIN_FPS  # video of any rate is brought to this one; CALVIN's data have 30
     cameras: tuple = ()  # LeRobot keys, ROS topics: the first that a source has; (): its first
+    # The frames of a clip, counted from its first; (): consecutive ones. With [0, 16, 16, 16, 16]
+    # the one latent step of a clip is the change over 16 frames (LAPA's latents).
     offsets: tuple[int, ...] = ()
 
     def __post_init__(self):

@@ -28,7 +28,7 @@ from vw2_ros.models.data.pictures import Size, label, resize_area, sides
 from vw2_ros.models.parallel import first_of_machine
 from vw2_ros.progress import progress_bar
 
-CACHE_VERSION = 2
+CACHE_VERSION = 2  # of what is decoded: another one decodes anew
 
 
 def cache_folder(split: Path, key: str) -> Path:

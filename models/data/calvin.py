@@ -45,8 +45,6 @@ from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import Size, resize_area, sides
 
 CALVIN_FPS = 30.0  # CALVIN's data and the play table's
-
-
 ROW_SHAPES = {
     'rel_actions': (7,),
     'robot_obs': (15,),
@@ -54,11 +52,7 @@ ROW_SHAPES = {
     'landmarks': (10, 2),
     'scene_state': (25,),
 }
-
-
 SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a real robot
-
-
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
@@ -116,7 +110,7 @@ def load_annotations(path: Path) -> dict:
             )
             shape, _, dtype = read_header(file)
             if not dtype.hasobject or shape != ():
-                raise DataError(f'{path} must hold one pickled dict, got an array {shape} {dtype}')
+                raise DataError(f'{path} must hold one pickled dict. Got an array {shape} {dtype}')
             content = _PlainUnpickler(file).load()
     except DataError:
         raise
@@ -127,7 +121,7 @@ def load_annotations(path: Path) -> dict:
     if isinstance(content, np.ndarray) and content.shape == ():
         content = content.item()
     if not isinstance(content, dict):
-        raise DataError(f'{path} must hold a dict, got {type(content).__name__}')
+        raise DataError(f'{path} must hold a dict. Got {type(content).__name__}')
     return content
 
 
@@ -151,7 +145,7 @@ class CalvinFolder:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         if not self.path.is_dir():
-            raise DataError(f'there is no data folder {self.path}; make one with `vw2 collect`')
+            raise DataError(f'there is no data folder {self.path}. Make one with `vw2 collect`')
         self.ranges = self._read_ranges()
         self.windows = self._read_windows()
         # Ids of all frames, ascending (ranges are sorted and do not overlap).
@@ -181,7 +175,7 @@ class CalvinFolder:
         if ranges.size == 0:
             return np.zeros((0, 2), np.int64)
         if ranges.ndim != 2 or ranges.shape[1] != 2 or ranges.dtype.kind not in 'iu':
-            raise DataError(f'{path} must be integers (N, 2), got {ranges.dtype} {ranges.shape}')
+            raise DataError(f'{path} must be integers (N, 2). Got {ranges.dtype} {ranges.shape}')
         ranges = ranges.astype(np.int64)
         if (ranges[:, 0] > ranges[:, 1]).any() or (ranges < 0).any():
             raise DataError(f'{path}: each row must be (first, last) with 0 <= first <= last')
@@ -217,7 +211,7 @@ class CalvinFolder:
     def content_hash(self) -> str:
         """sha256 hex over the index files and the frame files' names, sizes and zip directories.
 
-        Of single-frame files (there may be millions) about a thousand are opened.
+        Where frames are single files there may be millions of them; about a thousand are opened.
         """
         digest = hashlib.sha256()
         for name in ('ep_start_end_ids.npy', 'lang_annotations/auto_lang_ann.npy'):
@@ -274,8 +268,6 @@ def with_validation(roots: Iterable[Path | str]) -> list[Path]:
 # numpy parses an array's header with `ast`; CPython before 3.11.8 cannot do that in two threads at
 # once ("AST constructor recursion depth mismatch", gh-106905), and decoding uses threads.
 _HEADER = threading.Lock()
-
-
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -291,7 +283,7 @@ def _member(archive, key: str, path: Path) -> np.ndarray:
         with _HEADER:
             version = np.lib.format.read_magic(stream)
             if version not in _READ_HEADER:
-                raise DataError(f'{path}: {key} has npy format {version}, expected 1.0 or 2.0')
+                raise DataError(f'{path}: {key} must have npy format 1.0 or 2.0. Got {version}')
             shape, fortran_order, dtype = _READ_HEADER[version](stream)
         if dtype.hasobject:
             raise DataError(f'{path}: {key} holds Python objects, which are never loaded')
@@ -323,7 +315,7 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
             continue
         value = np.asarray(_member(archive, key, path))
         if value.shape != (*lead, *shape):
-            raise DataError(f'{path}: {key} must have shape {(*lead, *shape)}, got {value.shape}')
+            raise DataError(f'{path}: {key} must have shape {(*lead, *shape)}. Got {value.shape}')
         if not np.isfinite(value).all():
             raise DataError(f'{path}: {key} holds NaN or infinity')
         state[key] = value.astype(np.float32)
@@ -340,7 +332,7 @@ def read_frame(path: Path, size: Size) -> tuple[np.ndarray, dict[str, np.ndarray
         rgb = _member(archive, 'rgb_static', path)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise DataError(
-                f'{path}: rgb_static must be uint8 (H, W, 3), got {rgb.dtype} {rgb.shape}'
+                f'{path}: rgb_static must be uint8 (H, W, 3). Got {rgb.dtype} {rgb.shape}'
             )
         return resize_area(rgb, size), _state_row(archive, path, None)
 

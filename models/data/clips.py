@@ -39,7 +39,7 @@ def clip_store(
     Args:
         roots: data folders. split: 'training' or 'validation'.
         size: side of the stored images, or (height, width) [px]. fps: rate of the frames.
-        cameras: see `find_recordings`.
+        cameras: see `find_readers`.
     Returns:
         the store; None where nothing is held out for validation.
     Raises:

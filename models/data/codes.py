@@ -24,6 +24,7 @@ import torch
 from vw2_ros.models.checkpoint import MAX_STATE_BYTES, load_json, load_tensors, save_tensors
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.batches import ClipConfig, to_video
+from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.store import ClipStore, FrameStore
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError, TrainingError
@@ -40,10 +41,10 @@ class OtherDataError(TrainingError):
 
 @dataclasses.dataclass(frozen=True)
 class DumpConfig:
-    """How codes are written: of the clips at every `stride`-th frame, `batch` clips at a time."""
+    """How the codes of a data set are written."""
 
-    stride: int = 4
-    batch: int = 32
+    stride: int = 4  # frames from the start of one clip to that of the next
+    batch: int = 32  # clips that are encoded at a time
 
     def __post_init__(self):
         if self.stride < 1 or self.batch < 1:
@@ -175,6 +176,39 @@ class CodedFrames:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+class LabelledFrames:
+    """Batches of labelled frames: picture, words, next actions, and codes where known."""
+
+    def __init__(
+        self,
+        store: FrameStore,
+        demos: Demonstrations,
+        coded: CodedFrames | None,
+        steps: int,
+        queries: int,
+    ):
+        self.store, self.demos = store, demos
+        self.code_at = np.full(len(store), -1)
+        self.codes = np.zeros((1, steps, queries), np.int64)
+        self.codes_valid = np.zeros((1, steps), bool)
+        if coded is not None:
+            self.code_at[coded.rows] = np.arange(len(coded))
+            # The last entry stands for "none".
+            self.codes = np.concatenate([coded.indices, self.codes])
+            self.codes_valid = np.concatenate([coded.valid, self.codes_valid])
+
+    def part(self, samples: np.ndarray) -> dict:
+        """All but the picture and the words of these samples."""
+        actions, valid = self.demos.chunk(samples)
+        code = self.code_at[self.demos.sample_row[samples]]
+        return {
+            'actions': torch.from_numpy(actions),
+            'valid': torch.from_numpy(valid),
+            'codes': torch.from_numpy(self.codes[code]),
+            'codes_valid': torch.from_numpy(self.codes_valid[code]),
+        }
 
 
 def codes_for(

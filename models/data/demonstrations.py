@@ -2,9 +2,9 @@
 # Copyright 2026 vw2_ros maintainers
 """Labelled frames of a store: which task, which words, which actions follow.
 
-demonstrations = Demonstrations(FrameStore(['data']))
+demonstrations = Demonstrations(FrameStore(['data']), horizon=policy.chunk)
 samples = demonstrations.draw(np.random.default_rng(0), 32)
-actions, valid = demonstrations.chunk(samples)    # the next 16 actions of each, and a mask
+actions, valid = demonstrations.chunk(samples)    # the actions that follow each, and a mask
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Demonstrations:
 
     Args:
         store: frames with language windows.
-        horizon: actions in a chunk.
+        horizon: actions in a chunk, as many as a plan of the policy has.
         labels: fraction of the windows whose labels may be used, drawn per task with `seed`
             (CALVIN's "10 %" protocol is 0.1); at least one window of each task stays.
     Attributes:
@@ -32,7 +32,7 @@ class Demonstrations:
         DataError: the store has no language annotations. ValueError: labels not in (0, 1].
     """
 
-    def __init__(self, store: FrameStore, horizon: int = 16, labels: float = 1.0, seed: int = 0):
+    def __init__(self, store: FrameStore, horizon: int = 1, labels: float = 1.0, seed: int = 0):
         if not 0.0 < labels <= 1.0:
             raise InvalidValueError(f'labels must be in (0, 1]. Got {labels}')
         windows = [

@@ -17,6 +17,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,20 +27,49 @@ from vw2_ros.models.data.calvin import ROW_SHAPES, CalvinFolder, split_folder
 from vw2_ros.models.data.pictures import Size, label, sides
 
 
+class DataFolder(Protocol):
+    """Which frames a data folder has: `CalvinFolder` or `VideoFolder`.
+
+    Attributes:
+        frame_ids: int64 (n,), ascending.
+        ranges: int64 (k, 2), first and last id of each contiguous range.
+        content_hash: hex digest that names exactly this data.
+    """
+
+    path: Path
+    frame_ids: np.ndarray
+    ranges: np.ndarray
+    content_hash: str
+
+    def __len__(self) -> int: ...
+
+
+class DecodedFrames(Protocol):
+    """The frames of a data folder at one size: `DecodedFolder` or `VideoFolder`.
+
+    Attributes:
+        rgb: rgb[rows] is uint8 (*rows.shape, h, w, 3).
+    """
+
+    rgb: Any
+
+    def resized(self, size: Size) -> DecodedFrames:
+        """The same frames at another size."""
+
+
 class ClipStore:
     """Rows, clips and hashes of data folders that are decoded.
 
     Args:
-        folders: each has frame_ids (n,) ascending, ranges (k, 2) of first and last id, len, path
-            and content_hash, see CalvinFolder.
-        decoded: of each folder, `rgb[rows]` is uint8 (*rows.shape, h, w, 3), and
-            `resized(size)` the same at another size.
+        folders: which frames there are. decoded: the frames of each folder.
         size: side of the stored images, or (height, width) [px]; as an attribute always both.
     Raises:
         DataError: no folder, or no frames.
     """
 
-    def __init__(self, folders: Sequence, decoded: Sequence, size: Size):
+    def __init__(
+        self, folders: Sequence[DataFolder], decoded: Sequence[DecodedFrames], size: Size
+    ):
         self.size, self.folders, self.decoded = sides(size), list(folders), list(decoded)
         if not self.folders:
             raise DataError('no data folder was given')

@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Stage 2 of the dLDM's training: codes that carry dynamics, as a video model carries looks.
+"""Disentangling: codes that carry dynamics, as a video model carries looks.
 
-    vw2 train dldm --stage disentangle --config cpu --data DIR --init runs/warmup --vdm runs/vdm \
-        --out runs/dldm
+    vw2 train disentangle --config cpu --data DIR --init runs/warmup --vdm runs/vdm --out runs/dldm
 
 VideoWorld 2, Algorithm 1 with both losses: MSE(decoder(sg(z), f_0), video) trains the decoder, and
 the denoising loss of the video diffusion model, which reads the codes through causal
 cross-attention and the decoder's detached video through its control branch, trains the codes. It
-starts from a warm-up run (`train_dldm.py`) and from a VDM that continues a first frame: a run of
-`vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. Output, beside what `fit` writes:
+starts from a warm-up run (`vw2 train dldm`) and from a VDM that continues a first frame: a run of
+`vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. Output, beside what `Training` writes:
 dldm.safetensors, vdm.safetensors, config.json, provenance.json, codes.safetensors as there.
 
 The public research code trains this stage with other losses: `loss: {mse: 0, l1: 2, perceptual:
@@ -17,9 +16,6 @@ The public research code trains this stage with other losses: `loss: {mse: 0, l1
 0.1 x the L1 between features of a VGG-16, and 10 x its EDM loss, at every step: the schedules that
 it has are asked for step 0 only. What stays different: here features are compared as LPIPS does,
 normalised and with its learned weights.
-
-The config's section `disentangle`: `train`, `loss` (`DisentangleConfig`), and `vdm`, the switches
-of the VDM (`VDMConfig`) that differ from the prior's.
 """
 
 from __future__ import annotations
@@ -28,23 +24,24 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
 
-from vw2_ros.models.checkpoint import MAX_STATE_BYTES, config_to_dict, save_json, save_tensors
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
 from vw2_ros.models.data.pictures import label
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.fsq import CodeUsage
-from vw2_ros.models.parallel import leads
-from vw2_ros.models.run_folder import load_model, previous
+from vw2_ros.models.run_folder import load_model, previous, save_run
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
-from vw2_ros.models.stages.warmup import override, prepare, report_codes, strips
-from vw2_ros.models.training.config import TrainConfig, stage_configs
-from vw2_ros.models.training.loop import fit, foretell, provenance
+from vw2_ros.models.stages.warmup import WarmUpSettings
+from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
+from vw2_ros.models.training.footprint import foretell
+from vw2_ros.models.training.reporter import Reporter, report_codes, strips
+from vw2_ros.models.training.stage import Stage
 from vw2_ros.models.vdm import VDM, Generators
 from vw2_ros.models.vdm_config import VDMConfig
 from vw2_ros.models.video_quality import lpips_network
@@ -55,24 +52,18 @@ LORA_TARGETS = ['to_q', 'to_k', 'to_v', 'to_out.0', 'ff.net.0.proj', 'ff.net.2']
 
 @dataclasses.dataclass(frozen=True)
 class DisentangleConfig:
-    """What learns, and from what.
+    """What learns, and from what."""
 
-    backbone: the VDM's is trained in `full` (the paper's), through `lora` adapters, stays `frozen`,
-    or starts `random` (the prior's VAE stays). stop_gradient: the reconstruction leaves the codes
-    alone. mse, l1, perceptual: weights of the reconstruction's parts, over frames in [0, 1];
-    perceptual is LPIPS on VGG-16, frame by frame. denoising: weight of the denoising loss beside
-    them. edm: its noise levels weigh as in the public code, see `VDM.flow_loss`. lora_rank: of the
-    adapters.
-    """
-
+    # Of the VDM: trained in `full` (the paper's), through `lora` adapters, kept `frozen`, or begun
+    # at `random` (the prior's VAE stays).
     backbone: str = 'full'
-    stop_gradient: bool = True
-    mse: float = 1.0
-    l1: float = 0.0
-    perceptual: float = 0.0
-    denoising: float = 1.0
-    edm: bool = False
-    lora_rank: int = 8
+    stop_gradient: bool = True  # the reconstruction leaves the codes alone
+    mse: float = 1.0  # weights of the reconstruction's parts, over frames in [0, 1]: MSE,
+    l1: float = 0.0  # L1,
+    perceptual: float = 0.0  # and LPIPS on VGG-16, frame by frame
+    denoising: float = 1.0  # weight of the denoising loss beside them
+    edm: bool = False  # its noise levels weigh as in the public code, see `VDM.flow_loss`
+    lora_rank: int = 8  # of the adapters
 
     def __post_init__(self):
         if self.backbone not in BACKBONES:
@@ -87,6 +78,18 @@ class DisentangleConfig:
                 'mse, l1 and perceptual must be >= 0, and one of them > 0. Got '
                 f'{", ".join(map(str, parts))}'
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class DisentangleSettings:
+    """The config's section `disentangle`; which clips and codes its section `dldm` says."""
+
+    section: ClassVar[str] = 'disentangle'
+    train: TrainConfig
+    loss: DisentangleConfig
+    vdm: dict  # fields of VDMConfig that differ from the prior's
+    clips: ClipConfig = part_of(WarmUpSettings, 'clips')
+    dump: DumpConfig = part_of(WarmUpSettings, 'dump')
 
 
 class Disentangled(nn.Module):
@@ -179,121 +182,98 @@ def perceptual_distance() -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor
     return distance
 
 
-def main(
-    config: Path | str,
-    data: Sequence[Path],
-    out: Path,
-    init: Path,
-    vdm: Path,
-    resume: bool = False,
-    seed: int | None = None,
-    max_minutes: float | None = None,
-) -> dict:
-    """Train dLDM and VDM together on the training split of `data`, then write the codes.
+class DisentangleStage(Stage):
+    """The dLDM learns its codes through a video diffusion model.
 
     Args:
         config: YAML file or a name in config/train/.
-        data: data folders, each with training/ (and validation/, where there is one).
-        out: run folder.
+        data: data folders of any kind, see `ClipConfig.store`; each may have a validation split.
         init: run folder of the warm-up.
         vdm: run folder of `vw2 train vdm`, or a diffusers pipeline folder.
-        resume: go on with the run that is in `out`.
         seed, max_minutes: instead of the config's.
-    Returns:
-        provenance, with the last losses; {} of all processes but the first.
-    Raises:
-        ConfigError, DataError, TrainingError, CheckpointError: see there. SystemExit(130):
-        interrupted, saved.
     """
-    parts = stage_configs(
-        config, 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict
-    )
-    clips = stage_configs(
-        config, 'dldm', model=dict, train=dict, clips=ClipConfig, dump=DumpConfig
-    )
-    clips, dump = clips['clips'], clips['dump']
-    train = override(parts['train'], seed, max_minutes)
-    device = prepare(train)
-    out = Path(out)
-    torch.manual_seed(train.seed)
-    dldm = load_model(DLDM, DLDMConfig, init, 'dldm')
-    c = dldm.config
-    through = vdm_for(
-        c, Path(vdm), parts['vdm'], parts['loss'].backbone, clips.rate(c.clip_frames)
-    )
-    foretell(
-        'disentangle', lambda: Disentangled(DLDM(c), VDM(through.config), parts['loss']), train
-    )
-    model = Disentangled(dldm, through, parts['loss']).to(device)
-    source = ClipSource(data, clips, c.clip_frames, c.size, device, train.preload)
-    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.size)))
-    watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))
-    usage = CodeUsage(c.codebook_size, c.queries)
 
-    def loss(batch: dict, progress: float) -> dict:
-        result = model.loss(batch['video'], batch['noise'])
-        if device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
-            usage.update(result['indices'])
+    name = 'disentangle'
+
+    def __init__(
+        self,
+        config: Path | str,
+        data: Sequence[Path],
+        init: Path,
+        vdm: Path,
+        seed: int | None = None,
+        max_minutes: float | None = None,
+    ):
+        self.settings = read_settings(DisentangleSettings, config)
+        self.train = self.settings.train.replaced(seed, max_minutes)
+        self.data, self.init, self.vdm = data, init, Path(vdm)
+
+    def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        self.device = device
+
+    def build(self) -> nn.Module:
+        s = self.settings
+        dldm = load_model(DLDM, DLDMConfig, self.init, 'dldm')
+        c = dldm.config
+        vdm = vdm_for(c, self.vdm, s.vdm, s.loss.backbone, s.clips.rate(c.clip_frames))
+        foretell(self.name, lambda: Disentangled(DLDM(c), VDM(vdm.config), s.loss), self.train)
+        self.model = Disentangled(dldm, vdm, s.loss).to(self.device)
+        preload = self.train.preload
+        self.source = ClipSource(self.data, s.clips, c.clip_frames, c.size, self.device, preload)
+        held_out = held_out_clips(self.data, s.clips, c.clip_frames, c.size)
+        self.held_out = to_video(torch.from_numpy(held_out))
+        watched = held_out[:4] if len(held_out) else self.source.spread(4)
+        self.watched = to_video(torch.from_numpy(watched))
+        self.usage = CodeUsage(c.codebook_size, c.queries)
+        return self.model
+
+    def identity(self) -> dict:
+        return {
+            'data': self.source.store.content_hash,
+            'model': dataclasses.asdict(self.model.dldm.config),
+            'vdm': dataclasses.asdict(self.model.vdm.config),
+            'loss': dataclasses.asdict(self.settings.loss),
+        }
+
+    def batch(self, step: int) -> dict:
+        return self.source.make_batch(step, self.train.batch, self.train.seed)
+
+    def finish(self, batch: dict) -> dict:
+        return self.source.finish(batch)
+
+    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
+        result = self.model.loss(batch['video'], batch['noise'])
+        if self.device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
+            self.usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
 
-    def on_report(reporter, step: int, scalars: dict) -> None:
-        report_codes(reporter, step, usage)
-        model.eval()
-        low, imagined = imagine(model, watched.to(device))
-        model.train()
-        reporter.image('real_above_rebuilt', strips(watched, low), step)
-        reporter.image('real_above_imagined', strips(watched, imagined), step)
+    def validate(self) -> dict:
+        if not len(self.held_out):
+            return {}
+        return held_out_scores(self.model, self.held_out, self.train.batch)
 
-    identity = {
-        'data': source.store.content_hash,
-        'model': dataclasses.asdict(c),
-        'vdm': dataclasses.asdict(model.vdm.config),
-        'loss': dataclasses.asdict(parts['loss']),
-        'seed': train.seed,
-        'batch': train.batch,
-    }
-    ended = fit(
-        'disentangle',
-        model,
-        train,
-        out,
-        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
-        loss=loss,
-        finish=source.finish,
-        resume=resume,
-        identity=identity,
-        on_report=on_report,
-        validate=partial(held_out_scores, model, held_out, train.batch) if len(held_out) else None,
-    )
-    if not leads():
-        return {}
-    record = provenance(
-        stage='disentangle',
-        data=source.store.content_hash,
-        seed=train.seed,
-        steps=ended.steps,
-        seconds=round(ended.seconds, 1),
-        wait_share=round(ended.wait_share, 4),
-        scores=ended.last,
-        train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(parts['loss']),
-        clips=dataclasses.asdict(clips),
-        warmup=previous(init),
-        vdm=previous(vdm),
-    )
-    save_tensors(out / 'dldm.safetensors', dldm.state_dict(), limit=MAX_STATE_BYTES)
-    save_vdm(out, model.merged())
-    save_json(
-        out / 'config.json',
-        {
-            'dldm': config_to_dict(c),
-            'clips': config_to_dict(clips),
-            'vdm': config_to_dict(model.vdm.config),
-        },
-    )
-    save_json(out / 'provenance.json', record)
-    write_codes(dldm, source.store, out / CODES_FILE, dump, clips)
-    return record
+    def report(self, reporter: Reporter, step: int) -> None:
+        report_codes(reporter, step, self.usage)
+        self.model.eval()
+        low, imagined = imagine(self.model, self.watched.to(self.device))
+        self.model.train()
+        reporter.image('real_above_rebuilt', strips(self.watched, low), step)
+        reporter.image('real_above_imagined', strips(self.watched, imagined), step)
+
+    def facts(self) -> dict:
+        return {
+            'loss': dataclasses.asdict(self.settings.loss),
+            'clips': dataclasses.asdict(self.settings.clips),
+            'warmup': previous(self.init),
+            'vdm': previous(self.vdm),
+        }
+
+    def save(self, out: Path, record: dict) -> None:
+        s, dldm = self.settings, self.model.dldm
+        save_vdm(out, self.model.merged())
+        config = {'dldm': dldm.config, 'clips': s.clips, 'vdm': self.model.vdm.config}
+        save_run(out, record, config, dldm=dldm)
+        write_codes(dldm, self.source.store, out / CODES_FILE, s.dump, s.clips)
 
 
 def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: float) -> VDM:
@@ -304,7 +284,7 @@ def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: f
         switches: fields of VDMConfig that differ from the prior's. backbone: see
             `DisentangleConfig`. fps: frames per second of the clips.
     Raises:
-        ConfigError: unknown switches, or ones that do not fit. CheckpointError: see `load_part`,
+        ConfigError: unknown switches, or ones that do not fit. CheckpointError: see `load_model`,
         `VDM.load_pipeline`.
     """
     fitting = {
@@ -374,8 +354,7 @@ def held_out_scores(model: Disentangled, video: torch.Tensor, batch: int) -> dic
     return {
         **total,
         'code_gain': 1 - total['denoising_loss'] / total['denoising_other'],
-        'code_usage': seen.usage(),
-        'perplexity': {f'query_{n}': p for n, p in enumerate(seen.perplexity())},
+        **seen.scores(),
     }
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Stage 3 of training: planner and action head together, on frames with actions.
+"""Training of the action head: planner and head together, on frames with actions.
 
     vw2 train head --config cpu --data DIR --init runs/planner --out runs/head
 
@@ -12,14 +12,15 @@ of the data that it does not know are added to those it does.
 Differs: the planner sees its own greedy codes while it is fine-tuned, as it does when it plans;
 with the data's codes it would meet other hidden states when it acts. `own_codes` is the switch.
 
-Output, beside what `fit` writes: `policy/`, a model folder for `Policy.load`.
+Output, beside what `Training` writes: `policy/`, a model folder for `Policy.load`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -31,39 +32,35 @@ from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_json, save_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
-from vw2_ros.models.data.batches import ClipConfig, FrameSource
+from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
-from vw2_ros.models.data.codes import CodedFrames, clips_of, codes_for
+from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
-from vw2_ros.models.parallel import common_count, leads
+from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous
-from vw2_ros.models.stages.planner import planner_config
-from vw2_ros.models.stages.warmup import override, prepare
+from vw2_ros.models.stages.planner import PlannerSettings, planner_config
+from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.text import UNK, Tokenizer
-from vw2_ros.models.training.config import TrainConfig, stage_configs
-from vw2_ros.models.training.loop import fit, provenance
-from vw2_ros.models.vision import VisionConfig
+from vw2_ros.models.training.config import TrainConfig, read_settings
+from vw2_ros.models.training.stage import Stage
 
 FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
+HELD_OUT = 1024  # frames that scores come from
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """What is minimised: the head's loss + codes * cross-entropy of the codes.
+    """What is minimised: the head's loss + codes * cross-entropy of the codes."""
 
-    own_codes: share of the steps at which the planner reads its own greedy codes instead of the
-    data's. std_floor: smallest standard deviation by which an action's error is divided.
-    """
-
-    codes: float = 0.05
-    own_codes: float = 1.0
-    std_floor: float = 0.1
+    codes: float = 0.05  # weight of the cross-entropy; 0: actions alone
+    own_codes: float = 1.0  # share of the steps at which the planner reads its own greedy codes
+    std_floor: float = 0.1  # smallest deviation by which an action's error is divided
 
     def __post_init__(self):
         if self.codes < 0 or not self.std_floor > 0:
@@ -72,6 +69,17 @@ class LossConfig:
             )
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadSettings:
+    """The config's section `head`."""
+
+    section: ClassVar[str] = 'head'
+    model: dict  # fields of ActionHeadConfig that the planner does not decide
+    train: TrainConfig
+    loss: LossConfig
+    augment: AugmentConfig
 
 
 class Pilot(nn.Module):
@@ -115,176 +123,223 @@ class Pilot(nn.Module):
         return result
 
 
-class LabelledFrames:
-    """Batches of labelled frames: picture, words, next actions, and codes where known."""
+@dataclasses.dataclass(frozen=True)
+class HeldOutActions:
+    """Labelled frames of the validation split, of tasks that were learned."""
 
-    def __init__(
-        self,
-        store: FrameStore,
-        demos: Demonstrations,
-        coded: CodedFrames | None,
-        steps: int,
-        queries: int,
-    ):
-        self.store, self.demos = store, demos
-        self.code_at = np.full(len(store), -1)
-        self.codes = np.zeros((1, steps, queries), np.int64)
-        self.codes_valid = np.zeros((1, steps), bool)
-        if coded is not None:
-            self.code_at[coded.rows] = np.arange(len(coded))
-            # The last entry stands for "none".
-            self.codes = np.concatenate([coded.indices, self.codes])
-            self.codes_valid = np.concatenate([coded.valid, self.codes_valid])
-
-    def part(self, samples: np.ndarray) -> dict:
-        """All but the picture and the words of these samples."""
-        actions, valid = self.demos.chunk(samples)
-        code = self.code_at[self.demos.sample_row[samples]]
-        return {
-            'actions': torch.from_numpy(actions),
-            'valid': torch.from_numpy(valid),
-            'codes': torch.from_numpy(self.codes[code]),
-            'codes_valid': torch.from_numpy(self.codes_valid[code]),
-        }
+    rows: np.ndarray  # int64 (m,): of `store`
+    task: np.ndarray  # int64 (m,)
+    tokens: np.ndarray  # int64 (m, L, width): their instructions
+    actions: np.ndarray  # float32 (m, A, 7), and which of them there are
+    valid: np.ndarray  # bool (m, A)
+    store: FrameStore
 
 
-def main(
-    config: Path | str,
-    data: Sequence[Path],
-    out: Path,
-    init: Path | None = None,
-    resume: bool = False,
-    seed: int | None = None,
-    max_minutes: float | None = None,
-    labels: float = 1.0,
-    sight: Path | None = None,
-    start: Path | str | None = None,
-    learn_sight: bool = False,
-) -> dict:
-    """Fine-tune with actions and export the policy.
+class HeadStage(Stage):
+    """Planner and head learn the actions of labelled frames; `out/policy` is the result.
 
     Args:
         config: YAML file or a name in config/train/.
-        data: data folders with language annotations. out: run folder; `out/policy` is the result.
+        data: data folders with language annotations.
         init: run folder of the planner; None trains from scratch without latents (the paper's
             plain transformer).
-        resume: go on with the run that is in `out`. seed, max_minutes: instead of the config's.
         labels: fraction of the labelled windows to use, in (0, 1].
         sight: run folder of the keypoint encoder, where there is no planner's run.
         start: policy whose head to begin with, with its statistics of the actions.
         learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
             camera than the one that they know.
-    Returns:
-        provenance, with the scores; {} of all processes but the first.
-    Raises:
-        ConfigError, DataError, TrainingError, CheckpointError: see there. SystemExit(130):
-        interrupted, saved.
+        seed, max_minutes: instead of the config's.
     """
-    parts = stage_configs(
-        config, 'head', model=dict, train=TrainConfig, loss=LossConfig, augment=AugmentConfig
-    )
-    train, augment = override(parts['train'], seed, max_minutes), parts['augment']
-    device = prepare(train)
-    out = Path(out)
-    planner, tokenizer, dldm, frames = (
-        _from_planner_run(Path(init)) if init else _from_scratch(config, data, train.seed, sight)
-    )
-    store = FrameStore(data, 'training', planner.config.vision.image_size)
-    words = len(tokenizer.words)
-    tokenizer = tokenizer.extended(p for many in phrases_of(store).values() for p in many)
-    planner = _prepared(planner, tokenizer.vocab_size, learn_sight)
-    c = planner.config
-    demos = Demonstrations(store, c.steps * frames, labels, train.seed)
-    coded = None
-    if dldm is not None and parts['loss'].codes:
-        coded = CodedFrames(store, *codes_for(dldm, Path(init), store, out), demos.tasks, frames)
-    labelled = LabelledFrames(store, demos, coded, c.steps, c.queries)
-    torch.manual_seed(train.seed)
-    head = ActionHead(_head_config(parts['model'], c, frames))
-    arm = store.rel_actions[demos.sample_row, :6]
-    head.set_normalization(
-        torch.from_numpy(arm.mean(0)),
-        torch.from_numpy(np.maximum(arm.std(0), parts['loss'].std_floor)),
-    )
-    if start is not None:
-        begun = load_checkpoint(start).head
-        if begun.config != head.config:
-            raise ConfigError(f'the head of {start} must fit, {head.config}. Got {begun.config}')
-        head.load_state_dict(begun.state_dict())
-    model = Pilot(planner, head).to(device)
-    shown = Shown(planner.vision, FrameSource(store, device, train.preload), augment)
-    book = Phrasebook(demos.phrases, tokenizer)
 
-    def make_batch(step: int) -> dict:
-        rng = np.random.default_rng([train.seed, step])
-        samples = demos.draw(rng, train.batch)
+    name, watch = 'head', 'xyz_l1'
+
+    def __init__(
+        self,
+        config: Path | str,
+        data: Sequence[Path],
+        init: Path | None = None,
+        labels: float = 1.0,
+        sight: Path | None = None,
+        start: Path | str | None = None,
+        learn_sight: bool = False,
+        seed: int | None = None,
+        max_minutes: float | None = None,
+    ):
+        self.settings = read_settings(HeadSettings, config)
+        self.train = self.settings.train.replaced(seed, max_minutes)
+        self.config, self.data = config, data
+        self.init, self.sight, self.start = Path(init) if init else None, sight, start
+        self.labels, self.learn_sight = labels, learn_sight
+
+    def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        self.device = device
+        planner, tokenizer, self.dldm, self.frames = (
+            _from_planner_run(self.init)
+            if self.init
+            else _from_scratch(self.config, self.data, self.train.seed, self.sight)
+        )
+        self.store = FrameStore(self.data, 'training', planner.config.vision.image_size)
+        known = len(tokenizer.words)
+        words = (p for many in phrases_of(self.store).values() for p in many)
+        self.tokenizer = tokenizer.extended(words)
+        self.new_words = list(self.tokenizer.words[known:])
+        self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
+        c = self.planner.config
+        self.demos = Demonstrations(
+            self.store, c.steps * self.frames, self.labels, self.train.seed
+        )
+        self.samples = len(self.demos)
+        self.coded = None
+        if self.dldm is not None and self.settings.loss.codes:
+            codes = codes_for(self.dldm, self.init, self.store, out)
+            self.coded = CodedFrames(self.store, *codes, self.demos.tasks, self.frames)
+        self.labelled = LabelledFrames(self.store, self.demos, self.coded, c.steps, c.queries)
+        self.book = Phrasebook(self.demos.phrases, self.tokenizer)
+        self.held_out = self._held_out()
+
+    def _held_out(self) -> HeldOutActions | None:
+        roots = with_validation(self.data)
+        if not roots:
+            return None
+        c, tasks = self.planner.config, self.demos.tasks
+        store = FrameStore(roots, 'validation', c.vision.image_size)
+        if not phrases_of(store):
+            return None
+        demos = Demonstrations(store, c.steps * self.frames)
+        rng = np.random.default_rng(0)
+        samples = np.unique(demos.draw(rng, HELD_OUT))
+        names = [demos.tasks[i] for i in demos.task(samples)]
+        number = np.array([tasks.index(n) if n in tasks else -1 for n in names])
+        samples, number = samples[number >= 0], number[number >= 0]
+        if not len(samples):
+            return None
+        tokens = self.book.draw(number, rng)
+        return HeldOutActions(
+            demos.sample_row[samples], number, tokens, *demos.chunk(samples), store
+        )
+
+    def build(self) -> nn.Module:
+        c = self.planner.config
+        fixed = {'width': c.width, 'steps': c.steps, 'frames': self.frames}
+        head = ActionHead(
+            from_dict(ActionHeadConfig, {**self.settings.model, **fixed}, 'head.model')
+        )
+        arm = self.store.rel_actions[self.demos.sample_row, :6]
+        head.set_normalization(
+            torch.from_numpy(arm.mean(0)),
+            torch.from_numpy(np.maximum(arm.std(0), self.settings.loss.std_floor)),
+        )
+        if self.start is not None:
+            begun = load_checkpoint(self.start).head
+            if begun.config != head.config:
+                raise ConfigError(
+                    f'the head of {self.start} must fit, {head.config}. Got {begun.config}'
+                )
+            head.load_state_dict(begun.state_dict())
+        self.model = Pilot(self.planner, head).to(self.device)
+        source = FrameSource(self.store, self.device, self.train.preload)
+        self.shown = Shown(self.planner.vision, source, self.settings.augment)
+        return self.model
+
+    def identity(self) -> dict:
         return {
-            **labelled.part(samples),
-            **shown.part(rng, demos.sample_row[samples]),
-            'own': coded is None or rng.random() < parts['loss'].own_codes,
-            'tokens': torch.from_numpy(book.draw(demos.task(samples), rng, augment)),
+            'data': self.store.content_hash,
+            'planner': dataclasses.asdict(self.planner.config),
+            'head': dataclasses.asdict(self.model.head.config),
+            'labels': self.labels,
         }
 
-    def loss(batch: dict, progress: float) -> dict:
-        return model.loss(batch, parts['loss'], batch['own'])
+    def batch(self, step: int) -> dict:
+        rng = np.random.default_rng([self.train.seed, step])
+        demos, own_codes = self.demos, self.settings.loss.own_codes
+        samples = demos.draw(rng, self.train.batch)
+        return {
+            **self.labelled.part(samples),
+            **self.shown.part(rng, demos.sample_row[samples]),
+            'own': self.coded is None or rng.random() < own_codes,
+            'tokens': torch.from_numpy(
+                self.book.draw(demos.task(samples), rng, self.settings.augment)
+            ),
+        }
 
-    identity = {
-        'data': store.content_hash,
-        'planner': dataclasses.asdict(c),
-        'head': dataclasses.asdict(head.config),
-        'labels': labels,
-        'seed': train.seed,
-        'batch': train.batch,
+    def finish(self, batch: dict) -> dict:
+        return self.shown.finish(batch)
+
+    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
+        return self.model.loss(batch, self.settings.loss, batch['own'])
+
+    def validate(self) -> dict:
+        if self.held_out is None:
+            return {}
+        h, predicted = self.held_out, []
+        for part in np.array_split(np.arange(len(h.rows)), -(-len(h.rows) // 64)):
+            rgb = torch.from_numpy(h.store.rgb(h.rows[part])).permute(0, 3, 1, 2)  # (b, 3, S, S)
+            out = self.model.planner(
+                rgb.to(self.device), torch.from_numpy(h.tokens[part]).to(self.device)
+            )
+            predicted.append(self.model.head(out.hidden).float().cpu().numpy())
+        return action_errors(np.concatenate(predicted), h, self.demos.tasks)
+
+    def facts(self) -> dict:
+        return {
+            'labels': self.labels,
+            'renderer': renderer_of(self.store),
+            'frames': len(self.store),
+            'labelled_frames': len(self.demos),
+            'tasks': self.demos.tasks,
+            'new_words': self.new_words,
+            'loss': dataclasses.asdict(self.settings.loss),
+            'augment': dataclasses.asdict(self.settings.augment),
+            'planner': previous(self.init) if self.init else {},
+            'sight': previous(self.sight) if self.sight else {},
+            'start': str(self.start or ''),
+            'parameters': sum(p.numel() for p in self.model.parameters()),
+        }
+
+    def save(self, out: Path, record: dict) -> None:
+        size = sum(p.numel() for p in self.planner.parameters())
+        record['policy_sha256'] = save_checkpoint(
+            out / 'policy',
+            planner=self.model.planner.cpu(),
+            head=self.model.head.cpu(),
+            tokenizer=self.tokenizer,
+            dldm=self.dldm,
+            provenance=record,
+            dtype='float32' if size < FLOAT32_LIMIT else 'float16',
+        )
+
+
+def action_errors(predicted: np.ndarray, h: HeldOutActions, tasks: Sequence[str]) -> dict:
+    """Errors of predicted actions float (m, A, 7), over all frames and for each task.
+
+    Returns:
+        xyz_l1, rpy_l1 in units of the data, gripper_wrong (share of wrong signs), of the actions
+        that are executed before the next plan; xyz_l1_chunk of all; task_...: {task: error}.
+    """
+    error = np.abs(predicted - h.actions)  # (m, A, 7)
+    wrong = error[..., 6] > 1.0  # the sign is another
+    xyz, rpy = error[..., :3].mean(-1), error[..., 3:6].mean(-1)
+    horizon = predicted.shape[1]
+    # What is executed before the next plan.
+    first = h.valid & (np.arange(horizon) < horizon // 2)
+
+    def mean(values: np.ndarray, where: np.ndarray) -> float:
+        return float(values[where].mean()) if where.any() else 0.0
+
+    here = [first & (h.task == i)[:, None] for i in range(len(tasks))]
+
+    def by_task(values: np.ndarray) -> dict[str, float]:
+        return {t: round(mean(values, w), 5) for t, w in zip(tasks, here) if w.any()}
+
+    return {
+        'xyz_l1': mean(xyz, first),
+        'rpy_l1': mean(rpy, first),
+        'gripper_wrong': mean(wrong, first),
+        'xyz_l1_chunk': mean(xyz, h.valid),
+        'task_xyz_l1': by_task(xyz),
+        'task_rpy_l1': by_task(rpy),
+        'task_gripper_wrong': by_task(wrong),
     }
-    ended = fit(
-        'head',
-        model,
-        train,
-        out,
-        make_batch=make_batch,
-        loss=loss,
-        finish=shown.finish,
-        resume=resume,
-        identity=identity,
-        validate=_validation(model, data, demos.tasks, book),
-        samples=len(demos),
-        watch='xyz_l1',
-    )
-    if not leads():
-        return {}
-    record = provenance(
-        stage='head',
-        data=store.content_hash,
-        labels=labels,
-        seed=train.seed,
-        steps=ended.steps,
-        seconds=round(ended.seconds, 1),
-        wait_share=round(ended.wait_share, 4),
-        scores=ended.last,
-        renderer=renderer_of(store),
-        frames=len(store),
-        labelled_frames=len(demos),
-        tasks=demos.tasks,
-        new_words=list(tokenizer.words[words:]),
-        train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(parts['loss']),
-        augment=dataclasses.asdict(augment),
-        planner=previous(Path(init)) if init else {},
-        sight=previous(sight) if sight else {},
-        start=str(start or ''),
-    )
-    size = sum(p.numel() for p in planner.parameters())
-    record['parameters'] = size + sum(p.numel() for p in head.parameters())
-    record['policy_sha256'] = save_checkpoint(
-        out / 'policy',
-        planner=model.planner.cpu(),
-        head=model.head.cpu(),
-        tokenizer=tokenizer,
-        dldm=dldm,
-        provenance=record,
-        dtype='float32' if size < FLOAT32_LIMIT else 'float16',
-    )
-    return record
 
 
 def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
@@ -298,6 +353,23 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
             f'{folder / "tokenizer.json"} is not a vocabulary: {error}'
         ) from error
     return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
+
+
+def _from_scratch(
+    config: Path | str, data: Sequence[Path], seed: int, sight: Path | None
+) -> tuple[Planner, Tokenizer, None, int]:
+    """As `_from_planner_run`, of the sizes that the config's sections give; only sight is trained."""
+    sizes = read_settings(PlannerSettings, config)
+    dldm = read_settings(WarmUpSettings, config)
+    store = FrameStore(data, 'training', sizes.vision.image_size)
+    phrases = (p for many in phrases_of(store).values() for p in many)
+    tokenizer = Tokenizer.build(phrases, **sizes.tokenizer)
+    torch.manual_seed(seed)
+    vision = dataclasses.replace(sizes.vision, frozen=sight is not None)
+    planner = Planner(planner_config(sizes.model, vision, tokenizer, dldm.model))
+    if sight is not None:
+        load_sight(planner.vision, sight)
+    return planner, tokenizer, None, dldm.clips.frames_per_step(dldm.model)
 
 
 def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
@@ -315,38 +387,6 @@ def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
     return anew
 
 
-def _from_scratch(
-    config: Path | str, data: Sequence[Path], seed: int, sight: Path | None
-) -> tuple[Planner, Tokenizer, None, int]:
-    """As `_from_planner_run`, of the sizes that the config's sections give; only sight is trained."""
-    parts = stage_configs(
-        config,
-        'planner',
-        model=dict,
-        vision=VisionConfig,
-        train=TrainConfig,
-        augment=AugmentConfig,
-        tokenizer=dict,
-    )
-    shape = stage_configs(
-        config, 'dldm', model=DLDMConfig, train=dict, clips=ClipConfig, dump=dict
-    )
-    store = FrameStore(data, 'training', parts['vision'].image_size)
-    phrases = (p for many in phrases_of(store).values() for p in many)
-    tokenizer = Tokenizer.build(phrases, **parts['tokenizer'])
-    torch.manual_seed(seed)
-    vision = dataclasses.replace(parts['vision'], frozen=sight is not None)
-    planner = Planner(planner_config(parts['model'], vision, tokenizer, shape['model']))
-    if sight is not None:
-        load_sight(planner.vision, sight)
-    return planner, tokenizer, None, shape['clips'].frames_per_step(shape['model'])
-
-
-def _head_config(values: dict, planner: PlannerConfig, frames: int) -> ActionHeadConfig:
-    fixed = {'width': planner.width, 'steps': planner.steps, 'frames': frames}
-    return from_dict(ActionHeadConfig, {**values, **fixed}, 'head.model')
-
-
 def renderer_of(store: FrameStore) -> str:
     """What drew the images, as the data folders say in `.hydra/merged_config.yaml`."""
     found = set()
@@ -358,59 +398,3 @@ def renderer_of(store: FrameStore) -> str:
         except (OSError, yaml.YAMLError, AttributeError):
             found.add('unknown')
     return ', '.join(sorted(found)).replace('None', 'unknown')
-
-
-def _validation(
-    model: Pilot, data: Sequence[Path], tasks: list[str], book: Phrasebook, count: int = 1024
-) -> Callable[[], dict] | None:
-    """Action errors on the held-out split, per task, if there is one."""
-    roots = with_validation(data)
-    if not roots:
-        return None
-    c = model.planner.config
-    store = FrameStore(roots, 'validation', c.vision.image_size)
-    if not phrases_of(store):
-        return None
-    horizon = c.steps * model.head.config.frames
-    demos = Demonstrations(store, horizon)
-    rng = np.random.default_rng(0)
-    samples = np.unique(demos.draw(rng, count))
-    names = [demos.tasks[i] for i in demos.task(samples)]
-    number = np.array([tasks.index(n) if n in tasks else -1 for n in names])
-    samples, number = samples[number >= 0], number[number >= 0]
-    tokens = book.draw(number, rng)
-    actions, valid = demos.chunk(samples)
-
-    def validate() -> dict:
-        device = next(model.parameters()).device
-        predicted = []
-        for part in np.array_split(np.arange(len(samples)), -(-len(samples) // 64)):
-            rgb = torch.from_numpy(store.rgb(demos.sample_row[samples[part]]))
-            out = model.planner(
-                rgb.permute(0, 3, 1, 2).to(device), torch.from_numpy(tokens[part]).to(device)
-            )
-            predicted.append(model.head(out.hidden).float().cpu().numpy())
-        error = np.abs(np.concatenate(predicted) - actions)  # (m, A, 7)
-        wrong = error[..., 6] > 1.0  # the sign is another
-        xyz, rpy = error[..., :3].mean(-1), error[..., 3:6].mean(-1)
-        first = valid & (
-            np.arange(horizon) < horizon // 2
-        )  # what is executed before the next plan
-
-        def mean(values: np.ndarray, where: np.ndarray) -> float:
-            return float(values[where].mean()) if where.any() else 0.0
-
-        here = [first & (number == i)[:, None] for i in range(len(tasks))]
-        return {
-            'xyz_l1': mean(xyz, first),
-            'rpy_l1': mean(rpy, first),
-            'gripper_wrong': mean(wrong, first),
-            'xyz_l1_chunk': mean(xyz, valid),
-            'task_xyz_l1': {t: round(mean(xyz, h), 5) for t, h in zip(tasks, here) if h.any()},
-            'task_rpy_l1': {t: round(mean(rpy, h), 5) for t, h in zip(tasks, here) if h.any()},
-            'task_gripper_wrong': {
-                t: round(mean(wrong, h), 5) for t, h in zip(tasks, here) if h.any()
-            },
-        }
-
-    return validate if len(samples) else None

@@ -6,7 +6,7 @@
 
 The last frame of a window shows that its task's goal is reached; frames well before it do not. Pairs
 of one task are, with less weight, also examples of the other tasks' goals not being reached: else a
-moving arm would do for any of them. Output, beside what `fit` writes: keysteps.safetensors,
+moving arm would do for any of them. Output, beside what `Training` writes: keysteps.safetensors,
 config.json, provenance.json with the accuracy on held-out windows.
 """
 
@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.augment import jitter_colour, shift_images
@@ -28,28 +29,21 @@ from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
-from vw2_ros.models.parallel import leads
-from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.config import TrainConfig, stage_configs
-from vw2_ros.models.training.loop import fit, provenance
+from vw2_ros.models.training.config import TrainConfig, read_settings
+from vw2_ros.models.training.stage import Stage
 
 HELD_OUT = 512  # attempts that scores come from
 
 
 @dataclasses.dataclass(frozen=True)
 class PairConfig:
-    """Which pairs of frames the classifier sees.
+    """Which pairs of frames the classifier sees."""
 
-    margin: frames before the end of a window that are no example of "not yet". others: weight of
-    the other tasks' goals against the own one. shift [px], jitter: largest change of both pictures
-    of a pair. blur: share of pairs whose second picture is blurred, as imagined ones are.
-    """
-
-    margin: int = 12
-    others: float = 0.1
-    shift: int = 2
-    jitter: float = 0.1
-    blur: float = 0.5
+    margin: int = 12  # frames before the end of a window that are no example of "not yet"
+    others: float = 0.1  # weight of the other tasks' goals against the own one
+    shift: int = 2  # largest move of both pictures of a pair [px]
+    jitter: float = 0.1  # largest change of their contrast and brightness
+    blur: float = 0.5  # share of pairs whose second picture is blurred, as imagined ones are
 
     def __post_init__(self):
         if min(self.margin, self.shift) < 0:
@@ -61,60 +55,82 @@ class PairConfig:
             )
 
 
-def main(
-    config: Path | str,
-    data: Sequence[Path],
-    out: Path,
-    resume: bool = False,
-    seed: int | None = None,
-    max_minutes: float | None = None,
-    backbone: Path | None = None,
-) -> dict:
-    """Train the classifier on the training split of `data`.
+@dataclasses.dataclass(frozen=True)
+class KeyStepsSettings:
+    """The config's section `keysteps`."""
+
+    section: ClassVar[str] = 'keysteps'
+    model: KeyStepConfig
+    train: TrainConfig
+    pairs: PairConfig
+
+
+class KeyStepsStage(Stage):
+    """The classifier learns whether a frame shows a task's goal reached.
+
+    Provenance's `scores` hold those of `scores`, of the held-out windows.
 
     Args:
-        config: YAML file or a name in config/train/, with a section `keysteps`.
+        config: YAML file or a name in config/train/.
         data: annotated data folders, each with training/ (and validation/, where there is one).
-        out: run folder. resume: go on with the run that is in `out`.
-        seed, max_minutes: instead of the config's.
         backbone: folder of a DINOv2; None: the small CNN.
-    Returns:
-        provenance ({} of all processes but the first); its `scores` hold `accuracy` of the held-out
-        windows: the mean of `hit`, the share of last frames said to be reached, and `reject`, of
-        earlier frames said not to be. `other`: share of the other tasks said to be reached at the
-        last frames.
-    Raises:
-        CheckpointError, ConfigError, DataError, TrainingError: see there. SystemExit(130):
-        interrupted, saved.
+        seed, max_minutes: instead of the config's.
     """
-    parts = stage_configs(
-        config, 'keysteps', model=KeyStepConfig, train=TrainConfig, pairs=PairConfig
-    )
-    c, pairs = parts['model'], parts['pairs']
-    train = override(parts['train'], seed, max_minutes)
-    device = prepare(train)
-    out = Path(out)
-    eye = load_dinov2(backbone) if backbone else None
-    store = FrameStore(data, 'training', c.image_size)
-    attempts = Attempts.of(store)
-    if len(attempts.tasks) < 2:
-        raise TrainingError(f'there must be windows of two tasks at least. Got {attempts.tasks}')
-    source = FrameSource(store, device, train.preload)
-    of_task = [np.flatnonzero(attempts.task == i) for i in range(len(attempts.tasks))]
-    torch.manual_seed(train.seed)
-    model = KeySteps(c, attempts.tasks, eye).to(device)
 
-    def make_batch(step: int) -> dict:
-        rng = np.random.default_rng([train.seed, step])
-        B = train.batch
-        task = rng.integers(len(of_task), size=B)
-        which = np.array([rng.choice(of_task[t]) for t in task])
+    name = 'keysteps'
+
+    def __init__(
+        self,
+        config: Path | str,
+        data: Sequence[Path],
+        backbone: Path | None = None,
+        seed: int | None = None,
+        max_minutes: float | None = None,
+    ):
+        self.settings = read_settings(KeyStepsSettings, config)
+        self.train = self.settings.train.replaced(seed, max_minutes)
+        self.data, self.backbone = data, backbone
+
+    def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        size = self.settings.model.image_size
+        self.device = device
+        self.eye = load_dinov2(self.backbone) if self.backbone else None
+        self.store = FrameStore(self.data, 'training', size)
+        self.attempts = Attempts.of(self.store)
+        tasks = self.attempts.tasks
+        if len(tasks) < 2:
+            raise TrainingError(f'there must be windows of two tasks at least. Got {tasks}')
+        self.of_task = [np.flatnonzero(self.attempts.task == i) for i in range(len(tasks))]
+        self.source = FrameSource(self.store, device, self.train.preload)
+        self.held_out = None
+        if roots := with_validation(self.data):
+            store = FrameStore(roots, 'validation', size)
+            self.held_out = (store, Attempts.of(store, tasks))
+
+    def build(self) -> nn.Module:
+        tasks = self.attempts.tasks
+        self.model = KeySteps(self.settings.model, tasks, self.eye).to(self.device)
+        return self.model
+
+    def identity(self) -> dict:
+        return {
+            'data': self.store.content_hash,
+            'model': dataclasses.asdict(self.settings.model),
+            'pairs': dataclasses.asdict(self.settings.pairs),
+            'backbone': str(self.backbone or ''),
+        }
+
+    def batch(self, step: int) -> dict:
+        pairs, attempts, B = self.settings.pairs, self.attempts, self.train.batch
+        rng = np.random.default_rng([self.train.seed, step])
+        task = rng.integers(len(self.of_task), size=B)
+        which = np.array([rng.choice(self.of_task[t]) for t in task])
         reached = rng.random(B) < 0.5
         earlier = attempts.before(pairs.margin, rng.random(len(attempts)))[which]
         now = np.where(reached, attempts.end[which], earlier)
         gain = rng.uniform(-pairs.jitter, pairs.jitter, (B, 2)) + [1.0, 0.0]
         return {
-            **source.part(np.stack([attempts.start[which], now], axis=1)),
+            **self.source.part(np.stack([attempts.start[which], now], axis=1)),
             'task': torch.from_numpy(task),
             'reached': torch.from_numpy(reached),
             'shift': torch.from_numpy(rng.integers(-pairs.shift, pairs.shift + 1, (B, 2))),
@@ -122,66 +138,39 @@ def main(
             'blur': torch.from_numpy(rng.random(B) < pairs.blur),
         }
 
-    def finish(batch: dict) -> dict:
-        rgb = source.images(batch)  # (B, 2, S, S, 3)
+    def finish(self, batch: dict) -> dict:
+        rgb = self.source.images(batch)  # (B, 2, S, S, 3)
         start, now = (
             jitter_colour(shift_images(rgb[:, i], batch['shift']), batch['gain']) for i in range(2)
         )
         return {**batch, 'start': to_float(start), 'now': blurred(to_float(now), batch['blur'])}
 
-    def loss(batch: dict, progress: float) -> dict:
-        logits = model(batch['start'], batch['now'])  # (B, tasks)
-        own = F.one_hot(batch['task'], len(attempts.tasks)).bool()
+    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
+        logits = self.model(batch['start'], batch['now'])  # (B, tasks)
+        own = F.one_hot(batch['task'], len(self.attempts.tasks)).bool()
         wanted = (own & batch['reached'][:, None]).to(logits)
         each = F.binary_cross_entropy_with_logits(logits.float(), wanted.float(), reduction='none')
         error, others = each[own].mean(), each[~own].mean()
         return {
-            'loss': error + pairs.others * others,
+            'loss': error + self.settings.pairs.others * others,
             'own': error.detach(),
             'others': others.detach(),
         }
 
-    held_out = None
-    if with_validation(data):
-        other_store = FrameStore(with_validation(data), 'validation', c.image_size)
-        found = Attempts.of(other_store, attempts.tasks)
-        held_out = partial(scores, model, other_store, found, pairs.margin) if len(found) else None
-    identity = {
-        'data': store.content_hash,
-        'model': dataclasses.asdict(c),
-        'seed': train.seed,
-        'batch': train.batch,
-        'pairs': dataclasses.asdict(pairs),
-        'backbone': str(backbone or ''),
-    }
-    ended = fit(
-        'keysteps',
-        model,
-        train,
-        out,
-        make_batch=make_batch,
-        loss=loss,
-        finish=finish,
-        resume=resume,
-        identity=identity,
-        validate=held_out,
-    )
-    if not leads():
-        return {}
-    record = provenance(
-        stage='keysteps',
-        data=store.content_hash,
-        seed=train.seed,
-        steps=ended.steps,
-        seconds=round(ended.seconds, 1),
-        scores=ended.last,
-        attempts=len(attempts),
-        backbone=str(backbone) if backbone else None,
-        train=dataclasses.asdict(train),
-        pairs=dataclasses.asdict(pairs),
-    )
-    model.cpu().save(out, record)
-    return record
+    def validate(self) -> dict:
+        if self.held_out is None or not len(self.held_out[1]):
+            return {}
+        return scores(self.model, *self.held_out, self.settings.pairs.margin)
+
+    def facts(self) -> dict:
+        return {
+            'attempts': len(self.attempts),
+            'backbone': str(self.backbone) if self.backbone else None,
+            'pairs': dataclasses.asdict(self.settings.pairs),
+        }
+
+    def save(self, out: Path, record: dict) -> None:
+        self.model.cpu().save(out, record)
 
 
 def blurred(rgb: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
@@ -195,9 +184,14 @@ def blurred(rgb: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
 def scores(
     model: KeySteps, store: FrameStore, attempts: Attempts, margin: int, batch: int = 64
 ) -> dict[str, float]:
-    """`hit`, `reject`, `accuracy` and `other` of held-out attempts (see `main`).
+    """How well the classifier judges held-out attempts.
 
     Earlier frames are taken at the start, half-way and `margin` before the end.
+
+    Returns:
+        hit, the share of last frames said to be reached; reject, of earlier frames said not to be;
+        accuracy, the mean of both; other, the share of the other tasks said to be reached at the
+        last frames.
     """
     device = next(model.parameters()).device
     chosen = np.linspace(0, len(attempts) - 1, min(HELD_OUT, len(attempts))).astype(int)

@@ -11,50 +11,64 @@ centre of a spatial softmax as a trained landmark: Nibali et al. 2018), and a li
 image tokens shall tell the scene's state. That layer is thrown away; the policy sees pictures only.
 
 `vw2 train planner --sight runs/sight` starts from it. The keypoints then stay as they are, and are
-found once for each frame and kept: the convolutions are half the cost of a step, so planner and
-head see several times as many samples in the same time.
+found once for each frame and kept (`data/keypoints.py`): the convolutions are half the cost of a
+step, so planner and head see several times as many samples in the same time.
 
-Output, beside what `fit` writes: vision.safetensors, config.json, provenance.json.
+Output, beside what `Training` writes: vision.safetensors, config.json, provenance.json.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
-from vw2_ros.models.parallel import leads
 from vw2_ros.models.planner import PlannerConfig
-from vw2_ros.models.stages.warmup import override, prepare
-from vw2_ros.models.training.config import TrainConfig, stage_configs
-from vw2_ros.models.training.loop import fit, provenance
+from vw2_ros.models.run_folder import save_run
+from vw2_ros.models.stages.planner import PlannerSettings
+from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
+from vw2_ros.models.training.stage import Stage
 from vw2_ros.models.vision import KeypointEncoder, VisionConfig
+
+HELD_OUT = 1024  # frames that scores come from
 
 
 @dataclasses.dataclass(frozen=True)
 class SightLoss:
-    """Weights of the two errors: of the landmarks' places, and of the scene's state."""
+    """Weights of the two errors."""
 
-    points: float = 5.0
-    state: float = 0.5
+    points: float = 5.0  # of the landmarks' places
+    state: float = 0.5  # of the scene's state
 
     def __post_init__(self):
         if min(self.points, self.state) < 0 or self.points + self.state == 0:
             raise ConfigError(
                 f'points and state must be >= 0, and not both 0. Got {self.points}, {self.state}'
             )
+
+
+@dataclasses.dataclass(frozen=True)
+class SightSettings:
+    """The config's section `sight`; sizes are those of its section `planner`."""
+
+    section: ClassVar[str] = 'sight'
+    train: TrainConfig
+    loss: SightLoss
+    augment: AugmentConfig
+    vision: VisionConfig = part_of(PlannerSettings, 'vision')
+    planner: dict = part_of(PlannerSettings, 'model')
 
 
 class Probe(nn.Module):
@@ -92,70 +106,73 @@ class Probe(nn.Module):
         )
 
 
-def main(
-    config: Path | str,
-    data: Sequence[Path],
-    out: Path,
-    resume: bool = False,
-    seed: int | None = None,
-    max_minutes: float | None = None,
-) -> dict:
-    """Train the keypoint encoder on the landmarks of the training split of `data`.
+class SightStage(Stage):
+    """The keypoint encoder learns the landmarks of simulated frames.
 
     Args:
-        config: YAML file or a name in config/train/; sizes are those of its section `planner`.
-        data: data folders of `vw2 collect`, of any scenes. out: run folder.
-        resume: go on with the run that is in `out`. seed, max_minutes: instead of the config's.
-    Returns:
-        provenance, with the errors; {} of all processes but the first.
-    Raises:
-        ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
+        config: YAML file or a name in config/train/.
+        data: data folders of `vw2 collect`, of any scenes.
+        seed, max_minutes: instead of the config's.
     """
-    parts = stage_configs(
-        config, 'sight', train=TrainConfig, loss=SightLoss, augment=AugmentConfig
-    )
-    sizes = stage_configs(
-        config,
-        'planner',
-        model=dict,
-        vision=VisionConfig,
-        train=dict,
-        augment=dict,
-        tokenizer=dict,
-    )
-    width = from_dict(PlannerConfig, sizes['model'], 'planner.model').width
-    train, weights, augment = (
-        override(parts['train'], seed, max_minutes),
-        parts['loss'],
-        parts['augment'],
-    )
-    device = prepare(train)
-    out = Path(out)
-    store = FrameStore(data, 'training', sizes['vision'].image_size)
-    _check_taught(store)
-    mean, std = store.scene_state.mean(0), np.maximum(store.scene_state.std(0), 1e-3)
-    torch.manual_seed(train.seed)
-    vision = KeypointEncoder(sizes['vision'], width)
-    model = Probe(vision, store.landmarks.shape[1], len(mean), width).to(device)
-    source = FrameSource(store, device, train.preload)
 
-    def taught(frames: FrameStore, rows: np.ndarray) -> dict:
+    name = 'sight'
+
+    def __init__(
+        self,
+        config: Path | str,
+        data: Sequence[Path],
+        seed: int | None = None,
+        max_minutes: float | None = None,
+    ):
+        self.settings = read_settings(SightSettings, config)
+        self.width = from_dict(PlannerConfig, self.settings.planner, 'planner.model').width
+        self.train = self.settings.train.replaced(seed, max_minutes)
+        self.data = data
+
+    def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        size = self.settings.vision.image_size
+        self.device = device
+        self.store = FrameStore(self.data, 'training', size)
+        _check_taught(self.store)
+        self._mean = self.store.scene_state.mean(0)
+        self._std = np.maximum(self.store.scene_state.std(0), 1e-3)
+        self.source = FrameSource(self.store, device, self.train.preload)
+        roots = with_validation(self.data)
+        self.held_out = FrameStore(roots, 'validation', size) if roots else None
+
+    def build(self) -> nn.Module:
+        vision = KeypointEncoder(self.settings.vision, self.width)
+        landmarks = self.store.landmarks.shape[1]
+        self.model = Probe(vision, landmarks, len(self._mean), self.width).to(self.device)
+        return self.model
+
+    def identity(self) -> dict:
         return {
-            'points': torch.from_numpy(frames.landmarks[rows]),
-            'state': torch.from_numpy((frames.scene_state[rows] - mean) / std),
+            'data': self.store.content_hash,
+            'vision': dataclasses.asdict(self.settings.vision),
+            'loss': dataclasses.asdict(self.settings.loss),
         }
 
-    def make_batch(step: int) -> dict:
-        rng = np.random.default_rng([train.seed, step])
-        rows = rng.integers(len(store), size=train.batch)
-        batch = {**source.part(rows), **augment.draw(rng, train.batch), **taught(store, rows)}
-        return {**batch, 'points': batch['points'] + moved(batch, store.size[0])}
+    def _taught(self, frames: FrameStore, rows: np.ndarray) -> dict:
+        return {
+            'points': torch.from_numpy(frames.landmarks[rows]),
+            'state': torch.from_numpy((frames.scene_state[rows] - self._mean) / self._std),
+        }
 
-    def finish(batch: dict) -> dict:
-        return {**batch, 'rgb': augment.apply(source.images(batch), batch)}
+    def batch(self, step: int) -> dict:
+        rng = np.random.default_rng([self.train.seed, step])
+        rows = rng.integers(len(self.store), size=self.train.batch)
+        changes = self.settings.augment.draw(rng, self.train.batch)
+        batch = {**self.source.part(rows), **changes, **self._taught(self.store, rows)}
+        return {**batch, 'points': batch['points'] + moved(batch, self.store.size[0])}
 
-    def loss(batch: dict, progress: float) -> dict:
-        points, state = model.errors(
+    def finish(self, batch: dict) -> dict:
+        rgb = self.settings.augment.apply(self.source.images(batch), batch)
+        return {**batch, 'rgb': rgb}
+
+    def loss(self, batch: dict) -> dict[str, Tensor]:
+        weights = self.settings.loss
+        points, state = self.model.errors(
             batch['rgb'].permute(0, 3, 1, 2), batch['points'], batch['state']
         )
         return {
@@ -164,44 +181,29 @@ def main(
             'state': state.detach(),
         }
 
-    identity = {
-        'data': store.content_hash,
-        'vision': dataclasses.asdict(vision.config),
-        'loss': dataclasses.asdict(weights),
-        'seed': train.seed,
-        'batch': train.batch,
-    }
-    ended = fit(
-        'sight',
-        model,
-        train,
-        out,
-        make_batch=make_batch,
-        loss=loss,
-        finish=finish,
-        resume=resume,
-        identity=identity,
-        validate=_validation(model, data, taught),
-    )
-    if not leads():
-        return {}
-    record = provenance(
-        stage='sight',
-        data=store.content_hash,
-        seed=train.seed,
-        steps=ended.steps,
-        seconds=round(ended.seconds, 1),
-        wait_share=round(ended.wait_share, 4),
-        scores=ended.last,
-        frames=len(store),
-        train=dataclasses.asdict(train),
-        loss=dataclasses.asdict(weights),
-        augment=dataclasses.asdict(augment),
-    )
-    save_tensors(out / 'vision.safetensors', vision.state_dict())
-    save_json(out / 'config.json', {'vision': config_to_dict(vision.config), 'width': width})
-    save_json(out / 'provenance.json', record)
-    return record
+    def validate(self) -> dict:
+        if self.held_out is None:
+            return {}
+        store, total = self.held_out, {'points': 0.0, 'state': 0.0}
+        rows = np.unique(np.random.default_rng(0).integers(len(store), size=HELD_OUT))
+        for part in np.array_split(rows, -(-len(rows) // 64)):
+            here = self._taught(store, part)
+            rgb = torch.from_numpy(store.rgb(part)).permute(0, 3, 1, 2)
+            seen = (x.to(self.device) for x in (rgb, here['points'], here['state']))
+            for key, error in zip(total, self.model.errors(*seen)):
+                total[key] += float(error) * len(part) / len(rows)
+        return {**total, 'points_px': total['points'] * store.size[0] / 2}
+
+    def facts(self) -> dict:
+        return {
+            'frames': len(self.store),
+            'loss': dataclasses.asdict(self.settings.loss),
+            'augment': dataclasses.asdict(self.settings.augment),
+        }
+
+    def save(self, out: Path, record: dict) -> None:
+        config = {'vision': self.settings.vision, 'width': self.width}
+        save_run(out, record, config, vision=self.model.vision)
 
 
 def _check_taught(store: FrameStore) -> None:
@@ -212,30 +214,3 @@ def _check_taught(store: FrameStore) -> None:
                 'of `vw2 collect` can teach sight. Collect it again if it is older, '
                 'or train the planner without --sight'
             )
-
-
-def _validation(
-    model: Probe, data: Sequence[Path], taught: Callable, count: int = 1024
-) -> Callable[[], dict] | None:
-    """Errors on the held-out split, if there is one."""
-    roots = with_validation(data)
-    if not roots:
-        return None
-    store = FrameStore(roots, 'validation', model.vision.config.image_size)
-    rows = np.unique(np.random.default_rng(0).integers(len(store), size=count))
-
-    def validate() -> dict:
-        device = next(model.parameters()).device
-        total = {'points': 0.0, 'state': 0.0}
-        for part in np.array_split(rows, -(-len(rows) // 64)):
-            here = taught(store, part)
-            rgb = torch.from_numpy(store.rgb(part)).permute(0, 3, 1, 2)
-            errors = model.errors(*(x.to(device) for x in (rgb, here['points'], here['state'])))
-            for key, error in zip(total, errors):
-                total[key] += float(error) * len(part) / len(rows)
-        return {**total, 'points_px': total['points'] * store.size[0] / 2}
-
-    return validate
-
-
-# ------------------------------------------------------------------------------ what is shown

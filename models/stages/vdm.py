@@ -8,8 +8,8 @@ Two lessons. The video autoencoder learns to rebuild clips; its run is in `vae/`
 folder. Then it stays as it is, and the backbone learns by flow matching in its latents, without
 codes: VideoWorld 2 starts from a pretrained Cosmos-Predict2 here, which knows video already. The
 control branch, and the connector but for its null token, stay as initialised, since what they read
-comes from a dLDM. Output, beside what `fit` writes: vdm.safetensors, config.json, provenance.json,
-and curves.png, the errors of held-out clips.
+comes from a dLDM. Output, beside what `Training` writes: vdm.safetensors, config.json,
+provenance.json, and curves.png, the errors of held-out clips.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
-from vw2_ros.models.checkpoint import (
-    MAX_FILE_BYTES,
-    MAX_STATE_BYTES,
-    config_to_dict,
-    save_json,
-    save_tensors,
-)
+from vw2_ros.models.checkpoint import MAX_FILE_BYTES, MAX_STATE_BYTES, save_tensors
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
-from vw2_ros.models.parallel import common_count, leads, world
-from vw2_ros.models.stages.warmup import override, prepare, strips
-from vw2_ros.models.training.config import TrainConfig, stage_configs
-from vw2_ros.models.training.loop import checkpoints, fit, foretell, provenance
+from vw2_ros.models.parallel import common_count, world
+from vw2_ros.models.run_folder import save_run
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.config import TrainConfig, read_settings
+from vw2_ros.models.training.footprint import foretell
+from vw2_ros.models.training.reporter import Reporter, strips
+from vw2_ros.models.training.run import run
+from vw2_ros.models.training.stage import Stage
 from vw2_ros.models.vdm import VDM
 from vw2_ros.models.vdm_config import VDMConfig
 
@@ -49,130 +48,272 @@ IMAGINED = 8  # held-out clips that are imagined at a validation
 SAMPLE_STEPS = 20  # of Euler's method
 
 
-def main(
-    config: Path | str,
-    data: Sequence[Path],
-    out: Path,
-    resume: bool = False,
-    seed: int | None = None,
-    max_minutes: float | None = None,
-) -> dict:
-    """Train autoencoder and diffusion model on the training split of `data`.
+@dataclasses.dataclass(frozen=True)
+class VDMSettings:
+    """The config's section `vdm`."""
+
+    section: ClassVar[str] = 'vdm'
+    model: VDMConfig
+    vae: TrainConfig  # of the autoencoder, the first lesson
+    train: TrainConfig
+    clips: ClipConfig
+
+
+def share(
+    vae: TrainConfig, train: TrainConfig, minutes: float | None
+) -> tuple[float | None, float | None]:
+    """Minutes of both lessons together -> of each, in the ratio of their configs (else halves)."""
+    if minutes is None:
+        return None, None
+    boxed = vae.max_minutes and train.max_minutes
+    part = vae.max_minutes / (vae.max_minutes + train.max_minutes) if boxed else 0.5
+    return part * minutes, (1 - part) * minutes
+
+
+# --------------------------------------------------------------------------------------- lesson 1
+
+
+class AutoencoderStage(Stage):
+    """The first lesson of `VDMStage`: the model's autoencoder learns to rebuild clips.
+
+    Args:
+        model: whose autoencoder learns. train: how. source: of the clips.
+        held_out, watched: clips float (B, F, 3, H, W) for errors (may be none) and for pictures.
+        identity: of the VDM's run.
+    """
+
+    name = 'vae'
+
+    def __init__(
+        self,
+        model: VDM,
+        train: TrainConfig,
+        source: ClipSource,
+        held_out: torch.Tensor,
+        watched: torch.Tensor,
+        identity: dict,
+    ):
+        self.model, self.train, self.source = model, train, source
+        self.held_out, self.watched, self._identity = held_out, watched, identity
+
+    def build(self) -> nn.Module:
+        return self.model.vae
+
+    def identity(self) -> dict:
+        return self._identity
+
+    def batch(self, step: int) -> dict:
+        batch = self.source.make_batch(step, self.train.batch, self.train.seed)
+        return window(batch, self.train.seed)
+
+    def finish(self, batch: dict) -> dict:
+        return {**self.source.finish(batch), 'counts': batch['counts']}
+
+    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
+        each = self.model.autoencoder_loss(batch['video'], generator=batch['noise'])  # (B,)
+        counts = batch['counts']
+        return {'loss': (each * counts).sum() / common_count(counts.sum())}
+
+    def validate(self) -> dict:
+        if not len(self.held_out):
+            return {}
+        return rebuilt_error(self.model, self.held_out, self.train.batch)
+
+    def report(self, reporter: Reporter, step: int) -> None:
+        picture = strips(self.watched, rebuild(self.model, self.watched, self.train.batch))
+        reporter.image('real_above_rebuilt', picture, step)
+
+
+def window(batch: dict, seed: int) -> dict:
+    """The part of a batch, rows (B, F), that a step of lesson 1 sees, see `WINDOWS`.
+
+    `counts`, bool: which clips are of it; others only make it a multiple of the processes.
+    """
+    rng = np.random.default_rng([seed, 1, batch['step']])
+    frames, _, fewer = WINDOWS[rng.choice(len(WINDOWS), p=[share for _, share, _ in WINDOWS])]
+    B, F = batch['rows'].shape
+    frames = min(frames or F, F)
+    first = int(rng.integers(F - frames + 1))
+    clips = max(B // fewer, 1)
+    shared = -(-clips // world()) * world()
+    batch = {k: v[:shared] if getattr(v, 'ndim', 0) else v for k, v in batch.items()}
+    return {
+        **batch,
+        'rows': batch['rows'][:, first : first + frames],
+        'counts': torch.arange(shared) < clips,
+    }
+
+
+@torch.no_grad()
+def rebuild(model: VDM, video: torch.Tensor, batch: int) -> torch.Tensor:
+    """Clips (B, F, 3, H, W) through the autoencoder, `batch` at a time; result on the CPU."""
+    device = model.statistics.device
+    return torch.cat(
+        [model.decode(model.encode(part.to(device))).cpu() for part in video.split(batch)]
+    )
+
+
+def rebuilt_error(model: VDM, video: torch.Tensor, batch: int) -> dict[str, float]:
+    """Mean squared error of rebuilt clips, pixels in [0, 1]."""
+    return {'rebuilt_mse': float((rebuild(model, video, batch) - video).square().mean())}
+
+
+# --------------------------------------------------------------------------------------- lesson 2
+
+
+class VDMStage(Stage):
+    """Autoencoder and diffusion model learn to continue a first frame.
 
     Args:
         config: YAML file or a name in config/train/.
-        data: data folders, each with training/ (and validation/, where there is one).
-        out: run folder.
-        resume: go on with the run that is in `out`.
+        data: data folders of any kind, see `ClipConfig.store`; each may have a validation split.
         seed: instead of the config's `train.seed`.
         max_minutes: of both lessons together, shared as in the config.
-    Returns:
-        provenance, with the last losses; {} of all processes but the first.
-    Raises:
-        ConfigError, DataError, TrainingError: see there. SystemExit(130): interrupted, saved.
     """
-    parts = stage_configs(
-        config, 'vdm', model=VDMConfig, vae=TrainConfig, train=TrainConfig, clips=ClipConfig
-    )
-    clips = parts['clips']
-    c = dataclasses.replace(parts['model'], fps=clips.rate(parts['model'].clip_frames))
-    first, train = (
-        override(part, seed, minutes)
-        for part, minutes in zip(
-            (parts['vae'], parts['train']), share(parts['vae'], parts['train'], max_minutes)
+
+    name = 'vdm'
+
+    def __init__(
+        self,
+        config: Path | str,
+        data: Sequence[Path],
+        seed: int | None = None,
+        max_minutes: float | None = None,
+    ):
+        s = self.settings = read_settings(VDMSettings, config)
+        self.config = dataclasses.replace(s.model, fps=s.clips.rate(s.model.clip_frames))
+        vae, train = share(s.vae, s.train, max_minutes)
+        self.train = s.train.replaced(seed, train)
+        self.vae_train = dataclasses.replace(
+            s.vae.replaced(seed, vae),
+            **{k: getattr(self.train, k) for k in ('seed', 'device', 'threads', 'preload')},
+        )  # one machine, and one store, for both
+        self.data = data
+
+    def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        c, clips = self.config, self.settings.clips
+        self.out, self.device, self.resume = out, device, resume
+        foretell(self.name, lambda: settle(VDM(c)), self.train)
+        self.source = ClipSource(
+            self.data, clips, c.clip_frames, c.size, device, self.train.preload
         )
-    )
-    first = dataclasses.replace(
-        first, **{k: getattr(train, k) for k in ('seed', 'device', 'threads', 'preload')}
-    )  # one machine, and one store, for both
-    device = prepare(train)
-    out = Path(out)
-    foretell('vdm', lambda: settle(VDM(c)), train)
-    source = ClipSource(data, clips, c.clip_frames, c.size, device, train.preload)
-    held_out = to_video(torch.from_numpy(held_out_clips(data, clips, c.clip_frames, c.size)))
-    watched = held_out[:4] if len(held_out) else to_video(torch.from_numpy(source.spread(4)))
-    torch.manual_seed(train.seed)
-    model = VDM(c).to(device)
-    identity = {
-        'data': source.store.content_hash,
-        'model': dataclasses.asdict(c),
-        'seed': train.seed,
-    }
-
-    # Lesson 1. A checkpoint of lesson 2 holds what came of it.
-    if not checkpoints(out):
-        learn_to_rebuild(
-            model,
-            first,
-            out / 'vae',
-            source,
-            held_out,
-            watched,
-            resume=resume,
-            identity={**identity, 'batch': first.batch},
+        held_out = held_out_clips(self.data, clips, c.clip_frames, c.size)
+        self.held_out = to_video(torch.from_numpy(held_out))
+        self.watched = (
+            self.held_out[:4]
+            if len(held_out)
+            else to_video(torch.from_numpy(self.source.spread(4)))
         )
-        model.measure_latents(to_video(torch.from_numpy(source.spread(MEASURED))).to(device))
+        self._imagined: torch.Tensor | None = None
 
-    # Lesson 2.
-    settle(model)
+    def build(self) -> nn.Module:
+        self.model = VDM(self.config).to(self.device)
+        # A checkpoint of lesson 2 holds what came of lesson 1.
+        if not checkpoints(self.out):
+            lesson = AutoencoderStage(
+                self.model,
+                self.vae_train,
+                self.source,
+                self.held_out,
+                self.watched,
+                self._shared_identity(),
+            )
+            run(lesson, self.out / 'vae', self.resume)
+            measured = to_video(torch.from_numpy(self.source.spread(MEASURED)))
+            self.model.measure_latents(measured.to(self.device))
+        return settle(self.model)
 
-    def loss(batch: dict, progress: float) -> dict:
-        return {'loss': model.loss(batch['video'], generator=batch['noise'])}
+    def _shared_identity(self) -> dict:
+        return {'data': self.source.store.content_hash, 'model': dataclasses.asdict(self.config)}
 
-    shown: dict[str, torch.Tensor] = {}
+    def identity(self) -> dict:
+        return {**self._shared_identity(), 'vae_batch': self.vae_train.batch}
 
-    def validate() -> dict:
-        scores = {'loss': flow_error(model, held_out, train.batch)}
-        true = held_out[:IMAGINED]
-        shown['imagined'] = imagine(model, true)
+    def batch(self, step: int) -> dict:
+        return self.source.make_batch(step, self.train.batch, self.train.seed)
+
+    def finish(self, batch: dict) -> dict:
+        return self.source.finish(batch)
+
+    def loss(self, batch: dict) -> dict[str, torch.Tensor]:
+        return {'loss': self.model.loss(batch['video'], generator=batch['noise'])}
+
+    def validate(self) -> dict:
+        if not len(self.held_out):
+            return {}
+        true = self.held_out[:IMAGINED]
+        flow = flow_error(self.model, self.held_out, self.train.batch)
+        self._imagined = imagine(self.model, true)
         # A likely clip need not be the one that came: compare with a clip that stands still.
         return {
-            **scores,
-            'imagined_mse': float((shown['imagined'] - true).square().mean()),
+            'loss': flow,
+            'imagined_mse': float((self._imagined - true).square().mean()),
             'still_mse': float((true - true[:, :1]).square().mean()),
         }
 
-    def on_report(reporter, step: int, scalars: dict) -> None:
-        imagined = shown.pop('imagined') if shown else imagine(model, watched)
-        reporter.image('real_above_imagined', strips(watched, imagined[: len(watched)]), step)
+    def report(self, reporter: Reporter, step: int) -> None:
+        shown, self._imagined = self._imagined, None
+        imagined = imagine(self.model, self.watched) if shown is None else shown
+        picture = strips(self.watched, imagined[: len(self.watched)])
+        reporter.image('real_above_imagined', picture, step)
 
-    ended = fit(
-        'vdm',
-        model,
-        train,
-        out,
-        make_batch=partial(source.make_batch, batch=train.batch, seed=train.seed),
-        loss=loss,
-        finish=source.finish,
-        resume=resume,
-        on_report=on_report,
-        identity={**identity, 'batch': train.batch, 'vae_batch': first.batch},
-        validate=validate if len(held_out) else None,
+    def facts(self) -> dict:
+        rebuilt = {}
+        if len(self.held_out):
+            rebuilt = rebuilt_error(self.model, self.held_out, self.vae_train.batch)
+        return {
+            'vae': dataclasses.asdict(self.vae_train),
+            'clips': dataclasses.asdict(self.settings.clips),
+            'scores': rebuilt,
+        }
+
+    def save(self, out: Path, record: dict) -> None:
+        save_vdm(out, self.model)
+        save_run(out, record, {'vdm': self.config})
+        if len(self.held_out):
+            draw_curves(out)
+
+
+def settle(model: VDM) -> VDM:
+    """Leave autoencoder and control branch as they are from now on."""
+    for part in filter(None, (model.vae, model.controlnet)):
+        part.requires_grad_(False)
+    return model
+
+
+@torch.no_grad()
+def flow_error(model: VDM, video: torch.Tensor, batch: int) -> float:
+    """Loss of clips, with the same noise at every call so that it is one curve."""
+    generator = torch.Generator().manual_seed(0)
+    total = 0.0
+    for part in video.split(batch):
+        latents = model.encode(part.to(model.statistics.device))
+        for _ in range(NOISE_DRAWS):
+            total += float(model.flow_loss(latents, generator=generator)) * len(part)
+    return total / (NOISE_DRAWS * len(video))
+
+
+def imagine(model: VDM, video: torch.Tensor) -> torch.Tensor:
+    """Clips (B, F, 3, H, W) -> what is imagined from the first frame of each, on the CPU."""
+    first = video[:, 0].to(model.statistics.device)
+    return model.sample(
+        first, steps=SAMPLE_STEPS, generator=torch.Generator().manual_seed(0)
+    ).cpu()
+
+
+# ------------------------------------------------------------------------------- what it leaves
+
+
+def save_vdm(out: Path, model: VDM) -> None:
+    """Write vdm.safetensors, as float16 where float32 would not fit into a shipped file."""
+    state = model.state_dict()
+    size = sum(4 * v.numel() for v in state.values())
+    save_tensors(
+        out / 'vdm.safetensors',
+        state,
+        limit=MAX_STATE_BYTES,
+        dtype='float32' if size < MAX_FILE_BYTES else 'float16',
     )
-    if not leads():
-        return {}
-    scores = {
-        **ended.last,
-        **(rebuilt_error(model, held_out, first.batch) if len(held_out) else {}),
-    }
-    record = provenance(
-        stage='vdm',
-        data=source.store.content_hash,
-        seed=train.seed,
-        steps=ended.steps,
-        seconds=round(ended.seconds, 1),
-        wait_share=round(ended.wait_share, 4),
-        scores=scores,
-        train=dataclasses.asdict(train),
-        vae=dataclasses.asdict(first),
-        clips=dataclasses.asdict(clips),
-    )
-    save_vdm(out, model)
-    save_json(out / 'config.json', {'vdm': config_to_dict(c)})
-    save_json(out / 'provenance.json', record)
-    if len(held_out):
-        draw_curves(out)
-    return record
 
 
 def draw_curves(out: Path) -> None:
@@ -216,146 +357,3 @@ def validations(log: Path) -> list[dict]:
     """The reports of held-out clips in a log.jsonl; of one step the last."""
     reports = map(json.loads, log.read_text().splitlines())
     return list({r['step']: r for r in reports if r['kind'] == 'validation'}.values())
-
-
-def save_vdm(out: Path, model: VDM) -> None:
-    """Write vdm.safetensors, as float16 where float32 would not fit into a shipped file."""
-    state = model.state_dict()
-    size = sum(4 * v.numel() for v in state.values())
-    save_tensors(
-        out / 'vdm.safetensors',
-        state,
-        limit=MAX_STATE_BYTES,
-        dtype='float32' if size < MAX_FILE_BYTES else 'float16',
-    )
-
-
-def share(
-    vae: TrainConfig, train: TrainConfig, minutes: float | None
-) -> tuple[float | None, float | None]:
-    """Minutes of both lessons together -> of each, in the ratio of their configs (else halves)."""
-    if minutes is None:
-        return None, None
-    boxed = vae.max_minutes and train.max_minutes
-    part = vae.max_minutes / (vae.max_minutes + train.max_minutes) if boxed else 0.5
-    return part * minutes, (1 - part) * minutes
-
-
-# --------------------------------------------------------------------------------------- lesson 1
-
-
-def learn_to_rebuild(
-    model: VDM,
-    config: TrainConfig,
-    out: Path,
-    source: ClipSource,
-    held_out: torch.Tensor,
-    watched: torch.Tensor,
-    *,
-    resume: bool,
-    identity: dict,
-) -> None:
-    """Train the model's autoencoder.
-
-    Args:
-        held_out, watched: clips float (B, F, 3, H, W) for errors (may be none) and for pictures.
-        Others: see `fit`.
-    Raises:
-        TrainingError, SystemExit: see `fit`.
-    """
-
-    def make_batch(step: int) -> dict:
-        return window(source.make_batch(step, config.batch, config.seed), config.seed)
-
-    def finish(batch: dict) -> dict:
-        return {**source.finish(batch), 'counts': batch['counts']}
-
-    def loss(batch: dict, progress: float) -> dict:
-        each = model.autoencoder_loss(batch['video'], generator=batch['noise'])  # (B,)
-        counts = batch['counts']
-        return {'loss': (each * counts).sum() / common_count(counts.sum())}
-
-    def validate() -> dict:
-        return rebuilt_error(model, held_out, config.batch)
-
-    def on_report(reporter, step: int, scalars: dict) -> None:
-        picture = strips(watched, rebuild(model, watched, config.batch))
-        reporter.image('real_above_rebuilt', picture, step)
-
-    fit(
-        'vae',
-        model.vae,
-        config,
-        out,
-        make_batch=make_batch,
-        loss=loss,
-        finish=finish,
-        resume=resume,
-        identity=identity,
-        on_report=on_report,
-        validate=validate if len(held_out) else None,
-    )
-
-
-def window(batch: dict, seed: int) -> dict:
-    """The part of a batch, rows (B, F), that a step of lesson 1 sees, see `WINDOWS`.
-
-    `counts`, bool: which clips are of it; others only make it a multiple of the processes.
-    """
-    rng = np.random.default_rng([seed, 1, batch['step']])
-    frames, _, fewer = WINDOWS[rng.choice(len(WINDOWS), p=[share for _, share, _ in WINDOWS])]
-    B, F = batch['rows'].shape
-    frames = min(frames or F, F)
-    first = int(rng.integers(F - frames + 1))
-    clips = max(B // fewer, 1)
-    shared = -(-clips // world()) * world()
-    batch = {k: v[:shared] if getattr(v, 'ndim', 0) else v for k, v in batch.items()}
-    return {
-        **batch,
-        'rows': batch['rows'][:, first : first + frames],
-        'counts': torch.arange(shared) < clips,
-    }
-
-
-@torch.no_grad()
-def rebuild(model: VDM, video: torch.Tensor, batch: int) -> torch.Tensor:
-    """Clips (B, F, 3, H, W) through the autoencoder, `batch` at a time; result on the CPU."""
-    device = model.statistics.device
-    return torch.cat(
-        [model.decode(model.encode(part.to(device))).cpu() for part in video.split(batch)]
-    )
-
-
-def rebuilt_error(model: VDM, video: torch.Tensor, batch: int) -> dict[str, float]:
-    """Mean squared error of rebuilt clips, pixels in [0, 1]."""
-    return {'rebuilt_mse': float((rebuild(model, video, batch) - video).square().mean())}
-
-
-# --------------------------------------------------------------------------------------- lesson 2
-
-
-def settle(model: VDM) -> VDM:
-    """Leave autoencoder and control branch as they are from now on."""
-    for part in filter(None, (model.vae, model.controlnet)):
-        part.requires_grad_(False)
-    return model
-
-
-@torch.no_grad()
-def flow_error(model: VDM, video: torch.Tensor, batch: int) -> float:
-    """Loss of clips, with the same noise at every call so that it is one curve."""
-    generator = torch.Generator().manual_seed(0)
-    total = 0.0
-    for part in video.split(batch):
-        latents = model.encode(part.to(model.statistics.device))
-        for _ in range(NOISE_DRAWS):
-            total += float(model.flow_loss(latents, generator=generator)) * len(part)
-    return total / (NOISE_DRAWS * len(video))
-
-
-def imagine(model: VDM, video: torch.Tensor) -> torch.Tensor:
-    """Clips (B, F, 3, H, W) -> what is imagined from the first frame of each, on the CPU."""
-    first = video[:, 0].to(model.statistics.device)
-    return model.sample(
-        first, steps=SAMPLE_STEPS, generator=torch.Generator().manual_seed(0)
-    ).cpu()

@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 import sys
+import typing
 from pathlib import Path
 
 import torch
@@ -15,34 +16,35 @@ import yaml
 
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
+from vw2_ros.models.device import DEVICES, find_device
 from vw2_ros.models.errors import ConfigError
+
+Settings = typing.TypeVar('Settings')
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How to optimise. Rates are per step; `max_minutes` bounds the wall time of the loop."""
+    """How to optimise. Rates are per step."""
 
     steps: int = 1000
-    batch: int = 16
-    lr: float = 3e-4
+    batch: int = 16  # samples of a step, of all processes together
+    lr: float = 3e-4  # peak; table A.1's of the planner
     final_lr: float = 0.02  # share of lr that is left at the end
     warmup: int = 100  # steps of linear warm-up
-    weight_decay: float = 0.05
+    weight_decay: float = 0.05  # of matrices; table A.1's of the planner
     beta1: float = 0.9
-    beta2: float = 0.98
+    beta2: float = 0.98  # table A.1's of the planner
     clip: float = 1.0  # largest norm of the gradient
     ema: float = 0.999  # decay of the averaged weights; 0: no averaging
-    max_minutes: float = 0.0  # 0: no limit
-    checkpoint_minutes: float = 5.0
+    max_minutes: float = 0.0  # wall time of the loop; 0: no limit
+    checkpoint_minutes: float = 5.0  # what an interruption may cost at most
     validate_every: int = 0  # steps; 0: only at the end
-    log_every: int = 20
+    log_every: int = 20  # steps
     seed: int = 0
     threads: int = 0  # torch threads; 0: as many as there are cores
     device: str = 'auto'  # auto, cpu, cuda
     bf16: bool = True  # on a GPU
-    recompute: bool = (
-        False  # the VDM's blocks again in the backward pass: a third slower, less memory
-    )
+    recompute: bool = False  # the VDM's blocks in the backward pass: less memory, a third slower
     preload: bool = False  # hold all frames in the device's memory
     prefetch: int = 4  # batches made ahead
 
@@ -59,19 +61,34 @@ class TrainConfig:
         for name in ('beta1', 'beta2', 'ema', 'final_lr'):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
-        if self.device not in ('auto', 'cpu', 'cuda'):
-            raise ConfigError(f'device must be auto, cpu or cuda. Got {self.device!r}')
+        if self.device not in DEVICES:
+            raise ConfigError(f'device must be one of {", ".join(DEVICES)}. Got {self.device!r}')
+
+    def replaced(self, seed: int | None, max_minutes: float | None) -> TrainConfig:
+        """The config with what the command line says instead; None: nothing."""
+        changes = {'seed': seed, 'max_minutes': max_minutes}
+        return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+    def prepare(self) -> torch.device:
+        """Set torch's threads and how it treats numbers, and meet the other processes.
+
+        Returns:
+            the device, see `torch_device`.
+        """
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        torch.set_float32_matmul_precision('high')
+        # Sharp softmaxes are full of denormals, and a CPU is slow with them.
+        torch.set_flush_denormal(True)
+        return self.torch_device()
 
     def torch_device(self) -> torch.device:
         """The device to train on; under `accelerate launch` this process's own.
 
         Raises:
-            ConfigError: cuda was asked for and is not there.
+            InvalidValueError: cuda was asked for and is not there.
         """
-        if self.device == 'cuda' and not torch.cuda.is_available():
-            raise ConfigError('device is cuda, but torch finds no GPU; use device: auto or cpu')
-        use = 'cuda' if self.device != 'cpu' and torch.cuda.is_available() else 'cpu'
-        return parallel.join(use)
+        return parallel.join(find_device(self.device).type)
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up over steps, times a cosine over progress in [0, 1] down to final_lr."""
@@ -106,8 +123,8 @@ def config_path(config: Path | str) -> Path:
     )
 
 
-def load_config(config: Path | str, stage: str) -> dict:
-    """The section of one stage ('dldm', 'planner', 'head' or 'vdm') of a training config.
+def load_section(config: Path | str, section: str) -> dict:
+    """What a training config says of one stage, by parts (`train`, `model`, ...).
 
     Raises:
         ConfigError: no such file, not YAML, or no such section.
@@ -117,26 +134,37 @@ def load_config(config: Path | str, stage: str) -> dict:
         content = yaml.safe_load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f'{path} is not YAML: {error}') from error
-    if not isinstance(content, dict) or not isinstance(content.get(stage), dict):
-        raise ConfigError(f'{path} has no section {stage!r}')
-    return content[stage]
+    if not isinstance(content, dict) or not isinstance(content.get(section), dict):
+        raise ConfigError(f'{path} has no section {section!r}')
+    return content[section]
 
 
-def stage_configs(config: Path | str, stage: str, **classes: type) -> dict:
-    """Build each part of a stage's section, e.g. stage_configs('cpu', 'dldm', train=TrainConfig).
+def part_of(settings: type, part: str) -> typing.Any:
+    """A field of a settings class that is a part of another stage's section."""
+    return dataclasses.field(metadata={'part': (settings, part)})
 
+
+def read_settings(cls: type[Settings], config: Path | str) -> Settings:
+    """Build a stage's settings from a training config, e.g. read_settings(WarmUpSettings, 'cpu').
+
+    Args:
+        cls: a dataclass with `section`, the name of its section. Each field is a part of that
+            section, or of another one's (`part_of`): a config dataclass, or dict for plain values.
+        config: YAML file or a name in config/train/. A part that is missing has its defaults.
     Raises:
-        ConfigError: a part or key that is not known, or a bad value.
+        ConfigError: a section is missing, a part or key is not known, or a value is bad.
     """
-    section = load_config(config, stage)
-    unknown = set(section) - set(classes)
-    if unknown:
-        raise ConfigError(
-            f'{stage}: unknown part {sorted(unknown)[0]!r}; known: {", ".join(classes)}'
+    hints, values = typing.get_type_hints(cls), {}
+    for field in dataclasses.fields(cls):
+        home, part = field.metadata.get('part', (cls, field.name))
+        section = load_section(config, home.section)
+        known = [f.name for f in dataclasses.fields(home) if 'part' not in f.metadata]
+        if unknown := sorted(set(section) - set(known)):
+            raise ConfigError(
+                f'{home.section}: unknown part {unknown[0]!r}; known: {", ".join(known)}'
+            )
+        value, kind = section.get(part), hints[field.name]
+        values[field.name] = (
+            (value or {}) if kind is dict else from_dict(kind, value, f'{home.section}.{part}')
         )
-    return {
-        name: (section.get(name) or {})
-        if cls is dict
-        else from_dict(cls, section.get(name), f'{stage}.{name}')
-        for name, cls in classes.items()
-    }
+    return cls(**values)

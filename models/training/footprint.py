@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vw2_ros.models import parallel
 from vw2_ros.models.parallel import piece, world
+from vw2_ros.models.training.config import TrainConfig
 
 # Dense bf16 operations per second that the makers promise; the first name that fits counts.
 PEAK_FLOPS = (
@@ -121,3 +124,12 @@ class Footprint:
 
 def _bytes(tensors) -> int:
     return sum(t.numel() * t.element_size() for t in map(piece, tensors))
+
+
+def foretell(stage: str, build: Callable[[], nn.Module], config: TrainConfig) -> None:
+    """Say what a run of the model that `build` makes will hold, before any of it is there."""
+    if parallel.leads():
+        with torch.device('meta'):
+            model = build()
+        footprint = Footprint(model, bool(config.ema), pieces=parallel.pieces())
+        print(f'{stage} will have {footprint.text()}', file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.expert.expert import Expert, run
 from vw2_ros.sim.expert.look import CLOSE, OPEN
 from vw2_ros.sim.expert.motion import retreat
@@ -44,7 +45,9 @@ def prepare(table: Table, task: str, rng: np.random.Generator) -> None:
         state = table.state()
         if oracle.can_start(task, state) and can_be_pushed(task, state):
             return
-    raise RuntimeError(f'no start for {task} found in scene {scene.name}')
+    raise SimulationError(
+        f'scene {scene.name} must have a start for {task}. Got none in 50 draws. Take another seed'
+    )
 
 
 def can_be_pushed(task: str, state: SceneState) -> bool:

@@ -13,7 +13,8 @@ import sys
 
 import pytest
 
-from vw2_ros.bringup import doctor
+from vw2_ros import files
+from vw2_ros.bringup import checks, doctor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -27,8 +28,8 @@ def weights(folder, *, recorded=None, score=None, files=('config.json', 'provena
         (folder / name).write_text(json.dumps(provenance if name == 'provenance.json' else {}))
 
 
-def only(checks, name):
-    return next(c for c in checks if c.name == name)
+def only(told, name):
+    return next(c for c in told if c.name == name)
 
 
 def test_report_as_text_and_json():
@@ -46,7 +47,7 @@ def test_report_as_text_and_json():
         assert check['status'] in ('ok', 'note', 'missing') and check['found']
         if check['status'] == 'missing':
             assert check['mend'], f'{check["name"]} is missing and nothing says how to mend it'
-    text = '\n'.join(doctor.render(doctor.Check(**c) for c in report['checks']))
+    text = '\n'.join(doctor.render(checks.Check(**c) for c in report['checks']))
     assert all(c['name'] in text for c in report['checks'])
 
 
@@ -66,11 +67,11 @@ def test_works_with_nothing_but_the_standard_library(tmp_path):
 
 
 def test_a_check_is_told_before_the_next_begins(monkeypatch):
-    def checks():
-        yield doctor.Check('a', 'first', 'ok', 'here')
+    def parts():
+        yield checks.Check('a', 'first', 'ok', 'here')
         yield pytest.fail('not asked for yet')
 
-    monkeypatch.setattr(doctor, 'checks', checks)
+    monkeypatch.setattr(doctor, 'checks', parts)
     lines = doctor.render(doctor.checks())
     assert [next(lines), next(lines)] == ['a', '  [ ok ] first: here']
 
@@ -78,7 +79,7 @@ def test_a_check_is_told_before_the_next_begins(monkeypatch):
 def test_every_dependency_is_looked_at():
     found = re.search(r'install_requires=\[(.*?)\]', (ROOT / 'setup.py').read_text(), re.DOTALL)
     needed = set(re.findall(r"'([\w-]+)>=", found[1]))
-    assert needed == {distribution for distribution, _ in doctor.PYTHON_PACKAGES.values()}
+    assert needed == {distribution for distribution, _ in checks.PYTHON_PACKAGES.values()}
 
 
 def test_a_part_that_fails_does_not_end_the_others(monkeypatch):
@@ -86,51 +87,51 @@ def test_a_part_that_fails_does_not_end_the_others(monkeypatch):
         raise RuntimeError('on fire')
         yield
 
-    monkeypatch.setattr(doctor, '_gpu', broken)
-    monkeypatch.setattr(doctor, '_ros', lambda: iter(()))
-    checks = list(doctor.checks())
-    assert any('on fire' in c.found for c in checks)
-    assert any(c.group == 'Weights' for c in checks)
+    monkeypatch.setattr(doctor, 'PARTS', (checks.package, broken, checks.weights))
+    told = list(doctor.checks())
+    assert any('on fire' in c.found for c in told)
+    assert any(c.group == 'Weights' for c in told)
 
 
 def test_a_probe_that_hangs_or_dies_is_reported():
-    assert doctor._probe('import time; time.sleep(60)', timeout_s=0.3)[1].startswith('no answer')
-    assert 'bad luck' in doctor._probe('raise SystemExit("bad luck")')[1]
-    assert 'exit status -9' in doctor._probe('import os; os.kill(os.getpid(), 9)')[1]
-    assert doctor._probe('print("noise"); print(\'{"a": 1}\')') == ({'a': 1}, '')
+    assert checks.probe('import time; time.sleep(60)', timeout_s=0.3)[1].startswith('no answer')
+    assert 'bad luck' in checks.probe('raise SystemExit("bad luck")')[1]
+    assert 'exit status -9' in checks.probe('import os; os.kill(os.getpid(), 9)')[1]
+    assert checks.probe('print("noise"); print(\'{"a": 1}\')') == ({'a': 1}, '')
 
 
 def test_weights_hash_and_score(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.paths, 'weights_dir', lambda: tmp_path)
-    assert [c.status for c in doctor._weights()] == ['missing']
+    monkeypatch.setattr(files, 'weights_dir', lambda: tmp_path)
+    assert [c.status for c in checks.weights()] == ['missing']
     weights(tmp_path / 'good', score={'avg_len': 2.5})
     weights(tmp_path / 'changed', recorded={'planner.safetensors': '0' * 64})
     weights(tmp_path / 'gone', recorded={'head.safetensors': '0' * 64})
     weights(tmp_path / 'no_config', files=('provenance.json',))
-    checks = list(doctor._weights())
-    good = only(checks, 'good')
+    told = list(checks.weights())
+    good = only(told, 'good')
     assert good.status == 'ok' and 'avg_len 2.5' in good.found
-    assert doctor.folder_sha256(tmp_path / 'good')[:16] in good.found
+    assert files.folder_sha256(tmp_path / 'good')[:16] in good.found
     for name, reason in (
         ('changed', 'planner.safetensors is not the file'),
         ('gone', 'no head.safetensors'),
         ('no_config', 'no config.json'),
     ):
-        assert only(checks, name).status == 'missing' and reason in only(checks, name).found
+        check = only(told, name)
+        assert check.status == 'missing' and reason in check.found
 
 
 def test_digest_is_the_checkpoints(tmp_path):
     checkpoint = pytest.importorskip('vw2_ros.models.checkpoint')
     weights(tmp_path / 'w')
     (tmp_path / 'w' / 'tokenizer.json').write_text('{}')
-    assert doctor.folder_sha256(tmp_path / 'w') == checkpoint.folder_sha256(tmp_path / 'w')
+    assert files.folder_sha256(tmp_path / 'w') == checkpoint.folder_sha256(tmp_path / 'w')
 
 
 def test_weights_with_damaged_json(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.paths, 'weights_dir', lambda: tmp_path)
+    monkeypatch.setattr(files, 'weights_dir', lambda: tmp_path)
     weights(tmp_path / 'w')
     (tmp_path / 'w' / 'provenance.json').write_text('{"score": ')
-    check = only(list(doctor._weights()), 'w')
+    check = only(list(checks.weights()), 'w')
     assert check.status == 'missing' and check.mend
 
 
@@ -140,13 +141,13 @@ def test_weights_with_damaged_json(tmp_path, monkeypatch):
 )
 def test_segment_size_of_a_profile(tmp_path, text, size):
     (tmp_path / 'profile.xml').write_text(text)
-    assert doctor._segment_mb(str(tmp_path / 'profile.xml')) == size
+    assert checks.segment_mb(str(tmp_path / 'profile.xml')) == size
 
 
 def test_profile_that_does_not_exist(monkeypatch):
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/nowhere/profile.xml')
     monkeypatch.delenv('FASTDDS_DEFAULT_PROFILES_FILE', raising=False)
-    check = only(list(doctor._dds('ROS 2')), 'DDS profile')
+    check = only(list(checks.dds('ROS 2')), 'DDS profile')
     assert check.status == 'missing' and 'export' in check.mend
 
 
@@ -156,5 +157,5 @@ def test_only_segments_without_an_owner_are_stale(tmp_path):
         (tmp_path / f'{name}_el').touch()
     with open(tmp_path / 'fastrtps_1_el') as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
-        assert doctor.stale_segments(str(tmp_path)) == [str(tmp_path / 'fastrtps_2')]
-    assert len(doctor.stale_segments(str(tmp_path))) == 2
+        assert checks.stale_segments(str(tmp_path)) == [str(tmp_path / 'fastrtps_2')]
+    assert len(checks.stale_segments(str(tmp_path))) == 2

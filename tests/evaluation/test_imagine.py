@@ -92,7 +92,7 @@ def policy(folder):
 
 @pytest.fixture(scope='module')
 def vdm_folder(tmp_path_factory):
-    """A VDM as stage 2 leaves it: beside the dLDM whose codes it understands, in float16."""
+    """A VDM as disentangling leaves it: beside the dLDM whose codes it understands, in float16."""
     path = tmp_path_factory.mktemp('vdm') / 'm'
     write_vdm(path, small_dldm())
     return path

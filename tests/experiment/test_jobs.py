@@ -4,10 +4,12 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 
 import pytest
-from experiment_files import graph_of, kinds
+import yaml
+from experiment_files import ROOT, graph_of, kinds
 
 from vw2_ros import cli
 from vw2_ros.experiment.jobs import JobGraph
@@ -94,6 +96,25 @@ def test_who_learns_from_what():
         )
 
 
+def test_a_command_that_is_spelled_anew_keeps_its_name(tmp_path):
+    table = ROOT / 'resource' / 'calvin_table'
+    old = next(
+        line.split()[1:]
+        for line in (table / 'commands.sh').read_text().splitlines()
+        if '--stage disentangle' in line
+    )
+    name = pathlib.Path(old[old.index('--out') + 1]).name
+    config = yaml.safe_load((table / 'configs' / f'{name}.yaml').read_text())
+    new = ['train', 'disentangle', *old[4 : old.index('--config')]]
+    graph = JobGraph([], 0, {}, {})
+    assert graph._add('disentangle', new, config=config) == name
+    (tmp_path / 'stages').mkdir()
+    (tmp_path / 'stages' / f'{name}.json').write_text(
+        json.dumps({'command': [x for x in old if x != '--resume']})
+    )
+    assert graph.jobs[name].is_complete(tmp_path)
+
+
 def test_data_by_path(tmp_path):
     of = JobGraph(
         chosen('calvin-table'),
@@ -115,7 +136,7 @@ def test_commands_of_a_row():
     run = whole.runs['videoworld2', 1]
     text = {kind: whole.jobs[name].text for kind, name in run.items()}
     assert f'--init stages/{run["dldm"]} --vdm stages/{run["vdm"]}' in text['disentangle']
-    assert 'train dldm --stage disentangle' in text['disentangle']
+    assert 'train disentangle' in text['disentangle']
     assert f'--init stages/{run["disentangle"]} --sight stages/{run["sight"]}' in text['planner']
     assert f'--labels 0.1 --init stages/{run["planner"]}' in text['head']
     assert text['eval'].endswith('--workers 1') and '--scene D --chains 20' in text['eval']

@@ -36,17 +36,18 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     from vw2_ros.control.safety import Limits
     from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.policy import Policy
-    from vw2_ros.models.stages import head as train_head
-    from vw2_ros.models.stages import planner as train_planner
-    from vw2_ros.models.stages import warmup as train_dldm
+    from vw2_ros.models.stages.head import HeadStage
+    from vw2_ros.models.stages.planner import PlannerStage
+    from vw2_ros.models.stages.warmup import WarmUpStage
+    from vw2_ros.models.training.run import run
 
     config = tmp_path / 'lapa.yaml'
     config.write_text(
         yaml.safe_dump(json.loads(json.dumps(merged(Scale.load('tiny').config(), TWO_FRAMES))))
     )
-    train_dldm.main(config, [data], tmp_path / 'dldm')
-    train_planner.main(config, [data], tmp_path / 'planner', init=tmp_path / 'dldm')
-    train_head.main(config, [data], tmp_path / 'head', init=tmp_path / 'planner')
+    run(WarmUpStage(config, [data]), tmp_path / 'dldm')
+    run(PlannerStage(config, [data], init=tmp_path / 'dldm'), tmp_path / 'planner')
+    run(HeadStage(config, [data], init=tmp_path / 'planner'), tmp_path / 'head')
 
     store = FrameStore([data], 'training', 32)
     rows, codes = read_codes(tmp_path / 'planner' / CODES_FILE, store)
@@ -69,7 +70,7 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
         assert not loop.accept(Chunk(10**9 + 10**8, actions, 1.1), 1.1)
 
     # The transformer without latents plans in the same chunks, and is as large.
-    train_head.main('tiny', [data], tmp_path / 'none')
+    run(HeadStage('tiny', [data]), tmp_path / 'none')
     plain = Policy.load(tmp_path / 'none' / 'policy')
     assert plain.chunk == 16
     head = policy.parameters - plain.parameters  # 16 * 7 outputs of one step, not 4 * 7 of four

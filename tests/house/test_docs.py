@@ -3,15 +3,59 @@
 """README and docs/: what they link to exists, and what they print can be typed."""
 
 import pathlib
+import re
 
 import pytest
-from printed_commands import in_markdown, in_shell, parse
+from printed_commands import in_markdown, parse
 
 from vw2_ros.cli import build
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+MADE = ('out', 'runs', 'data', 'bags', 'build', 'install', 'log')  # by commands
 pages = pytest.mark.parametrize('page', [pytest.param(p, id=p.name) for p in PAGES])
+
+
+def prose(page):
+    """Return the text of a page without its code."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r'`[^`]*`', lambda m: m[0].replace('[', '(').replace(']', ')'), text)
+
+
+def anchors(page):
+    """Return what the headings of a page are called in a link, as GitHub and GitLab do it."""
+    headings = re.findall(r'^#+ (.*)$', prose(page), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', h.strip().lower()).replace(' ', '-') for h in headings}
+
+
+def test_readme_is_short():
+    assert len((ROOT / 'README.md').read_text().splitlines()) <= 130
+
+
+def test_readme_names_every_page():
+    readme = (ROOT / 'README.md').read_text()
+    for page in PAGES[1:]:
+        assert f'(docs/{page.name})' in readme, f'README.md has no link to {page.name}'
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for target in re.findall(r'\]\(([^)\s]+)\)', prose(page)):
+        if re.match(r'https?://', target):
+            continue
+        path, _, anchor = target.partition('#')
+        file = (page.parent / path).resolve() if path else page
+        assert file.is_relative_to(ROOT) and file.exists(), f'{page.name} links to {target}'
+        if anchor:
+            assert anchor in anchors(file), f'{page.name}: {file.name} has no heading #{anchor}'
+
+
+@pages
+def test_named_files_exist(page):
+    """Whatever stands in backquotes and begins with a folder of the project is there."""
+    folders = '|'.join(p.name for p in ROOT.iterdir() if p.is_dir() and p.name not in MADE)
+    for name in re.findall(rf'`((?:{folders})/[\w./-]*)`', page.read_text()):
+        assert (ROOT / name).exists(), f'{page.name} names {name}'
 
 
 @pages
@@ -22,39 +66,3 @@ def test_printed_commands_can_be_typed(page):
         parse(application, words)
     for words in parts:
         parse(application, words, whole=False)
-
-
-@pytest.mark.parametrize(
-    'words, told',
-    [
-        ('nothing', 'no command nothing'),
-        ('bench nothing', 'no command nothing'),
-        ('collect --scenes D', '--out'),
-        ('collect --out x --bogus 1', '--bogus'),
-        ('collect --out x y', 'y'),
-        ('eval --chains many', '--chains'),
-    ],
-)
-def test_what_cannot_be_typed_is_told(words, told):
-    with pytest.raises(AssertionError, match=f'vw2 {words}.*{told}'):
-        parse(build(), words.split())
-
-
-def test_options_of_inline_commands_exist():
-    parse(build(), ['collect', '--out'], whole=False)
-    with pytest.raises(AssertionError, match='no option --bogus'):
-        parse(build(), ['collect', '--bogus'], whole=False)
-
-
-def test_commands_are_found_in_shell_text():
-    script = (
-        '# vw2 demo is not run\nvw2 demo   # nor is this: vw2 bench\n'
-        "OMP_NUM_THREADS=1 vw2 collect --out 'a b' \\\n  --scenes D && cd x; vw2 doctor | less\n"
-        'accelerate launch -m vw2_ros.cli train dldm --out y\nros2 launch vw2_ros robot.launch.py\n'
-    )
-    assert in_shell(script) == [
-        ['demo'],
-        ['collect', '--out', 'a b', '--scenes', 'D'],
-        ['doctor'],
-        ['train', 'dldm', '--out', 'y'],
-    ]

@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from vw2_ros import files
-from vw2_ros.errors import VW2Error
+from vw2_ros.errors import MissingFileError, VW2Error
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -43,9 +43,9 @@ def test_a_config_is_a_file_or_a_name(tmp_path):
     own = tmp_path / 'own.yaml'
     own.touch()
     assert files.named_config('train', own) == own
-    with pytest.raises(files.MissingFileError, match="unknown config 'tinny'. Did you mean tiny"):
+    with pytest.raises(MissingFileError, match="unknown config 'tinny'. Did you mean tiny"):
         files.named_config('train', 'tinny')
-    with pytest.raises(files.MissingFileError, match='unknown scale .* or give a YAML file'):
+    with pytest.raises(MissingFileError, match='unknown scale .* or give a YAML file'):
         files.named_config('experiment', 'tinny', 'scale')
 
 

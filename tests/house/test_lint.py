@@ -13,7 +13,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCES = sorted(
-    p for d in ('vw2_ros', 'models', 'sim', 'launch', 'tests') for p in (ROOT / d).rglob('*.py')
+    p
+    for d in ('vw2_ros', 'models', 'sim', 'launch', 'examples', 'tests')
+    for p in (ROOT / d).rglob('*.py')
 ) + [ROOT / 'setup.py']
 DOCUMENTED = [p for p in SOURCES if p.relative_to(ROOT).parts[0] in ('vw2_ros', 'models', 'sim')]
 

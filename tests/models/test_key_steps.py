@@ -15,9 +15,15 @@ from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2
-from vw2_ros.models.stages import keysteps as train_keysteps
-from vw2_ros.models.stages.keysteps import PairConfig, blurred, scores
-from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
+from vw2_ros.models.stages.keysteps import (
+    KeyStepsSettings,
+    KeyStepsStage,
+    PairConfig,
+    blurred,
+    scores,
+)
+from vw2_ros.models.training.config import config_path, read_settings
+from vw2_ros.models.training.run import run
 
 MARGIN = 22
 TINY = KeyStepConfig(image_size=32, channels=(4, 8, 8), reduced=8, hidden=16)
@@ -43,8 +49,9 @@ def config(path, **train):
 @pytest.fixture(scope='module')
 def trained(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
-    record = train_keysteps.main(
-        config(folder / 'c.yaml', steps=120, batch=16, lr=5e-3), [data], folder / 'k'
+    record = run(
+        KeyStepsStage(config(folder / 'c.yaml', steps=120, batch=16, lr=5e-3), [data]),
+        folder / 'k',
     )
     return record, folder / 'k'
 
@@ -133,29 +140,26 @@ def test_frames_of_any_size_are_judged(trained, data):
 
 def test_interrupted_training_goes_on(data, tmp_path):
     often = {'steps': 4, 'checkpoint_minutes': 1e-9}
-    whole = train_keysteps.main(config(tmp_path / 'c.yaml', **often), [data], tmp_path / 'a')
+    whole = run(KeyStepsStage(config(tmp_path / 'c.yaml', **often), [data]), tmp_path / 'a')
     folder = sorted((tmp_path / 'a' / 'checkpoints').iterdir())[-1]
     for file in folder.iterdir():
         file.unlink()
     folder.rmdir()  # back to the step before
-    again = train_keysteps.main(
-        config(tmp_path / 'c.yaml', **often), [data], tmp_path / 'a', resume=True
+    again = run(
+        KeyStepsStage(config(tmp_path / 'c.yaml', **often), [data]), tmp_path / 'a', resume=True
     )
     assert again['scores'] == whole['scores'] and again['steps'] == 4
 
 
 def test_of_several_processes_one_writes(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(train_keysteps, 'leads', lambda: False)
-    assert train_keysteps.main(config(tmp_path / 'c.yaml', steps=1), [data], tmp_path / 'k') == {}
+    monkeypatch.setattr('vw2_ros.models.parallel.leads', lambda: False)
+    assert run(KeyStepsStage(config(tmp_path / 'c.yaml', steps=1), [data]), tmp_path / 'k') == {}
     assert not list((tmp_path / 'k').glob('*.json'))
 
 
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_configs_are_read(name):
-    parts = stage_configs(
-        name, 'keysteps', model=KeyStepConfig, train=TrainConfig, pairs=PairConfig
-    )
-    KeySteps(parts['model'], ['a', 'b'])
+    KeySteps(read_settings(KeyStepsSettings, name).model, ['a', 'b'])
 
 
 # ------------------------------------------------------------------ bad input
@@ -208,8 +212,9 @@ def dino(tmp_path_factory):
 
 
 def test_a_dinov2_is_the_eye_and_stays_as_it_is(dino, data, tmp_path):
-    train_keysteps.main(
-        config(tmp_path / 'c.yaml', weight_decay=0.5), [data], tmp_path / 'k', backbone=dino
+    run(
+        KeyStepsStage(config(tmp_path / 'c.yaml', weight_decay=0.5), [data], backbone=dino),
+        tmp_path / 'k',
     )
     model, given = KeySteps.load(tmp_path / 'k'), load_dinov2(dino).state_dict()
     kept = model.eye.backbone.state_dict()

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from policy_files import save
 
 from vw2_ros.models.checkpoint import CheckpointError
@@ -165,6 +166,35 @@ def test_other_bad_input(policy, rgb, folder):
             Policy.load(folder, **options)
     with pytest.raises(CheckpointError, match='shipped names'):
         Policy.load('no_such_policy')
+
+
+def test_device(folder, policy, rgb, monkeypatch):
+    assert policy.device == torch.device('cpu')  # unless told otherwise
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    auto = Policy.load(folder, device='auto')
+    assert auto.device == torch.device('cpu')
+    want = policy.infer({'rgb': rgb, 'instruction': 'open the drawer'})
+    got = auto.infer({'rgb': rgb, 'instruction': 'open the drawer'})
+    assert np.array_equal(got.actions, want.actions)
+    with pytest.raises(ValueError, match="Got 'cuda', and torch finds no GPU"):
+        Policy.load(folder, device='cuda')
+    with pytest.raises(ValueError, match="must be one of auto, cpu, cuda. Got 'tpu'"):
+        Policy.load(folder, device='tpu')
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+@pytest.mark.parametrize('temperature', [0.0, 1.0])
+def test_on_a_gpu(folder, policy, rgb, temperature):
+    gpu = Policy.load(folder, device='auto', temperature=temperature)
+    assert gpu.device.type == 'cuda' and gpu.warm_up() > 0
+    plan = gpu.plan(rgb, 'open the drawer')
+    if not temperature:
+        want = policy.plan(rgb, 'open the drawer')
+        assert np.array_equal(plan.codes, want.codes)
+        assert np.allclose(plan.hidden, want.hidden, atol=1e-3)
+        assert np.allclose(gpu.actions(plan.hidden), policy.actions(want.hidden), atol=1e-3)
+    assert gpu.actions(plan.hidden).shape == (16, 7)
+    assert gpu.imagine(rgb, plan.codes).shape == policy.imagine(rgb, plan.codes).shape
 
 
 def test_another_renderer_is_warned_of(policy):

@@ -11,20 +11,20 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
-from lifecycle_msgs.srv import ChangeState  # noqa: E402
-from rcl_interfaces.msg import Log  # noqa: E402
-from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
-from ros_helpers import state, tiny_weights  # noqa: E402
-from sensor_msgs.msg import Image  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Log
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_helpers import state, tiny_weights
+from sensor_msgs.msg import Image
 
 from vw2_ros import names
-from vw2_ros.files import config_file  # noqa: E402
+from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
-from vw2_ros.nodes import camera as camera_node  # noqa: E402
-from vw2_ros.nodes.camera import CameraNode  # noqa: E402
-from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
+from vw2_ros.nodes import camera as camera_node
+from vw2_ros.nodes.camera import CameraNode
+from vw2_ros.nodes.planner import PlannerNode
 
 
 class Told:

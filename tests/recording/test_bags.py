@@ -53,7 +53,7 @@ def test_what_a_killed_writer_leaves(tmp_path):
     copy.parent.mkdir()
     cut(copy, left.read_bytes())
     with pytest.raises(ValueError, match='still being written'):
-        bags.BagReader(left)
+        bags.Bag(left)
     writer.close()
     closed = convert_bags([tmp_path / 'bag'], tmp_path / 'a', progress=False)
     killed = convert_bags([tmp_path / 'killed'], tmp_path / 'b', progress=False)

@@ -20,7 +20,7 @@ from vw2_ros.recording.convert import convert_bags  # noqa: E402
 def test_training_reads_it(tmp_path):
     made(tmp_path, TWO.messages())
     store = FrameStore([tmp_path / 'data'], size=16)
-    demos = Demonstrations(store)
+    demos = Demonstrations(store, horizon=16)
     assert demos.phrases == {'open the drawer': ['open the drawer'], 'close it': ['close it']}
     actions, valid = demos.chunk(demos.draw(np.random.default_rng(0), 8))
     assert actions.shape == (8, 16, 7) and valid.any() and np.isfinite(actions).all()

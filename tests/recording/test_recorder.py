@@ -77,7 +77,7 @@ class Robot:
 def read(bag):
     """topic -> number of messages."""
     count = {}
-    for topic, *_ in bags.BagReader(bag).messages():
+    for topic, *_ in bags.Bag(bag).messages():
         count[topic] = count.get(topic, 0) + 1
     return count
 
@@ -187,7 +187,7 @@ def test_killed(bench, tmp_path):
     child.communicate()
     (file,) = bags.files_of(tmp_path / 'bag')
     os.utime(file, (1e9, 1e9))  # long ago
-    last_ns = max(m[2] for m in bags.BagReader(tmp_path / 'bag').messages())
+    last_ns = max(m[2] for m in bags.Bag(tmp_path / 'bag').messages())
     print(f'lost {(killed_ns - last_ns) * 1e-9:.2f} s')
     assert (killed_ns - last_ns) * 1e-9 < 1.0
     result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)
@@ -241,7 +241,8 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     In lockstep, so that a busy machine changes nothing.
     """
     from vw2_ros.models.policy import Policy
-    from vw2_ros.models.stages import head as train_head
+    from vw2_ros.models.stages.head import HeadStage
+    from vw2_ros.models.training.run import run
     from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
     from vw2_ros.sim.expert.expert import Expert
     from vw2_ros.sim.play_table import PlayTable
@@ -319,8 +320,9 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
         'head:\n  model: {hidden: 16, layers: 1}\n'
         '  train: {steps: 3, batch: 4, warmup: 1, threads: 1}\n'
     )
-    train_head.main(
-        config, [tmp_path / 'data'], tmp_path / 'run', init=pathlib.Path(weights), start=weights
+    run(
+        HeadStage(config, [tmp_path / 'data'], init=pathlib.Path(weights), start=weights),
+        tmp_path / 'run',
     )
     policy = Policy.load(str(tmp_path / 'run/policy'))
     rgb = np.zeros((32, 32, 3), np.uint8)

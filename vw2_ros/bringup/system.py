@@ -117,7 +117,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
     # the nodes follow /clock: somebody must publish it
     sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
     scene = {'scene': a['scene']} if a['scene'] else {}
-    camera = ((names.IMAGE, f'{names.CAMERAS[0]}/{names.IMAGE}'),)
+    camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
     bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}

@@ -54,9 +54,10 @@ def run(
     folders = named_folders(dldm)
     check_folders('--data', data)
     check_folders('--looks', looks or [])
-    from vw2_ros.inspection import page as inspection
+    from vw2_ros.inspection.page import summary
+    from vw2_ros.inspection.run import inspect
 
-    result = inspection.run(
+    result = inspect(
         folders,
         data,
         out,
@@ -68,7 +69,7 @@ def run(
     if json_file is not None:
         files.write_json(json_file, result)
     for name, found in result['dldms'].items():
-        show(inspection.summary(name, found, result['test_scene']))
+        show(summary(name, found, result['test_scene']))
     show({'seconds': result['seconds'], 'page': str(out / 'inspection.html')})
 
 

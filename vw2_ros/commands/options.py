@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from vw2_ros import files
-from vw2_ros.errors import UsageError, close_matches
+from vw2_ros.errors import MissingFileError, UsageError, close_matches
 
 HELP = {'help_option_names': ['-h', '--help']}
 
@@ -102,7 +102,7 @@ def check_config(name: str) -> pathlib.Path:
     """Return a training config: a YAML file, or the name of one of config/train/."""
     try:
         return files.named_config('train', name)
-    except files.MissingFileError as error:
+    except MissingFileError as error:
         raise UsageError(str(error)) from error
 
 

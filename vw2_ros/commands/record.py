@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vw2_ros import names
 from vw2_ros.commands.options import new_folder
 
 EXAMPLE = 'vw2 record --out bags/drawer'
@@ -19,7 +20,7 @@ def run(
     ],
     image: Annotated[
         str, typer.Option(help='Topic of the camera whose images the policy shall see.')
-    ] = 'image_raw',
+    ] = names.IMAGE,
     namespace: Annotated[
         str, typer.Option(help='Namespace that all recorded topics are in, e.g. /left.')
     ] = '',

@@ -2,7 +2,6 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2 train`: the parts of the model."""
 
-import importlib
 import pathlib
 from typing import Annotated
 
@@ -65,36 +64,31 @@ def stage_command(name: str):
     return app.command(name, epilog=epilog(example))
 
 
-def learn(
-    module: str,
-    config: str,
-    data: list[pathlib.Path],
-    out: pathlib.Path,
-    builds_on: dict | None = None,
-    **options,
-) -> None:
-    """Check what all stages are told, and train.
-
-    Args:
-        module: the stage's name in models/stages/.
-        builds_on: option -> (folder, or None for one beside `out`; the stage made there).
-    """
-    file = check_config(config)
+def check(
+    config: str, data: list[pathlib.Path], sight: pathlib.Path | None = None
+) -> pathlib.Path:
+    """Check what all stages are told; return the config's file."""
     check_folders('--data', data)
-    if options.get('sight'):
-        check_folders('--sight', [options['sight']])
-    for key, (folder, before) in (builds_on or {}).items():
-        options[key] = folder or out.parent / before
-        if not options[key].is_dir():
-            raise UsageError(
-                f'the {before} run {options[key]} is not a folder: train it '
-                f'first (vw2 train --help) or name it with --{key}'
-            )
-    record = importlib.import_module(f'vw2_ros.models.stages.{module}').main(
-        file, data, out, **options
-    )
-    if record:  # of several processes the first one speaks
-        show({'policy': out / 'policy'} if module == 'head' else {'folder': out})
+    if sight is not None:
+        check_folders('--sight', [sight])
+    return check_config(config)
+
+
+def run_of(option: str, folder: pathlib.Path | None, out: pathlib.Path, name: str) -> pathlib.Path:
+    """Return the folder of the run that a stage builds on: as given, or `name` beside `out`."""
+    folder = folder or out.parent / name
+    if not folder.is_dir():
+        raise UsageError(
+            f'the {name} run {folder} is not a folder: train it '
+            f'first (vw2 train --help) or name it with {option}'
+        )
+    return folder
+
+
+def tell(record: dict, folder: pathlib.Path) -> None:
+    """Name the result; of several processes the first one speaks, which has the record."""
+    if record:
+        show({'policy' if folder.name == 'policy' else 'folder': folder})
 
 
 @stage_command('sight')
@@ -107,7 +101,11 @@ def sight(
     max_minutes: MaxMinutes = None,
 ) -> None:
     """Train the keypoints to look with, on what `vw2 collect` writes; real robots do without."""
-    learn('sight', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
+    config = check(config, data)
+    from vw2_ros.models.stages.sight import SightStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(SightStage(config, data, seed, max_minutes), out, resume), out)
 
 
 @stage_command('dldm')
@@ -115,37 +113,54 @@ def dldm(
     config: Config,
     data: Videos,
     out: Out,
-    stage: Annotated[
-        str,
-        typer.Option(
-            help='warmup: codes from reconstruction alone; disentangle: '
-            'codes through a video diffusion model, after a warm-up.'
-        ),
-    ] = 'warmup',
+    stage: Annotated[str, typer.Option(hidden=True)] = 'warmup',
+    init: Annotated[pathlib.Path | None, typer.Option(hidden=True)] = None,
+    vdm: Annotated[pathlib.Path | None, typer.Option(hidden=True)] = None,
+    resume: Resume = False,
+    seed: Seed = None,
+    max_minutes: MaxMinutes = None,
+) -> None:
+    """Train the latent dynamics model on videos, without actions: its warm-up."""
+    if stage != 'warmup' or init or vdm:  # an earlier spelling, printed in old commands.sh
+        got = f'--stage {stage}' if stage != 'warmup' else '--init or --vdm'
+        raise UsageError(
+            f'vw2 train dldm is the warm-up alone. Got {got}. Say vw2 train disentangle instead '
+            'of vw2 train dldm --stage disentangle; the other options stay'
+        )
+    config = check(config, data)
+    from vw2_ros.models.stages.warmup import WarmUpStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(WarmUpStage(config, data, seed, max_minutes), out, resume), out)
+
+
+@stage_command('disentangle')
+def disentangle(
+    config: Config,
+    data: Videos,
+    out: Out,
     init: Annotated[
         pathlib.Path | None,
-        typer.Option(
-            help='For stage disentangle: folder of the warm-up run (default: warmup beside --out).'
-        ),
+        typer.Option(help='Folder of the warm-up run (default: warmup beside --out).'),
     ] = None,
     vdm: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help='For stage disentangle: folder of a vdm run (default: vdm beside --out), or of a '
-            'diffusers pipeline of Cosmos-Predict2.'
+            help='Folder of a vdm run (default: vdm beside --out), or of a diffusers pipeline of '
+            'Cosmos-Predict2.'
         ),
     ] = None,
     resume: Resume = False,
     seed: Seed = None,
     max_minutes: MaxMinutes = None,
 ) -> None:
-    """Train the latent dynamics model on videos, without actions."""
-    if stage not in ('warmup', 'disentangle'):
-        raise UsageError(f'--stage must be warmup or disentangle. Got {stage!r}')
-    if stage == 'warmup' and (init or vdm):
-        raise UsageError('--init and --vdm go with --stage disentangle only')
-    builds_on = {'init': (init, 'warmup'), 'vdm': (vdm, 'vdm')} if stage == 'disentangle' else None
-    learn(stage, config, data, out, builds_on, resume=resume, seed=seed, max_minutes=max_minutes)
+    """Train the codes through a video diffusion model, after a warm-up, without actions."""
+    config = check(config, data)
+    init, vdm = run_of('--init', init, out, 'warmup'), run_of('--vdm', vdm, out, 'vdm')
+    from vw2_ros.models.stages.disentangle import DisentangleStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(DisentangleStage(config, data, init, vdm, seed, max_minutes), out, resume), out)
 
 
 @stage_command('planner')
@@ -175,18 +190,12 @@ def planner(
     """Train the planner: instruction and image to codes."""
     if start and sight:
         raise UsageError('--start brings its own sight: leave out --sight')
-    learn(
-        'planner',
-        config,
-        data,
-        out,
-        {'init': (init, 'dldm')},
-        sight=sight,
-        start=check_policy(start, learned=True) if start else None,
-        resume=resume,
-        seed=seed,
-        max_minutes=max_minutes,
-    )
+    config, init = check(config, data, sight), run_of('--init', init, out, 'dldm')
+    start = check_policy(start, learned=True) if start else None
+    from vw2_ros.models.stages.planner import PlannerStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(PlannerStage(config, data, init, sight, start, seed, max_minutes), out, resume), out)
 
 
 HeadStart = Annotated[
@@ -246,20 +255,15 @@ def head(
         from vw2_ros.models.checkpoint import resolve
 
         init = init or resolve(start)
-    learn(
-        'head',
-        config,
-        data,
-        out,
-        None if scratch else {'init': (init, 'planner')},
-        labels=labels,
-        sight=sight,
-        start=start or None,
-        learn_sight=learn_sight,
-        resume=resume,
-        seed=seed,
-        max_minutes=max_minutes,
+    config = check(config, data, sight)
+    init = None if scratch else run_of('--init', init, out, 'planner')
+    from vw2_ros.models.stages.head import HeadStage
+    from vw2_ros.models.training.run import run
+
+    stage = HeadStage(
+        config, data, init, labels, sight, start or None, learn_sight, seed, max_minutes
     )
+    tell(run(stage, out, resume), out / 'policy')
 
 
 @stage_command('vdm')
@@ -272,7 +276,11 @@ def vdm(
     max_minutes: MaxMinutes = None,
 ) -> None:
     """Train the video diffusion model: first frame to video, without actions."""
-    learn('vdm', config, data, out, resume=resume, seed=seed, max_minutes=max_minutes)
+    config = check(config, data)
+    from vw2_ros.models.stages.vdm import VDMStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(VDMStage(config, data, seed, max_minutes), out, resume), out)
 
 
 @app.command('keysteps', epilog=epilog('vw2 train keysteps --data data/play --out runs/keysteps'))
@@ -289,13 +297,8 @@ def keysteps(
     max_minutes: MaxMinutes = None,
 ) -> None:
     """Train what tells whether a frame shows a task's goal reached, to judge imagination."""
-    learn(
-        'keysteps',
-        config,
-        data,
-        out,
-        backbone=backbone,
-        resume=resume,
-        seed=seed,
-        max_minutes=max_minutes,
-    )
+    config = check(config, data)
+    from vw2_ros.models.stages.keysteps import KeyStepsStage
+    from vw2_ros.models.training.run import run
+
+    tell(run(KeyStepsStage(config, data, backbone, seed, max_minutes), out, resume), out)

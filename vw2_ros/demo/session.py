@@ -81,7 +81,7 @@ class _Session:
         self._images: OrderedDict[int, object] = OrderedDict()
         client.subscribe(String, names.TABLE_STATE, self._on_state, qos.reliable())
         client.subscribe(String, names.TASK_STATE, self._on_judged, qos.latched())
-        client.subscribe(Image, f'static/{names.IMAGE}', self._on_image, qos.newest())
+        client.subscribe(Image, f'{names.STATIC}/{names.IMAGE}', self._on_image, qos.newest())
         client.subscribe(Image, names.LATENT_PLAN, self._on_codes, qos.reliable())
         client.subscribe(DiagnosticArray, names.DIAGNOSTICS, self._on_diagnostics, qos.reliable())
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import yaml
@@ -15,6 +15,13 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.experiment.rows import KINDS, LABELLED, PRETRAINED, SCENE, Row, merged
 from vw2_ros.experiment.scale import Scale
 from vw2_ros.files import write_whole
+
+
+def first_spelled(command: Sequence[str]) -> list[str]:
+    """A command as it was first spelled. Names and markers of older folders go by that."""
+    if tuple(command[:2]) == ('train', 'disentangle'):
+        return ['train', 'dldm', '--stage', 'disentangle', *command[2:]]
+    return list(command)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Job:
         """Whether the very same command has ended well."""
         try:
             marker = json.loads((out / 'stages' / f'{self.name}.json').read_text())
-            return marker['command'] == list(self.command)
+            return first_spelled(marker['command']) == first_spelled(self.command)
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -128,8 +135,7 @@ class JobGraph:
         *more: str,
         **builds_on: str,
     ) -> str:
-        stage = {'disentangle': ('dldm', '--stage', 'disentangle')}.get(kind, (kind,))
-        command, needs = ['train', *stage], list(builds_on.values())
+        command, needs = ['train', kind], list(builds_on.values())
         for folder, job in dict.fromkeys(map(self._data, data)):  # two names may be one data set
             command += ['--data', folder]
             needs += [job] if job else []
@@ -157,7 +163,7 @@ class JobGraph:
         spare: tuple[str, ...] = (),
         late: tuple[str, ...] = (),
     ) -> str:
-        decides = json.dumps([kind, command, config], sort_keys=True)
+        decides = json.dumps([kind, first_spelled(command), config], sort_keys=True)
         name = f'{kind}-{hashlib.sha256(decides.encode()).hexdigest()[:10]}'
         files = ['--config', f'configs/{name}.yaml'] if config else []
         command = (*command, *late, *files, '--out', f'stages/{name}')

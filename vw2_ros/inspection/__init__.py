@@ -1,3 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""The page of `vw2 inspect`."""

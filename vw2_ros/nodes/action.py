@@ -39,8 +39,8 @@ from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.messages.outputs import KINDS, Output
-from vw2_ros.nodes.base import transition
 from vw2_ros.nodes.health import verdict
+from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
@@ -177,7 +177,8 @@ class ActionNode(ModelNode):
     def load(self):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
-        policy = Policy.load(self.config.weights, threads=self.config.threads)
+        c = self.config
+        policy = Policy.load(c.weights, threads=c.threads, device=c.device)
         policy.warm_up()
         return policy
 

@@ -3,7 +3,6 @@
 """What all nodes share: parameters, life cycle with automatic start, services, diagnostics."""
 
 import dataclasses
-import functools
 import gc
 import time
 
@@ -20,39 +19,11 @@ except ImportError:  # Humble
 from vw2_ros import names
 from vw2_ros.nodes.diagnostics import Reporter
 from vw2_ros.nodes.health import ERROR, OK, WARN, Health
+from vw2_ros.nodes.lifecycle import StartFailed, transition
 from vw2_ros.nodes.parameters import BaseConfig, descriptor, parameter_name
 
 DIAGNOSE_PERIOD_S = 0.1
 READY_PERIOD_S = 0.02  # how often the automatic start looks whether a node can be activated
-
-
-def transition(method):
-    """Turn `on_x(self)` into a life cycle callback: whatever it raises is reported, not fatal."""
-
-    @functools.wraps(method)
-    def callback(self, state):
-        self.stage, self.in_transition = method.__name__, True
-        try:
-            method(self)
-        except Exception as error:
-            self.failure = f'{method.__name__[3:]}: {error}'
-            self.get_logger().error(self.failure)
-            self.undo(self.stage)
-            if self.stage == 'on_activate':
-                self.halt()
-            self.diagnose()
-            return TransitionCallbackReturn.FAILURE
-        finally:
-            self.in_transition = False
-        self.failure = ''
-        self.get_logger().info(f'{method.__name__[3:]}: done')
-        return TransitionCallbackReturn.SUCCESS
-
-    return callback
-
-
-class StartFailed(Exception):
-    """The automatic start failed and `exit_on_failure` is set."""
 
 
 class NodeBase(LifecycleNode):

@@ -27,9 +27,10 @@ from vw2_ros.control.clock import TickClock
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import table as table_messages
-from vw2_ros.nodes.base import NodeBase, transition
+from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.claim import Claim
 from vw2_ros.nodes.health import ERROR, OK
+from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
 from vw2_ros.sim.table import open_table
@@ -262,9 +263,9 @@ class CalvinBridgeNode(NodeBase):
         # lockstep counts from the start of the subtask: that is when a plan is due
         count = self.run.steps if c.lockstep else self.ticks
         if count % c.image_every == 0:
-            self._publish_image('static', c.image_size, stamp_ns, always=c.lockstep)
+            self._publish_image(names.STATIC, c.image_size, stamp_ns, always=c.lockstep)
         if count % c.gripper_every == 0:
-            self._publish_image('gripper', c.gripper_size, stamp_ns)
+            self._publish_image(names.GRIPPER, c.gripper_size, stamp_ns)
 
     def _publish_image(self, name: str, size: int, stamp_ns: int, always=False) -> None:
         publisher = self.images_out[name]

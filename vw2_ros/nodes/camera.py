@@ -19,8 +19,9 @@ from vw2_ros import names
 from vw2_ros.cameras.frames import Fit, Source
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
-from vw2_ros.nodes.base import NodeBase, transition
+from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.health import ERROR, WARN
+from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
 from vw2_ros.nodes.worker import Worker
@@ -37,8 +38,8 @@ class Config(BaseConfig):
     device: str = parameter('/dev/video0', 'V4L2 device, for source device')
     file: str = parameter('', 'video file, for source file')
     loop: bool = parameter(False, 'begin the file again at its end')
-    width: int = parameter(96, 'of the output; 0: as it comes [px]', low=0, high=8192)
-    height: int = parameter(96, 'of the output; 0: as it comes [px]', low=0, high=8192)
+    width: int = parameter(96, 'width of the output [px]; 0: as it comes', low=0, high=8192)
+    height: int = parameter(96, 'height of the output [px]; 0: as it comes', low=0, high=8192)
     crop: tuple = parameter(
         (0, 0, 0, 0),
         'x, y, width, height of the part that is kept; all 0: '
@@ -48,8 +49,10 @@ class Config(BaseConfig):
         0.0, 'images beyond this rate are left out; 0: none', low=0.0, high=1000.0
     )
     compressed_out: bool = parameter(False, 'also publish image_raw/compressed')
-    jpeg_quality: int = parameter(90, 'of the compressed output', low=1, high=100)
-    frame_id: str = parameter('camera_optical_frame', 'for sources that have none')
+    jpeg_quality: int = parameter(90, 'quality of the compressed output', low=1, high=100)
+    frame_id: str = parameter(
+        'camera_optical_frame', 'frame of the images of sources that have none'
+    )
     max_image_age_s: float = parameter(
         0.1, 'silence that is reported as an error [s]', low=0.001, high=60.0
     )

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from sensor_msgs.msg import Image
 
 from vw2_ros import names
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
-from vw2_ros.nodes.base import transition
+from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
@@ -30,8 +31,10 @@ class Config(ModelConfig):
 
     renderer: str = parameter('decoder', 'decoder (quick, coarse) or vdm (video diffusion model)')
     vdm: str = parameter('', "run folder of the VDM; empty: vdm/ in the weights' folder")
-    steps: int = parameter(20, "of the VDM's sampling", low=1, high=1000)
-    rate_hz: float = parameter(30.0, 'of the imagined frames', low=1.0, high=120.0)
+    steps: int = parameter(20, "steps of the VDM's sampling", low=1, high=1000)
+    rate_hz: float = parameter(
+        float(ACTION_HZ), 'rate of the imagined frames [Hz]', low=1.0, high=120.0
+    )
     period_s: float = parameter(
         0.5, 'least time between two imagined clips [s]', low=0.0, high=60.0
     )
@@ -71,9 +74,8 @@ class ImaginationNode(ModelNode):
         from vw2_ros.models.policy import Policy
 
         c = self.config
-        imagination = Imagination(
-            Policy.load(c.weights, threads=c.threads), c.renderer, c.vdm or None, steps=c.steps
-        )
+        policy = Policy.load(c.weights, threads=c.threads, device=c.device)
+        imagination = Imagination(policy, c.renderer, c.vdm or None, steps=c.steps)
         if not imagination.knows_codes:
             self.get_logger().warning(
                 'this VDM was trained without codes: it shows what may come '

@@ -15,6 +15,9 @@ class ModelConfig(BaseConfig):
 
     weights: str = parameter('play_table', 'shipped weights by name, or a model folder')
     threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
+    device: str = parameter(
+        'cpu', 'where the model runs: cpu, cuda, or auto (cuda if there is one)'
+    )
 
 
 class ModelNode(NodeBase):
@@ -34,11 +37,11 @@ class ModelNode(NodeBase):
 
     def load(self):
         """Return the model; called in the worker thread, where its imports belong, too."""
-        raise TypeError(f'{type(self).__name__} has no load')
+        raise NotImplementedError(f'{type(self).__name__} has no load')
 
     def work(self, model, item) -> None:
         """Handle the newest item that was submitted; called in the worker thread."""
-        raise TypeError(f'{type(self).__name__} has no work')
+        raise NotImplementedError(f'{type(self).__name__} has no work')
 
     def begin_loading(self) -> None:
         """Begin to load in the worker thread, unless that was begun."""

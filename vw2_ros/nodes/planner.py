@@ -24,8 +24,8 @@ from vw2_ros.control.safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
-from vw2_ros.nodes.base import transition
 from vw2_ros.nodes.health import ERROR, WARN
+from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
@@ -35,8 +35,10 @@ from vw2_ros.nodes.process import run
 class Config(ModelConfig):
     """Parameters of the planner node."""
 
-    temperature: float = parameter(0.0, '0: greedy; above: codes are sampled', low=0.0, high=10.0)
-    seed: int = parameter(0, 'of the sampling', low=0)
+    temperature: float = parameter(
+        0.0, '0: the likeliest codes; above: codes are sampled', low=0.0, high=10.0
+    )
+    seed: int = parameter(0, 'seed of the sampling of codes', low=0)
     compressed: bool = parameter(False, 'take image_raw/compressed instead of image_raw')
     period_s: float = parameter(
         0.0, 'least time between two plans; 0: each image [s]', low=0.0, high=10.0
@@ -44,7 +46,7 @@ class Config(ModelConfig):
     lockstep: bool = parameter(False, 'plan for every image, reliably; the world waits')
     max_image_age_s: float = parameter(0.1, 'older images make no plan [s]', low=0.001, high=60.0)
     frozen_frames: int = parameter(
-        10, 'so many identical images in a row make no plan; 0: off', low=0, high=1000
+        10, 'identical images in a row from which on none makes a plan; 0: off', low=0, high=1000
     )
     min_known_words: float = parameter(
         MIN_KNOWN_WORDS,
@@ -124,7 +126,9 @@ class PlannerNode(ModelNode):
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
         c = self.config
-        policy = Policy.load(c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed)
+        policy = Policy.load(
+            c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
+        )
         self.health.set('warm-up [ms]', policy.warm_up())
         self.health.set('weights', f'{policy.path.name} {policy.sha256[:12]}')
         return policy

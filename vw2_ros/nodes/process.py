@@ -14,7 +14,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from vw2_ros.names import PARENT_VARIABLE
-from vw2_ros.nodes.base import StartFailed
+from vw2_ros.nodes.lifecycle import StartFailed
 
 
 def _end_with_parent() -> None:

@@ -103,7 +103,7 @@ def fingerprint(bag: Path) -> str:
     return digest.hexdigest()
 
 
-class BagReader:
+class Bag:
     """One bag: `topics`, and `messages` of some of them, as often as wanted.
 
     Attributes:

@@ -24,7 +24,7 @@ from vw2_ros import names
 from vw2_ros.control.safety import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import write_whole
-from vw2_ros.recording.bags import BagError, BagReader, find_bags, fingerprint
+from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint
 from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
 from vw2_ros.recording.tracks import Tracks, cdr_reader, stamp_of
 from vw2_ros.sim.dataset_writer import SessionWriter, check_same_plan, read_markers, write_index
@@ -149,7 +149,7 @@ class Conversion:
             'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         }
         try:
-            bag = BagReader(path)
+            bag = Bag(path)
             tracks = Tracks(bag, self.limits.joints, self.image)
             report['topics'] = tracks.report()
             if bag.cut_short:

@@ -25,7 +25,7 @@ import numpy as np
 
 from vw2_ros import names
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.recording.bags import BagError, BagReader, rosbags
+from vw2_ros.recording.bags import Bag, BagError, rosbags
 
 SKEW_NS = 100e6  # by which the clocks of two topics may differ
 
@@ -110,7 +110,7 @@ class Tracks:
         TrackError: no images or no joints of the arm; the message says what is there.
     """
 
-    def __init__(self, bag: BagReader, joints: Sequence[str], image: str = ''):
+    def __init__(self, bag: Bag, joints: Sequence[str], image: str = ''):
         self.bag, self.joints = bag, tuple(joints)
         self.image_topic = _choose_image(bag.topics, image)
         wanted = {self.image_topic: (names.IMAGE, self._on_image)}

@@ -11,11 +11,10 @@ What may lie in a data folder, found by looking, sub-folders included:
 | WebDataset shards      | .tar, .tgz                    | a sample's video or pictures | shards.py  |
 | video files            | .mp4, .webm, .mkv, .avi, .mov | the file's                   | files.py   |
 
-`find.py` alone decides which reader a file needs; all of them follow the protocol in `reader.py`.
+`find.py` alone decides which reader a file needs; each follows the protocol in `reader.py`.
 
-A *recording* is what is decoded in one go (a file, a bag); its *takes* are the videos in it (one,
-or the episodes and samples). Frames are brought to one rate, cut to one shape around the centre,
-resized, and kept in `cache/` beside the data, one file per recording (`decode.py`, `folder.py`).
-What is finished is never decoded again, so a run that was killed goes on where it was, and several
-processes share the work.
+A *recording* is what is decoded in one go (a file, a bag); its *takes* are the videos in it: one,
+or the episodes and samples. Frames are brought to one rate, cut to one shape around the centre and
+resized (`decode.py`), and kept in `cache/` beside the data, one file per recording (`cache.py`).
+`folder.py` has the frames of all recordings of a data folder, with ids and ranges.
 """

@@ -17,8 +17,6 @@ from vw2_ros.models.data.pictures import read_picture
 from vw2_ros.models.data.video.reader import Frames, library
 
 BAGS = ('.mcap', '.db3')
-
-
 _ENCODINGS = {
     'rgb8': (3, None),
     'bgr8': (3, cv2.COLOR_BGR2RGB),
@@ -26,8 +24,6 @@ _ENCODINGS = {
     'bgra8': (4, cv2.COLOR_BGRA2RGB),
     'mono8': (1, cv2.COLOR_GRAY2RGB),
 }
-
-
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 
@@ -51,7 +47,7 @@ def message_picture(message) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bag:
+class BagReader:
     """A ROS 2 bag: a folder with metadata.yaml, or one file."""
 
     path: Path
@@ -65,7 +61,7 @@ class Bag:
         return repr(tuple(self.cameras))
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         yield self.name, self._frames()
 
     def _frames(self) -> Frames:

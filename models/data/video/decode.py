@@ -1,40 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Recordings decoded into the cache: one rate, one size, one file each."""
+"""One recording decoded: brought to one rate, cut to one shape, resized, written to a file."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import dataclasses
-import fcntl
-import functools
 import hashlib
-import json
-import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.pictures import Size, resize_area, sides
-from vw2_ros.models.data.video.reader import Frames, Recording
-from vw2_ros.progress import progress_bar
+from vw2_ros.models.data.pictures import Size, resize_area
+from vw2_ros.models.data.video.reader import Frames, VideoReader
 
-VERSION = 1  # of the cache: another one decodes anew
-
-
+VERSION = 1  # of what is decoded: another one decodes anew
 GAP_S = 1.0  # where no frame comes for longer, a clip must not reach across
-
-
 TIE = 0.1  # of a tick: of two frames as near, also when stamps are rounded, the later
-
-
 _EDGE_BYTES = 1 << 12  # of a file's beginning and end: enough to tell content apart
+
+
+class Stopped(BaseException):
+    """The run was interrupted while this thread decoded."""
+
+
+def fingerprint_of(reader: VideoReader, root: Path, fps: float) -> str:
+    """sha256 hex that changes with the content of the files."""
+    digest = hashlib.sha256(f'{VERSION} {reader.name} {reader.detail} {fps:g}'.encode())
+    for path in reader.files:
+        try:
+            with open(path, 'rb') as file:
+                size = os.fstat(file.fileno()).st_size
+                head = file.read(_EDGE_BYTES)
+                file.seek(max(0, size - _EDGE_BYTES))
+                digest.update(
+                    f'\0{path.relative_to(root).as_posix()} {size}\0'.encode() + head + file.read()
+                )
+        except OSError:
+            digest.update(f'\0{path.relative_to(root).as_posix()} missing'.encode())
+    return digest.hexdigest()
 
 
 def resample(frames: Frames, fps: float) -> Iterator[tuple[int, np.ndarray]]:
@@ -64,68 +71,21 @@ def resample(frames: Frames, fps: float) -> Iterator[tuple[int, np.ndarray]]:
         ticks += 1
 
 
-class _Stopped(BaseException):
-    """The run was interrupted while this thread decoded."""
+def decode(
+    reader: VideoReader, file, size: Size, fps: float, stop: threading.Event
+) -> tuple[list[tuple[str, int]], dict[str, str]]:
+    """Decode a recording into a file.
 
-
-@dataclasses.dataclass(frozen=True)
-class _Decoded:
-    """A recording in the cache: (take, frames) of each range, in order, and what was skipped."""
-
-    path: Path
-    name: str
-    fingerprint: str
-    ranges: Sequence[tuple[str, int]]
-    skipped: dict[str, str]
-
-    def __len__(self) -> int:
-        return sum(n for _, n in self.ranges)
-
-
-def _fingerprint(recording: Recording, root: Path, fps: float) -> str:
-    """sha256 hex that changes with the content of the files."""
-    digest = hashlib.sha256(f'{VERSION} {recording.name} {recording.detail} {fps:g}'.encode())
-    for path in recording.files:
-        try:
-            with open(path, 'rb') as file:
-                size = os.fstat(file.fileno()).st_size
-                head = file.read(_EDGE_BYTES)
-                file.seek(max(0, size - _EDGE_BYTES))
-                digest.update(
-                    f'\0{path.relative_to(root).as_posix()} {size}\0'.encode() + head + file.read()
-                )
-        except OSError:
-            digest.update(f'\0{path.relative_to(root).as_posix()} missing'.encode())
-    return digest.hexdigest()
-
-
-def _place(folder: Path, name: str, fingerprint: str) -> tuple[Path, str, str]:
-    """Where a recording is kept: the same beginning for the same name."""
-    begin = hashlib.sha256(name.encode()).hexdigest()[:16]
-    return folder / f'{begin}_{fingerprint[:16]}.u8', name, fingerprint
-
-
-def _finished(path: Path, name: str, fingerprint: str, size: Size) -> _Decoded | None:
-    """What the cache holds of a recording, if that is all of it."""
-    try:
-        index = json.loads(path.with_suffix('.json').read_text())
-        decoded = _Decoded(
-            path,
-            name,
-            fingerprint,
-            [(t, int(n)) for t, n in index['ranges']],
-            dict(index['skipped']),
-        )
-        whole = path.stat().st_size == 3 * len(decoded) * math.prod(sides(size))
-        return decoded if whole else None
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _fill(
-    file, recording: Recording, size: Size, fps: float, stop: threading.Event
-) -> tuple[list, dict]:
-    """Decode a recording into a file; returns (take, frames) of each range, and what failed."""
+    Args:
+        file: open for writing; frames are written as uint8 (h, w, 3), one after another.
+        size: of the frames that are written. fps: their rate.
+        stop: set where the run ends before its time.
+    Returns:
+        (take, number of frames) of each contiguous range, in order; and take -> reason, of what
+        could not be read.
+    Raises:
+        DataError: the file cannot be written, or a library is missing. Stopped: `stop` is set.
+    """
     ranges: list[tuple[str, int]] = []
     skipped: dict[str, str] = {}
     passed_on = (DataError, MemoryError)
@@ -139,7 +99,7 @@ def _fill(
         last = small = None
         for piece, rgb in resample(frames, fps):
             if stop.is_set():
-                raise _Stopped
+                raise Stopped
             if rgb is not last:
                 last, small = rgb, resize_area(rgb, size)
             try:
@@ -154,7 +114,7 @@ def _fill(
 
     # Decoders may raise nearly anything on damaged bytes.
     try:
-        for take, frames in recording.takes():
+        for take, frames in reader.takes():
             begin = file.tell()
             try:
                 ranges += [(take, n) for n in write(frames)]
@@ -167,81 +127,7 @@ def _fill(
     except passed_on:
         raise
     except Exception as error:
-        note(recording.name, error)
+        note(reader.name, error)
     if not ranges and not skipped:
-        skipped[recording.name] = 'no video inside'
+        skipped[reader.name] = 'no video inside'
     return ranges, skipped
-
-
-@contextlib.contextmanager
-def _turn(lock, fingerprint: str, stop: threading.Event):
-    """Keep a recording from other processes meanwhile; yields whether locks work there."""
-    place = int(fingerprint[:12], 16)
-    held = None
-    while held is None:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-            held = True
-        except BlockingIOError:
-            if stop.wait(0.2):
-                raise _Stopped from None
-        except OSError:
-            held = False
-    try:
-        yield held
-    finally:
-        if held:
-            fcntl.lockf(lock, fcntl.LOCK_UN, 1, place)
-
-
-def _keep(path: Path, name: str, fingerprint: str, fill: Callable, alone: bool) -> _Decoded:
-    """Write a recording beside and rename; `fill(file)` returns (ranges, skipped)."""
-    part = path.with_suffix('.part' if alone else f'.{os.getpid()}.part')
-    try:
-        with open(part, 'wb', buffering=1 << 20) as file:
-            ranges, skipped = fill(file)
-        if ranges:
-            os.replace(part, path)
-            part.write_text(json.dumps({'name': name, 'ranges': ranges, 'skipped': skipped}))
-            os.replace(part, path.with_suffix('.json'))
-        return _Decoded(path, name, fingerprint, ranges, skipped)
-    except OSError as error:
-        raise DataError(
-            f'{path} cannot be written: {error}. What is decoded so far stays; free '
-            'some space and run again'
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _forget_replaced(folder: Path, paths: Iterable[Path]) -> None:
-    """Remove what was decoded of files that have other content now."""
-    now = {path.stem.partition('_')[0]: path.stem for path in paths}
-    for old in folder.iterdir():
-        stem = old.name.partition('.')[0]
-        if now.get(stem.partition('_')[0], stem) != stem:
-            old.unlink(missing_ok=True)
-
-
-def _in_threads(what: str, work: Callable, items: Sequence, stop: threading.Event) -> list:
-    """work(item) of all, in threads (decoding releases the interpreter lock), with a bar."""
-    with progress_bar() as bar, concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        task = bar.add_task(what, total=len(items))
-        try:
-            futures = [pool.submit(work, item) for item in items]
-            left = set(futures)
-            while left:  # a Ctrl-C that comes just before a wait without end would not end it
-                done, left = concurrent.futures.wait(left, 0.5, 'FIRST_COMPLETED')
-                for future in done:
-                    future.result()
-                    bar.advance(task)
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return [future.result() for future in futures]
-
-
-@functools.lru_cache(4096)  # a process may hold some ten thousand maps, not millions
-def _mapped(path: Path, frames: int, size: tuple[int, int]) -> np.ndarray:
-    return np.memmap(path, np.uint8, 'r', shape=(frames, *size, 3))

@@ -17,8 +17,6 @@ from vw2_ros.models.data.calvin import CALVIN_FPS
 from vw2_ros.models.data.video.reader import Frames, library
 
 VIDEOS = ('.mp4', '.webm', '.mkv', '.avi', '.mov')
-
-
 TRUNCATED_S = 1.0  # a video may end so much before what its head says, or a tenth of it
 
 
@@ -62,7 +60,7 @@ def _promised_s(container, stream) -> float:
 
 
 @dataclasses.dataclass(frozen=True)
-class VideoFile:
+class VideoFileReader:
     """One file with one video."""
 
     path: Path
@@ -75,5 +73,5 @@ class VideoFile:
         return (self.path,)
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         yield self.name, video_frames(self.path)

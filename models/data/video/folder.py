@@ -20,26 +20,13 @@ from vw2_ros.models.data import DataError
 from vw2_ros.models.data.cache import cache_folder
 from vw2_ros.models.data.calvin import CALVIN_FPS
 from vw2_ros.models.data.pictures import Size, label, resize_area, sides
-from vw2_ros.models.data.video.decode import (
-    _Decoded,
-    _fill,
-    _fingerprint,
-    _finished,
-    _forget_replaced,
-    _in_threads,
-    _keep,
-    _mapped,
-    _place,
-    _Stopped,
-    _turn,
-)
+from vw2_ros.models.data.video.cache import DecodedRecording, VideoCache
+from vw2_ros.models.data.video.decode import Stopped, decode, fingerprint_of
 from vw2_ros.models.data.video.files import VIDEOS
-from vw2_ros.models.data.video.find import find_recordings
-from vw2_ros.models.data.video.reader import Recording
+from vw2_ros.models.data.video.find import find_readers
+from vw2_ros.models.data.video.reader import VideoReader
 
 HELD_OUT = 20  # one video of so many is for validation, where there is no validation/
-
-
 _failed: dict[str, dict[str, str]] = {}  # fingerprint -> why, of what this process could not read
 
 
@@ -53,7 +40,7 @@ class VideoFolder:
     Args:
         root: the folder. split: 'training' or 'validation'.
         size: side of the stored images, or (height, width) [px]. fps: their rate.
-        cameras: see `find_recordings`.
+        cameras: see `find_readers`.
     Attributes:
         path, frame_ids, ranges: of the split, as of data.CalvinFolder.
         skipped: name -> reason, of what could not be read.
@@ -75,8 +62,8 @@ class VideoFolder:
         given = all((root / name).is_dir() for name in ('training', 'validation'))
         self.path = root / split if given else root
         self.size, self.fps = sides(size), fps
-        recordings = find_recordings(self.path, fps, cameras)
-        if not recordings and not (given and split == 'validation'):
+        readers = find_readers(self.path, fps, cameras)
+        if not readers and not (given and split == 'validation'):
             raise DataError(
                 f"{self.path} holds nothing to train on: expected CALVIN's format "
                 '(`vw2 collect`), a LeRobot data set (meta/info.json), ROS 2 bags (.mcap, .db3), '
@@ -84,10 +71,10 @@ class VideoFolder:
             )
         key = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
         self._cache = cache_folder(self.path, key)
-        decoded = self._decode(recordings)
+        decoded = self._decode(readers)
         self.skipped = {name: why for d in decoded for name, why in d.skipped.items()}
         self._recordings = [d for d in decoded if d.ranges]
-        if recordings and not self._recordings:
+        if readers and not self._recordings:
             raise DataError(
                 f'{self.path}: none of {len(decoded)} recordings can be read. '
                 + _listed(self.skipped)
@@ -100,43 +87,34 @@ class VideoFolder:
             )
         self._lay_out(None if given else split)
 
-    def _decode(self, recordings: Sequence[Recording]) -> list[_Decoded]:
-        folder = self._folder(self.size)
-        stop = threading.Event()
-        prints = {r.name: _fingerprint(r, self.path, self.fps) for r in recordings}
-        finished: dict[str, _Decoded] = {}
-        for r in recordings:
-            known = _finished(*_place(folder, r.name, prints[r.name]), self.size)
-            if known is None and prints[r.name] in _failed:
-                known = _Decoded(
-                    *_place(folder, r.name, prints[r.name]), (), _failed[prints[r.name]]
-                )
+    def _decode(self, readers: Sequence[VideoReader]) -> list[DecodedRecording]:
+        cache = self._cache_of(self.size)
+        fingerprints = {r.name: fingerprint_of(r, self.path, self.fps) for r in readers}
+        finished: dict[str, DecodedRecording] = {}
+        for name, fingerprint in fingerprints.items():
+            known = cache.find(name, fingerprint)
+            if known is None and fingerprint in _failed:
+                known = cache.entry(name, fingerprint, (), _failed[fingerprint])
             if known is not None:
-                finished[r.name] = known
-        missing = [r for r in recordings if r.name not in finished]
-        # Processes that start together begin at different ends, and so share the work.
-        np.random.default_rng(os.getpid()).shuffle(missing)
-
-        def work(recording: Recording) -> None:
-            place = _place(folder, recording.name, prints[recording.name])
-            with _turn(lock, place[2], stop) as alone:
-                done = _finished(*place, self.size) or _keep(
-                    *place, lambda file: _fill(file, recording, self.size, self.fps, stop), alone
-                )
-            if not done.ranges:
-                _failed[done.fingerprint] = done.skipped
-            finished[recording.name] = done
-
+                finished[name] = known
+        missing = [key for key in fingerprints.items() if key[0] not in finished]
         if missing:
-            with open(folder / 'lock', 'ab') as lock:
-                _in_threads(f'decoding {self.path}', work, missing, stop)
-            _forget_replaced(folder, [finished[r.name].path for r in recordings])
-        return [finished[r.name] for r in recordings]
+            # Processes that start together begin at different ends, and so share the work.
+            np.random.default_rng(os.getpid()).shuffle(missing)
+            by_name = {reader.name: reader for reader in readers}
 
-    def _folder(self, size: Size) -> Path:
-        folder = self._cache / f'video_{label(size)}px_{self.fps:g}fps'
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+            def write(name: str, file, stop: threading.Event) -> tuple[list, dict]:
+                return decode(by_name[name], file, self.size, self.fps, stop)
+
+            for made in cache.fill(f'decoding {self.path}', missing, write):
+                if not made.ranges:
+                    _failed[made.fingerprint] = made.skipped
+                finished[made.name] = made
+            cache.forget_replaced(finished.values())
+        return [finished[r.name] for r in readers]
+
+    def _cache_of(self, size: Size) -> VideoCache:
+        return VideoCache(self._cache / f'video_{label(size)}px_{self.fps:g}fps', size)
 
     def _lay_out(self, split: str | None) -> None:
         """Which ranges of which recording are in the split (None: all), and their rows."""
@@ -184,36 +162,27 @@ class VideoFolder:
         out = np.empty((len(flat), *self.size, 3), np.uint8)
         for number in np.unique(which):
             here = which == number
-            decoded = self._recordings[number]
-            out[here] = _mapped(decoded.path, len(decoded), self.size)[place[here]]
+            out[here] = self._recordings[number].rgb[place[here]]
         return out.reshape(*rows.shape, *self.size, 3)
 
     def resized(self, size: Size) -> VideoFolder:
         """The same images at another size, made from these once (`resize_area`) and cached."""
-        folder, stop = self._folder(size), threading.Event()
+        cache = self._cache_of(size)
+        mine = {d.name: d for d in self._recordings}
+        copies = {d.name: cache.find(d.name, d.fingerprint) for d in self._recordings}
 
-        def copy_of(decoded: _Decoded) -> _Decoded:
-            def fill(file) -> tuple[Sequence, dict]:
-                for rgb in _mapped(decoded.path, len(decoded), self.size):
-                    if stop.is_set():
-                        raise _Stopped
-                    file.write(resize_area(rgb, size))
-                return decoded.ranges, decoded.skipped
+        def shrink(name: str, file, stop: threading.Event) -> tuple[Sequence, dict]:
+            for rgb in mine[name].rgb:
+                if stop.is_set():
+                    raise Stopped
+                file.write(resize_area(rgb, size))
+            return mine[name].ranges, mine[name].skipped
 
-            place = folder / decoded.path.name, decoded.name, decoded.fingerprint
-            with _turn(lock, decoded.fingerprint, stop) as alone:
-                return _finished(*place, size) or _keep(*place, fill, alone)
-
-        copies = {
-            d.name: _finished(folder / d.path.name, d.name, d.fingerprint, size)
-            for d in self._recordings
-        }
-        missing = [d for d in self._recordings if copies[d.name] is None]
+        missing = [(d.name, d.fingerprint) for d in self._recordings if copies[d.name] is None]
         if missing:
-            with open(folder / 'lock', 'ab') as lock:
-                made = _in_threads(f'{label(size)} px copies', copy_of, missing, stop)
+            made = cache.fill(f'{label(size)} px copies', missing, shrink)
             copies.update({d.name: d for d in made})
-            _forget_replaced(folder, [d.path for d in copies.values()])
+            cache.forget_replaced(copies.values())
         other = copy.copy(self)
         other.size = sides(size)
         other._recordings = [copies[d.name] for d in self._recordings]

@@ -14,12 +14,12 @@ import numpy as np
 
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import read_picture
-from vw2_ros.models.data.video.files import VideoFile, video_frames
-from vw2_ros.models.data.video.reader import Frames, Recording, library
+from vw2_ros.models.data.video.files import VideoFileReader, video_frames
+from vw2_ros.models.data.video.reader import Frames, VideoReader, library
 
 
 @dataclasses.dataclass(frozen=True)
-class EpisodesInVideo:
+class LeRobotVideoReader:
     """A LeRobot v3 video file: episodes one after another, (name, from, to) [s] each."""
 
     path: Path
@@ -38,7 +38,7 @@ class EpisodesInVideo:
         return repr(self.episodes)
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`. The file is decoded once, from its beginning to its end."""
+        """See `VideoReader`. The file is decoded once, from its beginning to its end."""
         frames = video_frames(self.path)
         waiting = None
 
@@ -59,7 +59,7 @@ class EpisodesInVideo:
 
 
 @dataclasses.dataclass(frozen=True)
-class EpisodesInParquet:
+class LeRobotPictureReader:
     """A LeRobot data file that holds the pictures themselves."""
 
     path: Path
@@ -92,17 +92,17 @@ class EpisodesInParquet:
         return row['frame_index'] / self.fps, read_picture(data)
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         for episode, rows in itertools.groupby(self._rows(), lambda row: row['episode_index']):
             yield f'{self.name}#{episode}', map(self._frame, rows)
 
 
-def lerobot_recordings(root: Path, cameras: Sequence[str] = (), lead: str = '') -> list[Recording]:
-    """The recordings of a LeRobot data set, v2.0, v2.1 or v3.
+def lerobot_readers(root: Path, cameras: Sequence[str] = (), lead: str = '') -> list[VideoReader]:
+    """Readers of a LeRobot data set, v2.0, v2.1 or v3.
 
     Args:
         root: folder that holds meta/info.json.
-        cameras: keys, the first that the data set has is taken; none: its first camera.
+        cameras: keys; the first that the data set has is taken. None given: its first camera.
         lead: what names begin with, where the set is a part of the data folder.
     Raises:
         DataError: the index is missing or damaged, another version, or no such camera.
@@ -121,7 +121,7 @@ def lerobot_recordings(root: Path, cameras: Sequence[str] = (), lead: str = '') 
         template = info['video_path' if filmed else 'data_path']
         if version.startswith('v3.'):
             return _lerobot_v3(root, template, camera, fps, filmed, lead)
-        found: list[Recording] = []
+        found: list[VideoReader] = []
         for episode in range(int(info['total_episodes'])):
             place = template.format(
                 episode_chunk=episode // int(info['chunks_size']),
@@ -129,9 +129,9 @@ def lerobot_recordings(root: Path, cameras: Sequence[str] = (), lead: str = '') 
                 episode_index=episode,
             )
             found.append(
-                VideoFile(root / place, lead + place)
+                VideoFileReader(root / place, lead + place)
                 if filmed
-                else EpisodesInParquet(root / place, lead + place, camera, fps, root)
+                else LeRobotPictureReader(root / place, lead + place, camera, fps, root)
             )
         return found
     except DataError:
@@ -161,7 +161,7 @@ def _lerobot_camera(features: dict, cameras: Sequence[str], path: Path) -> str:
 
 def _lerobot_v3(
     root: Path, template: str, camera: str, fps: float, filmed: bool, lead: str
-) -> list[Recording]:
+) -> list[VideoReader]:
     parquet = library('pyarrow.parquet')
     kind = f'videos/{camera}' if filmed else 'data'
     columns = ['episode_index', f'{kind}/chunk_index', f'{kind}/file_index']
@@ -178,10 +178,10 @@ def _lerobot_v3(
             inside.setdefault(place, []).append((episode, *times))
     if not filmed:
         return [
-            EpisodesInParquet(root / place, lead + place, camera, fps, root) for place in inside
+            LeRobotPictureReader(root / place, lead + place, camera, fps, root) for place in inside
         ]
     return [
-        EpisodesInVideo(
+        LeRobotVideoReader(
             root / place,
             lead + place,
             tuple(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""What a reader of one kind of data is."""
+"""The protocol of all readers of video, and what they share."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ import numpy as np
 from vw2_ros.models.data import DataError
 
 PICTURES = ('jpg', 'jpeg', 'png', 'webp')
-
-
 Frames = Iterator[tuple[float, np.ndarray]]  # time [s], ascending, and uint8 (H, W, 3) rgb
 
 
-class Recording(Protocol):
-    """What a reader of one kind of data is.
+class VideoReader(Protocol):
+    """Reads one recording, which may have several videos in it.
 
     Attributes:
-        name: path within the data folder. files: that it is read from.
+        name: path of the recording within the data folder.
+        files: what it is read from.
         detail: what else decides which frames come, e.g. the camera.
     """
 
@@ -32,9 +31,11 @@ class Recording(Protocol):
     detail: str
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """Name and frames of each video inside, each read to its end before the next.
+        """Name and frames of each video inside. Read each to its end before the next.
 
-        Raises whatever a damaged file makes the library raise; DataError ends everything.
+        Raises:
+            DataError: nothing can be read at all, e.g. a library is missing.
+            Exception: whatever a damaged file makes the library raise; the take is then skipped.
         """
 
 

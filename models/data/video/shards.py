@@ -31,7 +31,7 @@ def _take_of(sample: dict) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Shard:
+class ShardReader:
     """A WebDataset tar. A sample is a video, or pictures: `key.0001.jpg ...` or `take/0001.jpg`.
 
     Pictures have the rate that the sample's json gives as `fps`, else the one that is asked for.
@@ -52,7 +52,7 @@ class Shard:
         return f'{self.fps:g}'
 
     def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `Recording`."""
+        """See `VideoReader`."""
         webdataset = library('webdataset')
         samples = webdataset.tariterators.tarfile_samples([{'url': str(self.path.resolve())}])
         for take, group in itertools.groupby(samples, _take_of):

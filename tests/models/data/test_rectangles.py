@@ -18,59 +18,28 @@ from vw2_ros.models.checkpoint import save_checkpoint
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.batches import ClipConfig
 from vw2_ros.models.data.codes import read_codes
-from vw2_ros.models.data.pictures import centre, label, of_shape, sides
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_model
-from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.stages.warmup import WarmUpStage
 from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.training.config import config_path
+from vw2_ros.models.training.run import run  # noqa: E402
 from vw2_ros.models.vision import VisionConfig
 
 pytest.importorskip('av')
 pytest.importorskip('diffusers')
 
 from vw2_ros.models.stages import disentangle as train_disentangle  # noqa: E402
-from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
+from vw2_ros.models.stages.disentangle import DisentangleStage  # noqa: E402
+from vw2_ros.models.stages.vdm import VDMStage  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import VDMConfig  # noqa: E402
 
 H, W = 32, 48
-
-
-def test_sizes():
-    assert sides(96) == (96, 96) and sides([480, 832]) == (480, 832)
-    assert (label(96), label((96, 96)), label((480, 832))) == ('96', '96', '480x832')
-    assert of_shape((32, 48), 96) == (96, 144) and of_shape(64, 96) == (96, 96)
-    assert of_shape((480, 832), 480) == (480, 832)
-    for bad in (0, -8, (32,), (32, 48, 3), '32', (32.0, 48), (0, 32)):
-        with pytest.raises(ValueError, match=r'\[height, width\].*Got'):
-            sides(bad)
-
-
-@pytest.mark.parametrize(
-    'size, part',
-    [
-        (64, (slice(0, 40), slice(20, 60))),
-        ((20, 40), (slice(0, 40), slice(0, 80))),
-        ((10, 40), (slice(10, 30), slice(0, 80))),
-        ((80, 40), (slice(0, 40), slice(30, 50))),
-    ],
-)
-def test_the_centre(size, part):
-    assert centre(40, 80, size) == part
-
-
-def test_a_square_is_one_however_it_is_written():
-    assert DLDMConfig(image_size=[64, 64]) == DLDMConfig(image_size=64)
-    config = DLDMConfig(image_size=[64, 96])
-    assert config.image_size == (64, 96) and config.places == (8, 12)
-    for bad in ([64, 100], [8, 64], [64, 64, 3], 'wide'):
-        with pytest.raises(ValueError, match='Got'):
-            DLDMConfig(image_size=bad)
 
 
 @pytest.fixture(scope='module')
@@ -92,9 +61,9 @@ def runs(data, tmp_path_factory):
         content[stage]['clips'] = {'stored_size': 48}
     file = folder / 'c.yaml'
     file.write_text(yaml.safe_dump(content))
-    train_dldm.main(file, [data], folder / 'warmup')
-    train_vdm.main(file, [data], folder / 'vdm')
-    train_disentangle.main(file, [data], folder / 'dldm', folder / 'warmup', folder / 'vdm')
+    run(WarmUpStage(file, [data]), folder / 'warmup')
+    run(VDMStage(file, [data]), folder / 'vdm')
+    run(DisentangleStage(file, [data], folder / 'warmup', folder / 'vdm'), folder / 'dldm')
     return folder
 
 

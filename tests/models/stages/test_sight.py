@@ -19,11 +19,13 @@ from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_sight
-from vw2_ros.models.stages import head as train_head
-from vw2_ros.models.stages import planner as train_planner
 from vw2_ros.models.stages import sight as train_sight
-from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.stages.head import HeadStage
+from vw2_ros.models.stages.planner import PlannerStage
+from vw2_ros.models.stages.sight import SightStage
+from vw2_ros.models.stages.warmup import WarmUpStage
 from vw2_ros.models.training.config import config_path
+from vw2_ros.models.training.run import run
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
 
 
@@ -42,10 +44,10 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     """Sight, dLDM, planner and head with the tiny config."""
     out = tmp_path_factory.mktemp('runs')
-    train_sight.main('tiny', [data], out / 'sight')
-    train_dldm.main('tiny', [data], out / 'dldm')
-    train_planner.main('tiny', [data], out / 'planner', init=out / 'dldm', sight=out / 'sight')
-    train_head.main('tiny', [data], out / 'head', init=out / 'planner')
+    run(SightStage('tiny', [data]), out / 'sight')
+    run(WarmUpStage('tiny', [data]), out / 'dldm')
+    run(PlannerStage('tiny', [data], init=out / 'dldm', sight=out / 'sight'), out / 'planner')
+    run(HeadStage('tiny', [data], init=out / 'planner'), out / 'head')
     return out
 
 
@@ -65,7 +67,7 @@ def test_keypoints_of_a_sight_run_stay(runs, data):
         np.zeros((96, 96, 3), np.uint8), 'open the drawer'
     ).codes.shape == (4, 4)
     # also of a policy that learns on
-    train_head.main('tiny', [data], runs / 'more', init=runs / 'head' / 'policy')
+    run(HeadStage('tiny', [data], init=runs / 'head' / 'policy'), runs / 'more')
     more = _weights(runs / 'more' / 'policy' / 'planner.safetensors')
     assert torch.equal(seen['locate.heat.weight'], more['locate.heat.weight'])
 
@@ -82,17 +84,17 @@ def test_sight_learns_where_the_square_is(data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
     content['sight']['train'].update(steps=60, lr=1e-2, validate_every=60)
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
-    train_sight.main(tmp_path / 'c.yaml', [data], tmp_path / 'out')
+    run(SightStage(tmp_path / 'c.yaml', [data]), tmp_path / 'out')
     log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
     for name in ('points', 'state'):
         errors = [x[name] for x in log if x['kind'] == 'train']
         assert errors[-1] < 0.7 * errors[0]
-    again = train_sight.main(tmp_path / 'c.yaml', [data], tmp_path / 'out', resume=True)
+    again = run(SightStage(tmp_path / 'c.yaml', [data]), tmp_path / 'out', resume=True)
     assert again['steps'] == 60
 
 
 def test_head_from_scratch_takes_sight_too(runs, data, tmp_path):
-    train_head.main('tiny', [data], tmp_path / 'out', sight=runs / 'sight')
+    run(HeadStage('tiny', [data], sight=runs / 'sight'), tmp_path / 'out')
     seen = _weights(runs / 'sight' / 'vision.safetensors')
     policy = _weights(tmp_path / 'out' / 'policy' / 'planner.safetensors')
     assert torch.equal(seen['locate.heat.weight'], policy['locate.heat.weight'])
@@ -139,7 +141,7 @@ def test_points_move_with_the_picture():
 def test_data_without_landmarks_is_refused(tmp_path):
     root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=2, frames=20)
     with pytest.raises(ConfigError, match=r'training does not say where things are.*vw2 collect'):
-        train_sight.main('tiny', [root], tmp_path / 'out')
+        run(SightStage('tiny', [root]), tmp_path / 'out')
 
 
 def test_other_sizes_are_refused(runs, tmp_path):
@@ -159,13 +161,12 @@ def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
     content['dldm']['model'].update(queries=2, levels=[3, 3])
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
-    train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
-    train_planner.main(
-        tmp_path / 'c.yaml',
-        [data],
+    run(WarmUpStage(tmp_path / 'c.yaml', [data]), tmp_path / 'dldm')
+    run(
+        PlannerStage(
+            tmp_path / 'c.yaml', [data], init=tmp_path / 'dldm', start=runs / 'head' / 'policy'
+        ),
         tmp_path / 'planner',
-        init=tmp_path / 'dldm',
-        start=runs / 'head' / 'policy',
     )
     before = _weights(runs / 'head' / 'policy' / 'planner.safetensors')
     after = _weights(tmp_path / 'planner' / 'planner.safetensors')
@@ -178,12 +179,11 @@ def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
     assert record['start']['stage'] == 'head'
     content['head']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
-    train_head.main(
-        tmp_path / 'c.yaml',
-        [data],
+    run(
+        HeadStage(
+            tmp_path / 'c.yaml', [data], init=tmp_path / 'planner', start=runs / 'head' / 'policy'
+        ),
         tmp_path / 'head',
-        init=tmp_path / 'planner',
-        start=runs / 'head' / 'policy',
     )
     old, new = (
         load_tensors(folder / 'policy' / 'head.safetensors')[0]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""`vw2 train dldm --stage disentangle`: what learns, what it leaves, resume."""
+"""`vw2 train disentangle`: what learns, what it leaves, resume."""
 
 import dataclasses
 import json
@@ -20,11 +20,18 @@ from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.run_folder import load_model  # noqa: E402
 from vw2_ros.models.stages import disentangle as train_disentangle  # noqa: E402
-from vw2_ros.models.stages import vdm as train_vdm
-from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled, vdm_for  # noqa: E402
-from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
-from vw2_ros.models.training.loop import checkpoints
+from vw2_ros.models.stages.disentangle import (  # noqa: E402
+    DisentangleConfig,
+    Disentangled,
+    DisentangleSettings,
+    DisentangleStage,  # noqa: E402
+    vdm_for,
+)
+from vw2_ros.models.stages.vdm import VDMStage
+from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.config import config_path, read_settings
+from vw2_ros.models.training.run import run  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
@@ -40,8 +47,8 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     """Warm-up and prior of the tiny config."""
     folder = tmp_path_factory.mktemp('runs')
-    train_dldm.main('tiny', [data], folder / 'warmup')
-    train_vdm.main('tiny', [data], folder / 'vdm')
+    run(WarmUpStage('tiny', [data]), folder / 'warmup')
+    run(VDMStage('tiny', [data]), folder / 'vdm')
     return folder
 
 
@@ -60,8 +67,6 @@ def whole(runs, data):
         vw2(
             [
                 'train',
-                'dldm',
-                '--stage',
                 'disentangle',
                 '--config',
                 'tiny',
@@ -78,8 +83,8 @@ def whole(runs, data):
 
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_shipped_sections_are_valid(name):
-    parts = stage_configs(name, 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict)
-    assert parts['loss'] == DisentangleConfig() and parts['vdm'] == {}
+    settings = read_settings(DisentangleSettings, name)
+    assert settings.loss == DisentangleConfig() and settings.vdm == {}
 
 
 def tensors_of(folder, name):
@@ -206,7 +211,7 @@ def test_what_of_the_backbone_learns(runs, backbone):
 def test_adapters_are_merged_into_what_is_saved(runs, data, tmp_path):
     pytest.importorskip('peft')
     file = config(tmp_path / 'c.yaml', loss={'backbone': 'lora', 'lora_rank': 2})
-    train_disentangle.main(file, [data], tmp_path / 'dldm', runs / 'warmup', runs / 'vdm')
+    run(DisentangleStage(file, [data], runs / 'warmup', runs / 'vdm'), tmp_path / 'dldm')
     saved = load_model(VDM, VDMConfig, tmp_path / 'dldm', 'vdm')
     prior = load_model(VDM, VDMConfig, runs / 'vdm', 'vdm')
     pairs = [
@@ -243,20 +248,20 @@ def test_switches_reach_the_vdm(runs, switches):
 def test_bad_switches_are_refused(runs, data, tmp_path, change, told):
     file = config(tmp_path / 'c.yaml', **change)
     with pytest.raises(ConfigError, match=told):
-        train_disentangle.main(file, [data], tmp_path / 'd', runs / 'warmup', runs / 'vdm')
+        run(DisentangleStage(file, [data], runs / 'warmup', runs / 'vdm'), tmp_path / 'd')
 
 
 def test_resumed_equals_uninterrupted(whole, runs, data, tmp_path):
     train = {'steps': 6, 'checkpoint_minutes': 1e-9}
     file = config(tmp_path / 'c.yaml', train=train)
     out = tmp_path / 'dldm'
-    train_disentangle.main(file, [data], out, runs / 'warmup', runs / 'vdm')
+    run(DisentangleStage(file, [data], runs / 'warmup', runs / 'vdm'), out)
     for newest in checkpoints(out)[1:]:
         for part in newest.iterdir():
             part.unlink()
         newest.rmdir()
     (out / 'vdm.safetensors').unlink()
-    train_disentangle.main(file, [data], out, runs / 'warmup', runs / 'vdm', resume=True)
+    run(DisentangleStage(file, [data], runs / 'warmup', runs / 'vdm'), out, resume=True)
     for name in ('dldm', 'vdm'):
         again, once = tensors_of(out, name), tensors_of(whole, name)
         assert all(torch.equal(again[key], once[key]) for key in once), name
@@ -326,7 +331,7 @@ def test_motion_weighs_l1_too(runs):
 
 def test_a_run_with_the_losses_of_the_public_code(runs, data, tmp_path, distance):
     file = config(tmp_path / 'c.yaml', loss=PUBLIC_CODE, train={'steps': 2})
-    train_disentangle.main(file, [data], tmp_path / 'd', runs / 'warmup', runs / 'vdm')
+    run(DisentangleStage(file, [data], runs / 'warmup', runs / 'vdm'), tmp_path / 'd')
     record = json.loads((tmp_path / 'd' / 'provenance.json').read_text())
     assert PUBLIC_CODE.items() <= record['loss'].items()
     assert not any(
@@ -352,8 +357,6 @@ def test_a_pipeline_is_the_prior(runs, data, tmp_path):
         vw2(
             [
                 'train',
-                'dldm',
-                '--stage',
                 'disentangle',
                 '--config',
                 str(file),
@@ -388,8 +391,6 @@ def test_missing_runs_are_named(data, tmp_path, capsys):
         vw2(
             [
                 'train',
-                'dldm',
-                '--stage',
                 'disentangle',
                 '--config',
                 'tiny',

@@ -21,8 +21,13 @@ from vw2_ros.models.data.batches import ClipConfig  # noqa: E402
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.run_folder import load_model  # noqa: E402
 from vw2_ros.models.stages import vdm as train_vdm  # noqa: E402
-from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
-from vw2_ros.models.training.loop import checkpoints
+from vw2_ros.models.stages.vdm import (
+    VDMSettings,
+    VDMStage,  # noqa: E402
+)
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.config import TrainConfig, config_path, read_settings
+from vw2_ros.models.training.run import run as train_stage  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 
@@ -49,7 +54,7 @@ def run(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp('run')
     often = {'checkpoint_minutes': 1e-9}
     config = tiny(folder / 'c.yaml', vae=often, train=often)
-    train_vdm.main(config, [data], folder / 'vdm')
+    train_stage(VDMStage(config, [data]), folder / 'vdm')
     return config, folder / 'vdm'
 
 
@@ -59,8 +64,7 @@ def tensors_of(file):
 
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_sizes_are_those_of_the_model_file(name):
-    parts = stage_configs(name, 'vdm', model=VDMConfig, vae=TrainConfig, train=TrainConfig)
-    assert parts['model'] == CONFIGS[name]
+    assert read_settings(VDMSettings, name).model == CONFIGS[name]
 
 
 def test_stage_writes_a_model_that_loads(run):
@@ -86,7 +90,7 @@ def test_frames_that_are_left_out_lower_the_rate(data, tmp_path):
         train={'steps': 1},
         clips={'offsets': list(range(0, 26, 2))},
     )
-    train_vdm.main(config, [data], tmp_path / 'vdm')
+    train_stage(VDMStage(config, [data]), tmp_path / 'vdm')
     assert VDM.load(tmp_path / 'vdm').config.fps == 15
 
 
@@ -149,7 +153,7 @@ def test_resumed_equals_uninterrupted(run, data, tmp_path, lesson):
         shutil.rmtree(out / 'checkpoints')
         shutil.rmtree(checkpoints(out / 'vae')[-1])
     (out / 'vdm.safetensors').unlink()
-    train_vdm.main(config, [data], out, resume=True)
+    train_stage(VDMStage(config, [data]), out, resume=True)
     a, b = (tensors_of(folder / 'vdm.safetensors') for folder in (whole, out))
     assert all(torch.equal(a[k], b[k]) for k in a)
 
@@ -159,14 +163,14 @@ def test_finished_autoencoder_is_not_trained_again(run, data, tmp_path):
     out = tmp_path / 'vdm'
     shutil.copytree(whole, out)
     shutil.rmtree(out / 'vae')
-    assert train_vdm.main(config, [data], out, resume=True)['steps'] == 6
+    assert train_stage(VDMStage(config, [data]), out, resume=True)['steps'] == 6
     assert not (out / 'vae').exists()
 
 
 def test_data_without_held_out_frames(data, tmp_path):
     shutil.copytree(data / 'training', tmp_path / 'data' / 'training')
     config = tiny(tmp_path / 'c.yaml', vae={'steps': 1}, train={'steps': 1})
-    record = train_vdm.main(config, [tmp_path / 'data'], tmp_path / 'vdm')
+    record = train_stage(VDMStage(config, [tmp_path / 'data']), tmp_path / 'vdm')
     assert set(record['scores']) == {'loss'} and not (tmp_path / 'vdm' / 'curves.png').exists()
 
 
@@ -176,7 +180,9 @@ def test_wrong_sizes_are_refused(data, tmp_path):
         ({'clip_frames': 16}, r'clip_frames must be 1 \+ a multiple of 4.* Got 16'),
     ):
         with pytest.raises(ConfigError, match=message):
-            train_vdm.main(tiny(tmp_path / 'c.yaml', model=change), [data], tmp_path / 'vdm')
+            train_stage(
+                VDMStage(tiny(tmp_path / 'c.yaml', model=change), [data]), tmp_path / 'vdm'
+            )
 
 
 def test_minutes_are_shared():

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from vw2_ros.models.action_head import ActionHeadConfig
+from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
-from vw2_ros.models.data.batches import ClipConfig
-from vw2_ros.models.data.codes import DumpConfig
-from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
-from vw2_ros.models.stages.head import LossConfig
-from vw2_ros.models.training.config import TrainConfig, load_config, stage_configs
-from vw2_ros.models.training.loop import check_size
-from vw2_ros.models.vision import VisionConfig
+from vw2_ros.models.stages.head import HeadSettings
+from vw2_ros.models.stages.planner import PlannerSettings
+from vw2_ros.models.stages.warmup import WarmUpSettings
+from vw2_ros.models.training.checkpoints import check_size
+from vw2_ros.models.training.config import TrainConfig, load_section, read_settings
 
 A1 = {  # table A.1: rate, decay, moments, batch, warm-up, iterations
     'dldm': (1e-4, 0.1, 0.9, 0.99, 128, 2000, 100000),
@@ -25,29 +25,22 @@ A1 = {  # table A.1: rate, decay, moments, batch, warm-up, iterations
 }
 
 
-def dldm_parts(name):
-    return stage_configs(
-        name, 'dldm', model=DLDMConfig, train=TrainConfig, clips=ClipConfig, dump=DumpConfig
-    )
+def dldm_settings(name):
+    return read_settings(WarmUpSettings, name)
 
 
 @pytest.fixture(scope='module')
 def dldm():
-    return dldm_parts('paper')
+    return dldm_settings('paper')
 
 
 def test_numbers_are_those_of_the_paper(dldm):
-    c, clips = dldm['model'], dldm['clips']
+    c, clips = dldm.model, dldm.clips
     assert (c.size, c.clip_frames, c.queries, c.codebook_size) == ((480, 832), 93, 4, 1000)
     assert c.steps * c.queries == 92 and not (c.relative or c.residual or c.motion_weight)
     assert clips.rate(c.clip_frames) == 16 and clips.stored_size == 480 and not clips.jitter
     trains = {
-        stage: stage_configs(
-            'paper',
-            stage,
-            train=TrainConfig,
-            **{part: dict for part in load_config('paper', stage) if part != 'train'},
-        )['train']
+        stage: from_dict(TrainConfig, load_section('paper', stage)['train'])
         for stage in ('dldm', 'disentangle', 'planner')
     }
     for stage, train in trains.items():
@@ -65,56 +58,45 @@ def test_numbers_are_those_of_the_paper(dldm):
     assert trains['dldm'].steps + trains['disentangle'].steps == A1['dldm'][-1]
     assert trains['planner'].steps == A1['planner'][-1]
     with pytest.raises(ConfigError, match="no section 'vdm'"):
-        load_config('paper', 'vdm')  # Cosmos comes trained
+        load_section('paper', 'vdm')  # Cosmos comes trained
 
 
 def test_planner_and_head_are_valid():
     augment = AugmentConfig(shift=0, contrast=0, brightness=0)  # table A.1: none
-    parts = stage_configs(
-        'paper',
-        'planner',
-        model=PlannerConfig,
-        vision=VisionConfig,
-        tokenizer=dict,
-        train=TrainConfig,
-        augment=AugmentConfig,
-    )
-    assert parts['augment'] == augment
-    parts = stage_configs(
-        'paper',
-        'head',
-        model=ActionHeadConfig,
-        train=TrainConfig,
-        augment=AugmentConfig,
-        loss=LossConfig,
-    )
-    assert parts['augment'] == replace(augment, null_instruction=0)
+    planner = read_settings(PlannerSettings, 'paper')
+    from_dict(PlannerConfig, planner.model)
+    assert planner.augment == augment
+    head = read_settings(HeadSettings, 'paper')
+    from_dict(ActionHeadConfig, head.model)
+    assert head.augment == replace(augment, null_instruction=0)
 
 
 def test_its_models_fit_each_other(dldm):
-    """A step of stage 2 with the published 2B model, in shapes alone."""
+    """A step of disentangling with the published 2B model, in shapes alone."""
     pytest.importorskip('diffusers')
-    from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
+    from vw2_ros.models.stages.disentangle import (
+        DisentangleConfig,
+        Disentangled,
+        DisentangleSettings,
+    )
     from vw2_ros.models.vdm import VDM
     from vw2_ros.models.vdm_config import VDMConfig
 
-    c = dldm['model']
-    parts = stage_configs(
-        'paper', 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict
-    )
+    c = dldm.model
+    settings = read_settings(DisentangleSettings, 'paper')
     config = VDMConfig(
         height=c.size[0],
         width=c.size[1],
         clip_frames=c.clip_frames,
         queries=c.queries,
         code_size=len(c.levels),
-        fps=dldm['clips'].rate(c.clip_frames),
-        **parts['vdm'],
+        fps=dldm.clips.rate(c.clip_frames),
+        **settings.vdm,
     )
-    assert config == VDMConfig()  # whose parts are the published ones, see test_video_diffusion.py
-    assert parts['loss'] == DisentangleConfig() and parts['train'].recompute
+    assert config == VDMConfig()  # whose parts are the published ones, see test_vdm_config.py
+    assert settings.loss == DisentangleConfig() and settings.train.recompute
     with torch.device('meta'):
-        model = Disentangled(DLDM(c), VDM(config), parts['loss'])
+        model = Disentangled(DLDM(c), VDM(config), settings.loss)
         video = torch.empty(1, 93, 3, 480, 832)
     counts = {
         name: sum(p.numel() for p in part.parameters())
@@ -142,22 +124,18 @@ def test_its_models_fit_each_other(dldm):
 
 def test_a_step_of_the_gpu_config():
     pytest.importorskip('diffusers')
-    from vw2_ros.models.stages.disentangle import DisentangleConfig, Disentangled
+    from vw2_ros.models.stages.disentangle import Disentangled, DisentangleSettings
+    from vw2_ros.models.stages.vdm import VDMSettings
     from vw2_ros.models.vdm import VDM
-    from vw2_ros.models.vdm_config import VDMConfig
 
-    c = dldm_parts('gpu')['model']
-    parts = stage_configs(
-        'gpu', 'disentangle', train=TrainConfig, loss=DisentangleConfig, vdm=dict
-    )
-    prior = stage_configs('gpu', 'vdm', model=VDMConfig, vae=TrainConfig, train=TrainConfig)[
-        'model'
-    ]
+    c = dldm_settings('gpu').model
+    settings = read_settings(DisentangleSettings, 'gpu')
+    prior = read_settings(VDMSettings, 'gpu').model
     assert (prior.size, prior.clip_frames) == (c.size, c.clip_frames)
     with torch.device('meta'):
-        vdm = VDM.on(VDM(prior), queries=c.queries, code_size=len(c.levels), **parts['vdm'])
-        model = Disentangled(DLDM(c), vdm, parts['loss'])
-        video = torch.empty(parts['train'].batch, c.clip_frames, 3, *c.size)
+        vdm = VDM.on(VDM(prior), queries=c.queries, code_size=len(c.levels), **settings.vdm)
+        model = Disentangled(DLDM(c), vdm, settings.loss)
+        video = torch.empty(settings.train.batch, c.clip_frames, 3, *c.size)
     result = model.loss(video)
     assert result['loss'].shape == () and result['reconstruction'].shape == video.shape
     # one GPU holds several times as much as 10 million numbers and what goes with them

@@ -22,15 +22,18 @@ import scale_worker
 import torch
 import yaml
 
+from vw2_ros.models import parallel
 from vw2_ros.models.checkpoint import load_tensors
-from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError
-from vw2_ros.models.stages import planner as train_planner
-from vw2_ros.models.stages import warmup as train_dldm
-from vw2_ros.models.training import loop as training
-from vw2_ros.models.training.config import TrainConfig, config_path, stage_configs
-from vw2_ros.models.training.footprint import Footprint, peak_flops
-from vw2_ros.models.training.loop import checkpoints
+from vw2_ros.models.stages.planner import PlannerStage
+from vw2_ros.models.stages.warmup import WarmUpSettings, WarmUpStage
+from vw2_ros.models.training.batches import own_share
+from vw2_ros.models.training.checkpoints import checkpoints
+from vw2_ros.models.training.config import TrainConfig, config_path, read_settings
+from vw2_ros.models.training.footprint import Footprint, foretell, peak_flops
+from vw2_ros.models.training.loop import recompute_blocks
+from vw2_ros.models.training.run import run
 
 pytest.importorskip('accelerate')
 
@@ -114,13 +117,11 @@ def folder(tmp_path_factory):
     content['planner']['train'].update(steps=10**6, checkpoint_minutes=10 / often)
     (folder / 'endless.yaml').write_text(yaml.safe_dump(content))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, 'KEEP_CHECKPOINTS', STEPS)
-        train_dldm.main(folder / 'c.yaml', [folder / 'data'], folder / 'one' / 'dldm')
-    train_planner.main(
-        folder / 'c.yaml',
-        [folder / 'data'],
+        patch.setattr('vw2_ros.models.training.checkpoints.KEEP_CHECKPOINTS', STEPS)
+        run(WarmUpStage(folder / 'c.yaml', [folder / 'data']), folder / 'one' / 'dldm')
+    run(
+        PlannerStage(folder / 'c.yaml', [folder / 'data'], init=folder / 'one' / 'dldm'),
         folder / 'one' / 'planner',
-        init=folder / 'one' / 'dldm',
     )
     scale_worker.main(folder, folder / 'one', 'sight', 'head')
     for stage in VIDEO_JOBS:
@@ -277,8 +278,10 @@ def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
     content = yaml.safe_load((folder / 'endless.yaml').read_text())
     content['planner']['train']['steps'] = reached + 3
     (folder / 'more.yaml').write_text(yaml.safe_dump(content))
-    record = train_planner.main(
-        folder / 'more.yaml', [folder / 'data'], run, init=folder / 'one' / 'dldm', resume=True
+    record = run(
+        PlannerStage(folder / 'more.yaml', [folder / 'data'], init=folder / 'one' / 'dldm'),
+        run,
+        resume=True,
     )
     assert record['steps'] == reached + 3
     assert list(curve(run)) == list(range(1, reached + 4))
@@ -289,10 +292,10 @@ def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
 
 def test_batch_is_shared_out(monkeypatch, tmp_path):
     batch = {'x': torch.arange(6), 'rows': np.arange(12).reshape(6, 2), 'step': 3}
-    assert training.own_share(batch)['x'].tolist() == list(range(6))
-    monkeypatch.setattr(training.parallel, 'world', lambda: 3)
-    monkeypatch.setattr(training.parallel, 'rank', lambda: 1)
-    share = training.own_share(batch)
+    assert own_share(batch)['x'].tolist() == list(range(6))
+    monkeypatch.setattr(parallel, 'world', lambda: 3)
+    monkeypatch.setattr(parallel, 'rank', lambda: 1)
+    share = own_share(batch)
     assert share['x'].tolist() == [1, 4] and share['rows'].tolist() == [[2, 3], [8, 9]]
     assert share['step'] == 3
     with pytest.raises(ConfigError, match='multiple of the number of processes, 3. Got 8'):
@@ -342,7 +345,7 @@ def tiny_model():
     from vw2_ros.models.vdm import VDM
     from vw2_ros.models.vdm_config import CONFIGS
 
-    config = stage_configs('tiny', 'dldm', model=DLDMConfig, train=dict, dump=dict)['model']
+    config = read_settings(WarmUpSettings, 'tiny').model
     vdm = VDM(replace(CONFIGS['tiny'], clip_frames=config.clip_frames))
     return Disentangled(DLDM(config), vdm, DisentangleConfig()).eval()
 
@@ -350,14 +353,14 @@ def tiny_model():
 @pytest.mark.skipif(not VIDEO_JOBS, reason='needs diffusers')
 def test_what_a_run_will_hold_is_told_before(capsys, monkeypatch):
     holds = Footprint(tiny_model(), average=True)
-    training.foretell('it', tiny_model, TrainConfig(batch=2))
+    foretell('it', tiny_model, TrainConfig(batch=2))
     said = capsys.readouterr().err
     assert said == f'it will have {holds.text()}\n' and 'activations not counted' in said
     assert (
         holds.weights == pytest.approx(4 * holds.count, rel=0.05) and holds.trained < holds.count
     )
-    monkeypatch.setattr(training.parallel, 'pieces', lambda: 2)  # under FSDP
-    training.foretell('it', tiny_model, TrainConfig(batch=2))
+    monkeypatch.setattr(parallel, 'pieces', lambda: 2)  # under FSDP
+    foretell('it', tiny_model, TrainConfig(batch=2))
     half = re.search(r'weights ([\d.]+)', capsys.readouterr().err)[1]
     assert float(half) == pytest.approx(holds.weights / 2**21, abs=0.1)
 
@@ -368,7 +371,7 @@ def test_blocks_that_are_computed_again_take_less_and_give_the_same():
     for config in (TrainConfig(), TrainConfig(recompute=True)):
         torch.manual_seed(0)
         model = tiny_model()
-        training.recompute_blocks(model, config)
+        recompute_blocks(model, config)
         seen = Footprint(model, average=False)
         with seen.forward():
             loss = model.loss(torch.rand(2, 17, 3, 32, 32))['loss']

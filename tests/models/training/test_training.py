@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from toy_stage import Toy
 
 from vw2_ros import cli, progress
 from vw2_ros.models.action_head import ActionHeadConfig
@@ -31,12 +32,16 @@ from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_model
-from vw2_ros.models.stages import head as train_head
-from vw2_ros.models.stages import planner as train_planner
-from vw2_ros.models.stages import warmup as train_dldm
+from vw2_ros.models.stages.head import HeadStage
+from vw2_ros.models.stages.planner import PlannerStage
+from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.training import checkpoints as state
 from vw2_ros.models.training import loop as training
-from vw2_ros.models.training.config import TrainConfig, config_path, load_config
-from vw2_ros.models.training.loop import Prefetcher, checkpoints, fit, parameter_groups
+from vw2_ros.models.training.batches import Prefetcher
+from vw2_ros.models.training.checkpoints import checkpoints, parameter_groups
+from vw2_ros.models.training.config import TrainConfig, config_path, load_section
+from vw2_ros.models.training.reporter import Reporter, _bar
+from vw2_ros.models.training.run import run
 from vw2_ros.progress import progress_bar
 from vw2_ros.sim.dataset_writer import write_index
 from vw2_ros.sim.phrases import train_phrases
@@ -54,9 +59,9 @@ def data(tmp_path_factory):
 def runs(data, tmp_path_factory):
     """All three stages with the tiny config, each from the one before."""
     out = tmp_path_factory.mktemp('runs')
-    train_dldm.main('tiny', [data], out / 'dldm')
-    train_planner.main('tiny', [data], out / 'planner', init=out / 'dldm')
-    train_head.main('tiny', [data], out / 'head', init=out / 'planner')
+    run(WarmUpStage('tiny', [data]), out / 'dldm')
+    run(PlannerStage('tiny', [data], init=out / 'dldm'), out / 'planner')
+    run(HeadStage('tiny', [data], init=out / 'planner'), out / 'head')
     return out
 
 
@@ -66,48 +71,21 @@ def test_a_planner_of_64_thousand_codes_is_larger_than_a_policy_may_be(data, tmp
     for stage in ('dldm', 'planner'):
         config[stage]['train']['steps'] = 1
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(config))
-    train_dldm.main(tmp_path / 'c.yaml', [data], tmp_path / 'dldm')
-    train_planner.main(tmp_path / 'c.yaml', [data], tmp_path / 'planner', init=tmp_path / 'dldm')
+    run(WarmUpStage(tmp_path / 'c.yaml', [data]), tmp_path / 'dldm')
+    run(PlannerStage(tmp_path / 'c.yaml', [data], init=tmp_path / 'dldm'), tmp_path / 'planner')
     assert (tmp_path / 'planner' / 'planner.safetensors').stat().st_size > MAX_FILE_BYTES
     model = load_model(Planner, PlannerConfig, tmp_path / 'planner', 'planner')
     assert model.config.codebook_size == 64000
 
 
-def small_problem(out, steps, **options):
+def small_problem(out, steps, config=None, resume=False, **methods):
     """A regression with dropout: the random state matters."""
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Linear(4, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 1)
     )
-
-    def make_batch(step):
-        x = np.random.default_rng([7, step]).normal(size=(8, 4)).astype(np.float32)
-        return {'x': torch.from_numpy(x)}
-
-    def loss(batch, progress):
-        target = batch['x'].sum(1, keepdim=True)
-        return {'loss': (model(batch['x']) - target).square().mean()}
-
-    config = TrainConfig(
-        **{
-            'steps': steps,
-            'batch': 8,
-            'lr': 1e-2,
-            'warmup': 3,
-            'ema': 0.9,
-            'log_every': 1,
-            'device': 'cpu',
-            **options.pop('config', {}),
-        }
-    )
-    options = {
-        'make_batch': make_batch,
-        'loss': loss,
-        'resume': False,
-        'identity': {'a': 1},
-        **options,
-    }
-    return model, fit('small', model, config, out, **options)
+    stage = Toy(model, config={'steps': steps, **(config or {})}, **methods)
+    return model, run(stage, out, resume)
 
 
 def test_resumed_run_equals_uninterrupted(tmp_path):
@@ -116,19 +94,15 @@ def test_resumed_run_equals_uninterrupted(tmp_path):
     def interrupt(step):
         if step == 8:  # made in the background, a few steps before it is used
             os.kill(os.getpid(), signal.SIGTERM)
-        return {
-            'x': torch.from_numpy(
-                np.random.default_rng([7, step]).normal(size=(8, 4)).astype(np.float32)
-            )
-        }
+        return Toy.batch(None, step)
 
     with pytest.raises(SystemExit) as ended:
-        small_problem(tmp_path / 'parts', 12, make_batch=interrupt)
+        small_problem(tmp_path / 'parts', 12, batch=interrupt)
     assert ended.value.code == 130
     reached = int(checkpoints(tmp_path / 'parts')[-1].name)
     assert 0 < reached < 12
     parts, result = small_problem(tmp_path / 'parts', 12, resume=True)
-    assert result.steps == 12
+    assert result['steps'] == 12
     for a, b in zip(whole.state_dict().values(), parts.state_dict().values()):
         assert torch.equal(a, b)
     for name in ('model', 'ema', 'optimizer'):
@@ -141,14 +115,14 @@ def test_resumed_run_equals_uninterrupted(tmp_path):
     assert steps == list(range(1, 13))
 
 
-def test_fit_learns_and_reports(tmp_path):
+def test_run_learns_and_reports(tmp_path):
     _, result = small_problem(tmp_path, 300, config={'log_every': 100})
     log = [json.loads(line) for line in (tmp_path / 'log.jsonl').open()]
     assert [x['step'] for x in log] == [100, 200, 300]
     assert log[-1]['lr'] < 0.05 * 1e-2 and log[0]['lr'] > log[1]['lr']
     assert {'loss', 'gradient_norm', 'wait_share', 'samples_per_s'} <= log[0].keys()
     assert log[-1]['loss'] < log[0]['loss']
-    assert 0 <= result.wait_share <= 1
+    assert 0 <= result['wait_share'] <= 1
     assert list((tmp_path / 'tensorboard').iterdir())
 
 
@@ -183,14 +157,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         path.write_bytes(b'half')
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(training, 'save_tensors', full)
+    monkeypatch.setattr(state, 'save_tensors', full)
     with pytest.raises(OSError):
         small_problem(tmp_path, 6, resume=True)
     assert [p.name for p in (tmp_path / 'checkpoints').iterdir()] == ['00000003']
 
 
 def test_a_narrow_terminal_shows_the_time_that_is_left():
-    with training._bar() as bar:
+    with _bar() as bar:
         bar.console.width = 80
         bar.add_task(
             'disentangle',
@@ -208,27 +182,27 @@ def test_run_in_the_way_and_other_run(tmp_path):
     with pytest.raises(TrainingError, match='--resume'):
         small_problem(tmp_path, 3)
     with pytest.raises(TrainingError, match='another a: it has 1, this run has 2'):
-        small_problem(tmp_path, 3, resume=True, identity={'a': 2})
+        small_problem(tmp_path, 3, resume=True, identity=lambda: {'a': 2})
 
 
 def test_resumes_after_a_log_that_was_cut_short(tmp_path):
-    reporter = training.Reporter(tmp_path, 'toy', 0)
+    reporter = Reporter(tmp_path, 'toy', 0)
     for step in (2, 4, 6):
         reporter.report(step, {'loss': 1.0})
     reporter.close()
     with open(tmp_path / 'log.jsonl', 'a') as log:
         log.write('{"stage": "toy", "st')
-    training.Reporter(tmp_path, 'toy', 4).close()
+    Reporter(tmp_path, 'toy', 4).close()
     assert [json.loads(x)['step'] for x in (tmp_path / 'log.jsonl').open()] == [2, 4]
 
 
 def test_what_could_not_be_saved_is_not_trained(tmp_path, monkeypatch):
     for limit, got in ((387, '388 bytes of weights'), (775, '776 of optimiser state')):
-        monkeypatch.setattr(training, 'MAX_STATE_BYTES', limit)
+        monkeypatch.setattr(state, 'MAX_STATE_BYTES', limit)
         with pytest.raises(TrainingError, match=f'may have {limit} bytes. Got .*{got}'):
             small_problem(tmp_path / 'out', 3)
     assert not (tmp_path / 'out').exists()
-    monkeypatch.setattr(training, 'MAX_STATE_BYTES', 10_000)  # the files have heads, too
+    monkeypatch.setattr(state, 'MAX_STATE_BYTES', 10_000)  # the files have heads, too
     small_problem(tmp_path / 'out', 3)
 
 
@@ -241,21 +215,13 @@ def test_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_nan_stops_the_run(tmp_path):
-    def loss(batch, progress):
+    model = torch.nn.Linear(4, 1)
+
+    def loss(batch):
         return {'loss': (batch['x'] * torch.nan).sum() + model.bias.sum()}
 
-    model = torch.nn.Linear(4, 1)
-    with pytest.raises(TrainingError, match='lower lr'):
-        fit(
-            'nan',
-            model,
-            TrainConfig(steps=3, device='cpu'),
-            tmp_path,
-            loss=loss,
-            resume=False,
-            make_batch=lambda step: {'x': torch.ones(2, 4)},
-            identity={},
-        )
+    with pytest.raises(TrainingError, match='nan: loss nan .* lower lr'):
+        run(Toy(model, 'nan', {'steps': 3}, loss=loss), tmp_path)
 
 
 def test_time_box_decays_to_the_end(tmp_path, monkeypatch):
@@ -267,23 +233,14 @@ def test_time_box_decays_to_the_end(tmp_path, monkeypatch):
     )
     model = torch.nn.Linear(4, 1)
 
-    def loss(batch, progress):
+    def loss(batch):
         clock[0] += 1.0  # a step takes a second
         return {'loss': model(batch['x']).square().mean()}
 
-    config = TrainConfig(steps=10**7, max_minutes=1.0, log_every=1, warmup=0, device='cpu')
-    result = fit(
-        'box',
-        model,
-        config,
-        tmp_path,
-        loss=loss,
-        resume=False,
-        identity={},
-        make_batch=lambda step: {'x': torch.ones(2, 4)},
-    )
+    box = {'steps': 10**7, 'max_minutes': 1.0, 'warmup': 0, 'lr': 3e-4}
+    result = run(Toy(model, 'box', box, loss=loss), tmp_path)
     log = [json.loads(line) for line in (tmp_path / 'log.jsonl').open()]
-    assert result.steps == 60 and result.seconds == 60.0
+    assert result['steps'] == 60 and result['seconds'] == 60.0
     assert log[-1]['progress'] == 1.0 and log[-1]['lr'] < 0.05 * max(x['lr'] for x in log)
 
 
@@ -352,11 +309,11 @@ def test_images_move_by_whole_pixels():
 @pytest.mark.parametrize('name', ['tiny', 'cpu', 'gpu'])
 def test_shipped_configs_are_valid(name):
     for stage in ('dldm', 'sight', 'planner', 'head'):
-        section = load_config(name, stage)
+        section = load_section(name, stage)
         from_dict(TrainConfig, section['train'], stage)
-        from_dict(DLDMConfig, load_config(name, 'dldm')['model'])
-        from_dict(PlannerConfig, load_config(name, 'planner')['model'])
-        from_dict(ActionHeadConfig, load_config(name, 'head')['model'])
+        from_dict(DLDMConfig, load_section(name, 'dldm')['model'])
+        from_dict(PlannerConfig, load_section(name, 'planner')['model'])
+        from_dict(ActionHeadConfig, load_section(name, 'head')['model'])
     assert config_path(config_path(name)) == config_path(name)
 
 
@@ -386,10 +343,10 @@ def test_bad_configs_say_what_they_got(tmp_path):
     path = tmp_path / 'c.yaml'
     path.write_text('dldm: [1, 2')
     with pytest.raises(ConfigError, match='not YAML'):
-        load_config(path, 'dldm')
+        load_section(path, 'dldm')
     path.write_text('dldm: {train: {}, trian: {}}')
     with pytest.raises(ConfigError, match='trian'):
-        train_dldm.main(path, [tmp_path], tmp_path / 'out')
+        run(WarmUpStage(path, [tmp_path]), tmp_path / 'out')
 
 
 # ---------------------------------------------------------------------------------- the three stages
@@ -564,14 +521,14 @@ def test_codes_of_other_data_are_refused(runs, tmp_path):
 
 def test_planner_encodes_data_that_the_dldm_did_not_see(runs, tmp_path):
     calvin_files.write_split(tmp_path / 'new' / 'training', seed=99, shards=True)
-    train_planner.main('tiny', [tmp_path / 'new'], tmp_path / 'planner', init=runs / 'dldm')
+    run(PlannerStage('tiny', [tmp_path / 'new'], init=runs / 'dldm'), tmp_path / 'planner')
     assert (tmp_path / 'planner' / 'codes.safetensors').is_file()
 
 
 def test_planner_encodes_what_its_dldm_did_not_see(runs, data, tmp_path):
     calvin_files.write_split(tmp_path / 'new' / 'training', seed=99, shards=True)
     both = [data, tmp_path / 'new']
-    train_planner.main('tiny', both, tmp_path / 'planner', init=runs / 'dldm')
+    run(PlannerStage('tiny', both, init=runs / 'dldm'), tmp_path / 'planner')
     store = FrameStore(both)
     rows, indices = read_codes(tmp_path / 'planner' / 'codes.safetensors', store)
     known, _ = read_codes(runs / 'dldm' / 'codes.safetensors', FrameStore([data]))
@@ -595,12 +552,12 @@ def test_collection_cut_short_has_no_held_out_frames(runs, tmp_path):
     root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=4, frames=40)
     shutil.rmtree(root / 'validation')
     write_index(root / 'validation', {}, train_phrases)
-    record = train_head.main('tiny', [root], tmp_path / 'out')
+    record = run(HeadStage('tiny', [root]), tmp_path / 'out')
     assert 'xyz_l1' not in record['scores'] and record['steps'] == 6
 
 
 def test_head_from_scratch_with_few_labels(data, tmp_path):
-    record = train_head.main('tiny', [data], tmp_path / 'out', labels=0.5)
+    record = run(HeadStage('tiny', [data], labels=0.5), tmp_path / 'out')
     assert record['labels'] == 0.5 and record['labelled_frames'] == 3 * 35
     assert Policy.load(tmp_path / 'out' / 'policy')
 
@@ -610,11 +567,11 @@ def test_resumed_stage_equals_uninterrupted(runs, data, tmp_path):
     content['head']['train']['checkpoint_minutes'] = 1e-9  # after every step
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
     out = tmp_path / 'out'
-    train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner')
+    run(HeadStage(tmp_path / 'c.yaml', [data], init=runs / 'planner'), out)
     newest, before = checkpoints(out)[::-1]
     assert (newest.name, before.name) == ('00000006', '00000005')
     os.rename(newest, tmp_path / 'uninterrupted')
-    train_head.main(tmp_path / 'c.yaml', [data], out, init=runs / 'planner', resume=True)
+    run(HeadStage(tmp_path / 'c.yaml', [data], init=runs / 'planner'), out, resume=True)
     for name in ('model', 'ema', 'optimizer'):
         a, b = (
             load_tensors(folder / f'{name}.safetensors')[0]
@@ -628,8 +585,9 @@ def test_ctrl_c_saves_and_exits_130(data, tmp_path):
     content['dldm']['train']['steps'] = 10**6
     (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
     program = (
-        'import sys; from vw2_ros.models.stages import warmup as train_dldm; '
-        'train_dldm.main(sys.argv[1], [sys.argv[2]], sys.argv[3])'
+        'import sys; from vw2_ros.models.stages.warmup import WarmUpStage; '
+        'from vw2_ros.models.training.run import run; '
+        'run(WarmUpStage(sys.argv[1], [sys.argv[2]]), sys.argv[3])'
     )
     out = tmp_path / 'out'
     process = subprocess.Popen(

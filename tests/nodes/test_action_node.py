@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The action node, a real one over DDS: what it commands, and when it holds."""
+
+import array
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+
+from geometry_msgs.msg import TwistStamped
+from node_peers import Robot, diagnosed
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from vw2_ros import names
+from vw2_ros.arms import open_arm
+from vw2_ros.files import config_file
+from vw2_ros.messages import convert, qos
+from vw2_ros.messages import plan as plan_message
+from vw2_ros.nodes.action import ActionNode
+
+ARM = open_arm()
+
+
+@pytest.fixture
+def action(bench, weights):
+    node = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    return node, Robot(bench), diagnosed(bench, 'action')
+
+
+def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 40, 20, each=robot)
+    q = robot.positions()
+    assert q.shape[1] == 8 and np.abs(q[0, :7] - ARM.rest_rad).max() < 0.1
+    assert np.abs(q[-1, :7] - q[0, :7]).max() > 1e-4
+    speed = np.abs(np.diff(q[:, :7], axis=0)) / node.limits.period_s
+    assert (speed <= node.limits.velocity_rad_s + 1e-9).all()
+    assert robot.commands[0].joint_names == [*ARM.joints, 'panda_finger_joint1']
+    robot.send_plans = False
+    assert bench.until(lambda: newest()[0] == 2 and 'plan_hidden is' in newest()[1], each=robot)
+    bench.spin(1.0, each=robot)
+    held = robot.positions()
+    np.testing.assert_array_equal(held[-1, :7], held[-5, :7])  # the last commanded target
+
+
+def test_action_says_what_it_waits_for(bench, action):
+    node, robot, newest = action
+    robot.send_joints = False
+    assert bench.until(
+        lambda: 'nothing ever came on' in newest()[1] and 'joint_states' in newest()[1], each=robot
+    )
+    assert not robot.commands
+
+
+@pytest.mark.parametrize('fault', ['silent', 'frozen'])
+def test_action_holds_when_the_camera_fails(bench, action, fault):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.send_images = False
+    still = convert.numpy_to_image(np.zeros((8, 8, 3), np.uint8), 'rgb8')
+
+    def broken():
+        robot()
+        if fault == 'frozen':
+            still.header.stamp = bench.peer.get_clock().now().to_msg()
+            robot.camera.publish(still)
+
+    wanted = 'frozen' if fault == 'frozen' else 'image_raw is'
+    assert bench.until(
+        lambda: (
+            newest()[0] == 2 and wanted in newest()[1] and node.loop.command.status == 'holding'
+        ),
+        each=broken,
+    )
+    bench.spin(0.3, each=broken)
+    count = len(robot.commands)
+    bench.spin(0.3, each=broken)
+    q = robot.positions()[count:]
+    assert len(q) and np.ptp(q, axis=0).max() == 0
+
+
+def test_stop_and_rearm(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 10, 20, each=robot)
+    assert bench.call(Trigger, names.STOP).success
+    assert bench.until(lambda: newest()[0] == 2 and 'stopped' in newest()[1], each=robot)
+    bench.spin(0.5, each=robot)
+    held = robot.positions()
+    np.testing.assert_array_equal(held[-1, :7], held[-3, :7])
+    assert node.loop.command.status == 'stopped'
+    assert bench.call(Trigger, names.REARM).success
+    count = len(robot.commands)
+    assert bench.until(lambda: len(robot.commands) > count + 20, each=robot)
+    q = robot.positions()[count - 3 :, :7]
+    assert np.abs(q[-1] - q[0]).max() > 1e-4, 'it moves again'
+    assert (
+        np.abs(np.diff(q, axis=0)) <= node.limits.velocity_rad_s * node.limits.period_s + 1e-9
+    ).all(), 'without a jump'
+
+
+@pytest.mark.parametrize('how', ['restart', 'activation'])
+def test_only_rearm_undoes_a_stop(bench, action, how):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    assert bench.call(Trigger, names.STOP).success
+    if how == 'restart':
+        assert 'still stopped (asked for)' in bench.call(Trigger, names.RESTART).message
+    else:
+        node.trigger_deactivate()
+        node.trigger_activate()
+    count = len(robot.commands)
+    assert bench.until(lambda: len(robot.commands) > count + 10, 20, each=robot)
+    assert node.loop.command.status == 'stopped'
+    assert bench.call(Trigger, names.REARM).success
+    assert bench.until(lambda: node.loop.command.status == 'moving', each=robot)
+
+
+def test_old_stamps_are_old_joints(bench, action):
+    node, robot, newest = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.joints_age_s = 0.5
+    assert bench.until(lambda: newest()[0] == 2 and 'joint_states is 5' in newest()[1], each=robot)
+    assert bench.call(Trigger, names.STOP).success
+    refused = bench.call(Trigger, names.REARM)
+    assert not refused.success and 'nobody knows where the arm is' in refused.message
+
+
+def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
+    limits = yaml.safe_load(config_file('limits.yaml').read_text())
+    limits['following_rad'] = [0.01] * 7
+    (tmp_path / 'my.yaml').write_text(yaml.safe_dump(limits))
+    newest = diagnosed(bench, 'action')
+    bench.add(
+        ActionNode,
+        weights=weights,
+        instruction='open the drawer',
+        limits=str(tmp_path / 'my.yaml'),
+    )
+    robot = Robot(bench)
+    robot.follows = False
+    assert bench.until(
+        lambda: newest()[0] == 2 and 'is the arm blocked' in newest()[1], each=robot
+    )
+    assert 'call /rearm' in newest()[1]
+    assert np.abs(robot.positions()[:, :7] - ARM.rest_rad).max() < 0.1
+
+
+def test_gripper_goes_out_by_itself(bench, weights):
+    bench.add(ActionNode, weights=weights, instruction='open the drawer', finger_joint='')
+    heard = bench.hear(Float64MultiArray, names.GRIPPER_COMMAND, qos.reliable())
+    robot = Robot(bench)
+    assert bench.until(lambda: robot.commands and heard, 20, each=robot)
+    assert robot.commands[0].joint_names == list(ARM.joints)
+    assert list(heard[0].data) in ([0.0], [0.04])
+
+
+def test_an_arm_that_another_node_commands_too_is_held(bench, action):
+    node, robot, newest = action
+    assert bench.until(
+        lambda: node.loop.command and node.loop.command.status == 'moving', each=robot
+    )
+    other = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
+    assert bench.until(
+        lambda: newest()[0] == 2 and '1 other publisher(s) on /joint_commands' in newest()[1],
+        each=robot,
+    )
+    assert node.loop.command.status == 'holding' and not node.loop.has_plan
+    bench.peer.destroy_publisher(other)
+    assert bench.until(lambda: node.loop.command.status == 'moving', each=robot)
+
+
+def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
+    limits = yaml.safe_load(config_file('limits.yaml').read_text())
+    limits['period_s'] = 0.01
+    (tmp_path / 'limits.yaml').write_text(yaml.safe_dump(limits))
+    monkeypatch.chdir(tmp_path)
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False)
+    assert bench.until(lambda: newest()[0] == 2)
+    assert 'configure: limits: period_s must be 0.033333 within 1 %' in newest()[1]
+
+
+def test_action_drops_malformed_and_foreign_plans(bench, action):
+    node, robot, _ = action
+    assert bench.until(lambda: len(robot.commands) > 5, 20, each=robot)
+    robot.send_plans = False
+    bench.spin(0.3, each=robot)
+    now_ns = bench.peer.get_clock().now().nanoseconds
+    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x')
+    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x')
+    infinite = plan_message.hidden_to_message(
+        np.zeros((4, 16), np.float32), now_ns, 'open the drawer'
+    )
+    data = np.full((4, 16), np.nan, np.float32)
+    infinite.data = array.array('B', data.tobytes())
+    accepted = node.loop.counts['plans']
+    for msg in (good, broken, infinite, Image()):
+        robot.plans.publish(msg)
+        bench.spin(0.15, each=robot)
+    assert node.loop.counts['plans'] == accepted
+    assert node.loop.counts['other_instruction'] == 1
+    assert node.health.counters['plan_hidden refused'] == 2
+    assert node.health.counters['plan refused'] >= 2
+
+
+def test_no_limits_no_start(bench, weights, tmp_path):
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False, weights=weights, limits=str(tmp_path / 'none.yaml'))
+    assert bench.until(lambda: newest()[0] == 2)
+    assert 'limits are mandatory' in newest()[1]
+
+
+@pytest.mark.parametrize(
+    'output, kind, topic',
+    [
+        ('positions', Float64MultiArray, names.POSITION_COMMANDS),
+        ('joint_state', JointState, names.JOINT_COMMANDS),
+        ('twist', TwistStamped, names.TWIST_COMMANDS),
+    ],
+)
+def test_other_outputs(bench, weights, output, kind, topic):
+    bench.add(ActionNode, weights=weights, output=output, instruction='open the drawer')
+    heard = bench.hear(kind, topic, qos.reliable())
+    robot = Robot(bench, commands=False)
+    assert bench.until(lambda: len(heard) > 3, 20, each=robot)
+    if output == 'twist':
+        assert heard[0].header.frame_id == 'panda_link0'
+        assert bench.until(lambda: heard[-1].twist.linear.x, each=robot)
+        return
+    values = heard[0].data if output == 'positions' else heard[0].position
+    assert len(values) == 8 and np.abs(np.array(values[:7]) - ARM.rest_rad).max() < 0.2

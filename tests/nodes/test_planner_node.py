@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The planner node, a real one over DDS: what it plans and what it refuses."""
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from node_peers import SIZE, diagnosed, image
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+
+from vw2_ros import names
+from vw2_ros.messages import convert, qos
+from vw2_ros.messages import plan as plan_message
+from vw2_ros.nodes.planner import PlannerNode
+
+
+def test_plans_bear_the_stamp_of_their_image(bench, weights):
+    node = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
+    codes = bench.hear(Image, names.LATENT_PLAN, qos.reliable())
+    hidden = bench.hear(Image, names.PLAN_HIDDEN, qos.reliable())
+    camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
+    stamps, seeds = set(), iter(range(10**6))
+
+    def send():
+        msg = image(bench.peer, next(seeds))
+        stamps.add(convert.stamp_to_ns(msg.header.stamp))
+        camera.publish(msg)
+
+    assert bench.until(lambda: len(codes) > 2 and len(hidden) > 2, each=send)
+    first = plan_message.codes_from_message(codes[0], (4, 4), 12)
+    assert first.stamp_ns in stamps
+    assert first.instruction_id == plan_message.instruction_id('open the drawer')
+    assert plan_message.hidden_from_message(hidden[0], (4, 16)).stamp_ns == first.stamp_ns
+    node.diagnose()
+    assert node.health.values['codes used'] >= 1
+
+
+def test_planner_reports_silence_freeze_and_bad_images(bench, weights):
+    newest = diagnosed(bench, 'planner')
+    # a patient planner: the test's machine may be slow
+    node = bench.add(
+        PlannerNode, weights=weights, instruction='open the drawer', max_image_age_s=2.0
+    )
+    hidden = bench.hear(Image, names.PLAN_HIDDEN, qos.reliable())
+    assert bench.until(lambda: 'nothing ever came on' in newest()[1])
+    camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
+    frozen = image(bench.peer)
+
+    def restamped():
+        frozen.header.stamp = bench.peer.get_clock().now().to_msg()
+        camera.publish(frozen)
+
+    assert bench.until(lambda: 'camera frozen' in newest()[1], each=restamped)
+    count = len(hidden)
+    bench.spin(0.3, each=restamped)
+    assert len(hidden) <= count + 1
+    assert bench.until(lambda: newest()[0] == 2 and 'camera silent' in newest()[1])
+    large = image(bench.peer, size=2 * SIZE)
+    assert bench.until(
+        lambda: node.health.counters['plan refused'],
+        each=lambda: camera.publish(
+            convert.numpy_to_image(
+                convert.image_to_rgb(large),
+                'rgb8',
+                stamp_ns=bench.peer.get_clock().now().nanoseconds,
+            )
+        ),
+    )
+    assert f'({SIZE}, {SIZE}, 3)' in node.health.complaint(node.now_s())
+
+
+def test_planner_refuses_empty_and_unknown_instructions(bench, weights):
+    newest = diagnosed(bench, 'planner')
+    node = bench.add(PlannerNode, weights=weights)
+    camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
+    say = bench.peer.create_publisher(String, names.INSTRUCTION, qos.latched())
+    hidden = bench.hear(Image, names.PLAN_HIDDEN, qos.reliable())
+    seeds = iter(range(10**6))
+
+    def send():
+        camera.publish(image(bench.peer, next(seeds)))
+
+    assert bench.until(lambda: newest()[1] == 'no instruction', each=send)
+    say.publish(String(data='xylophone zebra quartz'))
+    assert bench.until(
+        lambda: (
+            'unknown instruction' in newest()[1]
+            or 'unknown instruction' in node.health.complaint(node.now_s())
+        ),
+        each=send,
+    )
+    assert not hidden
+    refused = node.set_parameters([Parameter('instruction', value='xylophone')])[0]
+    assert not refused.successful and 'say it in other words' in refused.reason
+    say.publish(String(data='push the red block left'))
+    assert bench.until(lambda: hidden, each=send)
