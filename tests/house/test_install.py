@@ -25,9 +25,13 @@ EXECUTABLES = (
 LOOK = """
 import importlib.util, json, pathlib, sys
 import vw2_ros, vw2_ros.models, vw2_ros.sim
-from vw2_ros import paths
+from vw2_ros import files as paths
+import vw2_ros.nodes, vw2_ros.commands
 import vw2_ros.sim.tasks
 assert importlib.util.find_spec('vw2_ros.models.dldm')
+assert importlib.util.find_spec('vw2_ros.models.data.video.files')
+assert importlib.util.find_spec('vw2_ros.sim.expert.skills')
+assert importlib.util.find_spec('vw2_ros.nodes.planner')
 files = [m.__file__ for m in sys.modules.values() if getattr(m, '__file__', None)]
 share = paths.share_dir()
 print(json.dumps({

@@ -151,6 +151,7 @@ def _plot(png: bytes, caption: str) -> str:
 
 
 def said(found: Mapping | None) -> str:
+    """A figure in words: its value, with its interval where there is one."""
     if found is None:
         return '–'
     if found['low'] is None:  # too few episodes

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """What the nodes with a model share: it loads, and runs, in one worker thread."""
 
+import abc
 from dataclasses import dataclass
 
 from vw2_ros.nodes.base import NodeBase
@@ -20,7 +21,7 @@ class ModelConfig(BaseConfig):
     )
 
 
-class ModelNode(NodeBase):
+class ModelNode(NodeBase, abc.ABC):
     """A node whose model loads while it answers services and shows its health.
 
     Loading begins at the end of `on_configure`; `on_activate` waits for it, and the automatic start
@@ -35,13 +36,13 @@ class ModelNode(NodeBase):
         self.worker: Worker | None = None
         self.model = None  # what `load` returned, while the node is active
 
+    @abc.abstractmethod
     def load(self):
         """Return the model; called in the worker thread, where its imports belong, too."""
-        raise NotImplementedError(f'{type(self).__name__} has no load')
 
+    @abc.abstractmethod
     def work(self, model, item) -> None:
         """Handle the newest item that was submitted; called in the worker thread."""
-        raise NotImplementedError(f'{type(self).__name__} has no work')
 
     def begin_loading(self) -> None:
         """Begin to load in the worker thread, unless that was begun."""
