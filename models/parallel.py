@@ -53,7 +53,7 @@ def leads() -> bool:
 
 
 def join(kind: str) -> torch.device:
-    """Meet the other processes, where a launcher started several; before anything else here.
+    """Join the other processes, if a launcher started several. Call it before all else in here.
 
     Args:
         kind: of device, 'cpu' or 'cuda'.
@@ -122,7 +122,7 @@ def _fsdp() -> FullyShardedDataParallelPlugin:
 
 @functools.cache
 def _messages() -> dist.ProcessGroup:
-    """For words between the processors, so that they do not make a GPU wait."""
+    """A group for messages between the CPUs, so that no GPU has to wait for them."""
     return dist.new_group(backend='gloo', timeout=PATIENCE)
 
 
@@ -131,7 +131,7 @@ _taking_turns = contextvars.ContextVar('taking_turns', default=False)
 
 @contextlib.contextmanager
 def first_of_machine() -> Iterator[None]:
-    """Let the first process of each machine do this before the others: they find what it left.
+    """Let the first process of each machine do the block before the others, who find its files.
 
     Within another such block this does nothing.
     """
@@ -169,7 +169,7 @@ def agree(stop: bool, clock: float) -> tuple[bool, float]:
 
 
 def everyones(value: typing.Any) -> list:
-    """A small value of every process, in their order."""
+    """Gather a small value from every process, in the order of their ranks."""
     values = [value] * world()
     if world() > 1:
         dist.all_gather_object(values, value, group=_messages())
@@ -205,7 +205,7 @@ class _Gather(torch.autograd.Function):
 
 
 def common_count(count: Tensor) -> Tensor:
-    """What a sum over this process's samples is divided by, so that the processes' mean is right.
+    """The divisor of a sum over this process's samples that makes the processes' mean right.
 
     The mean of sum_i / common_count over the processes i is the sum over all of them by the count
     over all of them, as one process has it.
@@ -221,10 +221,10 @@ def common_count(count: Tensor) -> Tensor:
 
 
 class Whole(nn.Module):
-    """A model and what is done with it as one `forward`, which DDP and FSDP hook into.
+    """A model whose `forward` is any work with it: DDP and FSDP hook into `forward` only.
 
-    A stage's loss calls methods of its model by name. Run in here, they find complete weights, and
-    what they leave for the backward pass is put together.
+    A stage's loss calls methods of its model by name. In here they find complete weights, and the
+    gradients of all processes are put together in the backward pass.
     """
 
     def __init__(self, model: nn.Module):
@@ -272,17 +272,17 @@ class Together:
         accelerator.free_memory()  # it would hold them for ever
 
     def forward(self, loss: Callable[..., typing.Any]) -> Callable[..., typing.Any]:
-        """A loss to be called with a batch: with one process itself, else with what it needs.
+        """The function to call in place of `loss` while training.
 
-        With several, DDP or FSDP sees the call as a `forward` of the model, and prepares the
-        backward pass.
+        With one process it is `loss` itself. With several, each call is a `forward` of the model,
+        so that DDP or FSDP can prepare the backward pass.
         """
         if world() == 1:
             return loss
         return lambda *batch: self._trained(functools.partial(loss, *batch))
 
     def look(self, work: Callable[[], typing.Any]) -> typing.Any:
-        """Do what needs complete weights, such as validation; on all processes."""
+        """Call `work`, which needs complete weights (validation). All processes must call this."""
         seen = self._whole(work)
         self._reshard()  # FSDP leaves what lies outside its units complete until a backward pass
         return seen
@@ -318,7 +318,7 @@ def piece(value: Tensor) -> Tensor:
 
 
 def full(value: Tensor) -> Tensor:
-    """A tensor put together from its pieces; on all processes."""
+    """Put a tensor together from its pieces. All processes must call this."""
     return value.full_tensor() if hasattr(value, 'full_tensor') else value
 
 

@@ -59,7 +59,7 @@ class Keypoints(NamedTuple):
 
     @property
     def shape(self) -> torch.Size:
-        """Of the places; the first number is the batch."""
+        """Shape of the places, (B, P, 2)."""
         return self.place.shape
 
 

@@ -79,12 +79,16 @@ class Jitter:
 
 
 def get_camera(name: str) -> Camera:
-    """The camera of that name; ValueError names the known ones."""
+    """The camera of that name.
+
+    Raises:
+        InvalidValueError: there is none; the message names the known ones.
+    """
     try:
         return CAMERAS[name]
     except (KeyError, TypeError):
         raise InvalidValueError(
-            f'unknown camera {name!r}: choose from {sorted(CAMERAS)}'
+            f'unknown camera {name!r}. Choose one of {", ".join(CAMERAS)}'
         ) from None
 
 
@@ -114,10 +118,10 @@ def image_size(camera: Camera, size) -> tuple[int, int]:
         height, width = int(height), int(width)
     except (TypeError, ValueError):
         raise InvalidValueError(
-            f'an image size is a number or (height, width). Got {size!r}'
+            f'an image size must be a number of pixels or (height, width). Got {size!r}'
         ) from None
     if not (8 <= height <= 4096 and 8 <= width <= 4096):
-        raise InvalidValueError(f'an image side must be within 8..4096 pixels. Got {size!r}')
+        raise InvalidValueError(f'an image side must lie in 8..4096 pixels. Got {size!r}')
     return width, height
 
 

@@ -163,7 +163,7 @@ class SessionWriter:
         """
         if self.room <= 0:
             raise InvalidValueError(
-                f'a session holds at most {FRAME_STRIDE} frames; start a new one'
+                f'a session holds at most {FRAME_STRIDE} frames. Got one more. Start a new session'
             )
         row = {'rel_actions': rel_action, 'robot_obs': robot_obs, 'scene_obs': scene_obs}
         row = {
@@ -174,7 +174,7 @@ class SessionWriter:
         for key, value in row.items():
             if value.shape != (ROW_KEYS[key],):
                 raise InvalidValueError(
-                    f'{key} must have shape ({ROW_KEYS[key]},), got {value.shape}'
+                    f'{key} must have shape ({ROW_KEYS[key]},). Got {value.shape}'
                 )
         row.update(more or {})
         frame_id = self.next_frame_id
@@ -298,13 +298,14 @@ def is_finished(split: Path, session: int) -> bool:
     return marker_path(split, session).is_file()
 
 
-def check_same_plan(out: Path, key: str, wanted) -> None:
+def check_same_settings(out: Path, key: str, wanted) -> None:
     """Refuse a folder whose data were made in another way.
 
     Args:
-        key: of `.hydra/merged_config.yaml`, which says how. wanted: its value now.
+        key: of `.hydra/merged_config.yaml`, which says how.
+        wanted: its value now.
     Raises:
-        ValueError: another value, or none, is there.
+        InvalidValueError: another value, or none, is there.
     """
     for split in ('training', 'validation'):
         path = out / split / '.hydra' / 'merged_config.yaml'
@@ -316,13 +317,13 @@ def check_same_plan(out: Path, key: str, wanted) -> None:
             )
         if found[key] != wanted:
             raise InvalidValueError(
-                f'{out} holds data made with {_differing(found[key], wanted)}; wanted '
+                f'{out} holds data made with {_differing(found[key], wanted)}. Wanted '
                 f'{_differing(wanted, found[key])}. Choose another folder'
             )
 
 
 def _differing(one: dict, other: dict) -> str:
-    """What one plan says that another does not, 'less' where it only lacks something."""
+    """What one says that the other does not; 'less' where it only lacks something."""
     return ', '.join(f'{k} {v!r}' for k, v in one.items() if (k, v) not in other.items()) or 'less'
 
 

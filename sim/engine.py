@@ -42,7 +42,7 @@ with _quiet_stderr():
     import pybullet as _p
     import pybullet_data as _data
 
-PANDA_DIR = os.path.join(_data.getDataPath(), 'franka_panda')
+DATA_DIR = _data.getDataPath()  # of the wheel pybullet_data
 
 
 @dataclass(frozen=True)

@@ -95,13 +95,9 @@ class PlayTableEnv(gymnasium.Env):
         self._oracle = None
         self.task = task
         if task is not None:
-            from vw2_ros.sim.tasks import (  # not needed, nor loaded, without a task
-                TASKS,
-                TaskOracle,
-            )
+            from vw2_ros.sim.tasks import TaskOracle, check_task  # not loaded without a task
 
-            if task not in TASKS:
-                raise InvalidValueError(f'unknown task {task!r}: choose from {", ".join(TASKS)}')
+            check_task(task)
             self._oracle = TaskOracle()
         spaces = self._image_spaces()
         self.table = open_table(self.scene)
@@ -143,7 +139,7 @@ class PlayTableEnv(gymnasium.Env):
         unknown = set(options) - {'robot_obs', 'scene_obs'}
         if unknown:
             raise InvalidValueError(
-                f'unknown options {sorted(unknown)}: robot_obs, scene_obs are known'
+                f'options must be robot_obs or scene_obs. Got {sorted(unknown)}'
             )
         if self.randomize:
             self.table.set_appearance(Appearance.random(self.np_random))

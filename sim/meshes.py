@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.sim.scenes import Box, Cylinder, Link, Part, Prism, Sphere
+from vw2_ros.sim.furniture import Box, Cylinder, Link, Part, Prism, Sphere
 
 Faces = list[np.ndarray]  # each (n >= 3, 3), counter-clockwise seen from outside
 

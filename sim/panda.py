@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.sim.engine import PANDA_DIR
+from vw2_ros.sim.engine import DATA_DIR
 from vw2_ros.sim.meshes import box_faces, write_obj
 
 _PAD_FRICTION = 1.2
@@ -71,9 +71,10 @@ def write_panda(path: Path, *, seen: bool = False, solid: bool = False) -> None:
         seen: with what is drawn.
         solid: with what collides.
     """
-    text = (Path(PANDA_DIR) / 'panda.urdf').read_text()
+    folder = Path(DATA_DIR) / 'franka_panda'
+    text = (folder / 'panda.urdf').read_text()
     text = text.replace('meshes/visual/', 'meshes/collision/')
-    text = text.replace('package://', PANDA_DIR.rstrip('/') + '/')
+    text = text.replace('package://', f'{folder}/')
     finger = write_obj(path.parent / 'finger.obj', _finger_faces())
     for side in ('left', 'right'):
         text = re.sub(

@@ -66,13 +66,18 @@ def read_phrases(path: str | Path) -> dict[str, list[str]]:
     except (OSError, ValueError) as error:
         raise InvalidValueError(f'cannot read the phrases in {path}: {error}') from None
     if not isinstance(found, dict) or not found:
-        raise InvalidValueError(f'{path} must hold a JSON object, task -> list of wordings')
+        raise InvalidValueError(
+            'the phrases must be a JSON object, task -> list of wordings. '
+            f'Got {str(found):.60} in {path}'
+        )
     out = {}
     for task, wordings in found.items():
         check_task(task)
         wordings = [wordings] if isinstance(wordings, str) else wordings
         good = isinstance(wordings, list) and all(isinstance(w, str) for w in wordings)
         if not good or not wordings or not all(w.strip() for w in wordings):
-            raise InvalidValueError(f'{path}: {task} needs a list of wordings that say something')
+            raise InvalidValueError(
+                f'{task} must have a list of wordings, none empty. Got {str(wordings):.60} in {path}'
+            )
         out[task] = wordings
     return out

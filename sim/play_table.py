@@ -26,6 +26,7 @@ from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.errors import SimulationError
+from vw2_ros.sim.furniture import Link, table_links
 from vw2_ros.sim.meshes import write_table
 from vw2_ros.sim.renderer import Posture, TableRenderer
 from vw2_ros.sim.scenes import (
@@ -35,11 +36,9 @@ from vw2_ros.sim.scenes import (
     DRAWER_RANGE,
     SWITCH_THRESHOLD,
     SWITCH_TRAVEL,
-    Link,
     Scene,
     get_scene,
     random_scene_obs,
-    table_links,
 )
 from vw2_ros.sim.state import BlockState, SceneState
 from vw2_ros.sim.table import ACTION_KINDS
@@ -441,13 +440,15 @@ def _parse_action(action, joints: int) -> tuple[str, np.ndarray]:
             kind, values = _DICT_KINDS[action['type']], action['action']
         except KeyError:
             raise InvalidValueError(
-                f'an action dictionary has "type" (one of {sorted(_DICT_KINDS)}) and "action". '
+                f'an action dictionary must have "type" (one of {sorted(_DICT_KINDS)}) and "action". '
                 f'Got {dict(action)!r}'
             ) from None
     elif isinstance(action, tuple) and len(action) == 2 and isinstance(action[0], str):
         kind, values = action
         if kind not in ACTION_KINDS:
-            raise InvalidValueError(f'unknown kind of action {kind!r}: choose from {ACTION_KINDS}')
+            raise InvalidValueError(
+                f'unknown kind of action {kind!r}. Choose one of {ACTION_KINDS}'
+            )
     elif isinstance(action, tuple) and len(action) == 3:
         # CALVIN's (position, orientation, gripper) is absolute
         kind, values = 'abs', np.concatenate([np.ravel(part) for part in action])

@@ -23,6 +23,7 @@ from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_t
 from vw2_ros.sim.arm_body import ArmBody, write_arm
 from vw2_ros.sim.cameras import Camera, View
 from vw2_ros.sim.engine import Engine
+from vw2_ros.sim.furniture import table_links
 from vw2_ros.sim.meshes import (
     box_faces,
     cylinder_faces,
@@ -31,7 +32,7 @@ from vw2_ros.sim.meshes import (
     write_table,
     write_tga,
 )
-from vw2_ros.sim.scenes import BLOCK_COLOURS, Scene, table_links
+from vw2_ros.sim.scenes import BLOCK_COLOURS, Scene
 
 _LED = {0: (1.0, 1.0, 1.0, 1.0), 1: (0.0, 1.0, 0.0, 1.0)}
 _BULB = {0: (1.0, 1.0, 1.0, 1.0), 1: (1.0, 1.0, 0.0, 1.0)}

@@ -5,8 +5,8 @@
 World frame, metres, radians. The front of the table is -y. A cabinet stands at the back; its front
 leans back by 30 degrees, carries a sliding door before a shelf (the "plank") and a switch; a drawer
 hangs under the table top; button, LED plate and light bulb complete it. `Scene` holds what differs
-between the tables, `table_links` turns it into links of convex parts, `random_scene_obs` draws a
-start. No physics engine here.
+between the tables, `random_scene_obs` draws a start; `furniture` turns a scene into links of convex
+parts. No physics engine here.
 
 | scene_obs | what | range |
 | --- | --- | --- |
@@ -211,199 +211,24 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
 
 
 def get_scene(name: str | Scene) -> Scene:
-    """The scene of that letter; ValueError names the known ones."""
+    """The scene of that letter.
+
+    Raises:
+        InvalidValueError: there is none; the message names the known ones.
+    """
     if isinstance(name, Scene):
         return name
     try:
         return SCENES[name]
     except (KeyError, TypeError):
         raise InvalidValueError(
-            f'unknown scene {name!r}: choose from {", ".join(SCENES)}'
+            f'unknown scene {name!r}. Choose one of {", ".join(SCENES)}'
         ) from None
 
 
-# ---------------------------------------------------------------- parts
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box in its link's frame: centre, full side lengths, roll about x [rad]."""
-
-    centre: tuple[float, float, float]
-    size: tuple[float, float, float]
-    material: str = 'wood'
-    roll: float = 0.0
-    solid: bool = True
-
-
-@dataclass(frozen=True)
-class Prism:
-    """A convex (y, z) polygon, counter-clockwise seen from +x, from x[0] to x[1]."""
-
-    polygon: tuple[tuple[float, float], ...]
-    x: tuple[float, float]
-    material: str = 'wood'
-    solid: bool = True
-
-
-@dataclass(frozen=True)
-class Cylinder:
-    """An upright cylinder in its link's frame."""
-
-    centre: tuple[float, float, float]
-    radius: float
-    height: float
-    material: str = 'wood'
-    solid: bool = True
-
-
-@dataclass(frozen=True)
-class Sphere:
-    """A ball in its link's frame."""
-
-    centre: tuple[float, float, float]
-    radius: float
-    material: str = 'wood'
-    solid: bool = True
-
-
-Part = Box | Prism | Cylinder | Sphere
-
-
-@dataclass(frozen=True)
-class Link:
-    """One link of the table. `axis` None: fixed to the base; else a prismatic joint along it."""
-
-    name: str
-    parts: tuple[Part, ...]
-    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    roll: float = 0.0
-    axis: tuple[float, float, float] | None = None
-    travel: float = 0.0
-    mass: float = 0.1
-
-
-def _slope_y(z: float) -> float:
-    # the leaning front of the cabinet starts at y = 0.02 on the table
+def front_y(z: float) -> float:
+    """Where the cabinet's leaning front is at a height z [m]: its y. On the table it is at 0.02."""
     return 0.02 + (z - TABLE_TOP) * math.tan(LEAN)
-
-
-def _cabinet_block(x: tuple[float, float]) -> Prism:
-    return Prism(
-        (
-            (0.02, TABLE_TOP),
-            (0.18, TABLE_TOP),
-            (0.18, CABINET_TOP),
-            (_slope_y(CABINET_TOP), CABINET_TOP),
-        ),
-        x,
-    )
-
-
-def table_links(scene: Scene) -> tuple[Link, ...]:
-    """The table as links; the first one, "table", is the base and stands still."""
-    left, right = scene.opening
-    dx = scene.drawer_x
-    top: list[Part] = [
-        Box((0.0, -0.08, 0.421), (0.88, 0.20, 0.038)),  # table top before the cabinet
-        _cabinet_block((-0.44, left)),
-        _cabinet_block((right, 0.44)),
-        Box((0.0, 0.17, 0.535), (0.88, 0.02, 0.22)),  # back wall
-        Prism(  # top of the cabinet
-            (
-                (_slope_y(0.626), 0.626),
-                (0.18, 0.626),
-                (0.18, CABINET_TOP),
-                (_slope_y(CABINET_TOP), CABINET_TOP),
-            ),
-            (left, right),
-        ),
-        Box((0.5 * (left - 0.44), 0.10, 0.421), (left + 0.44, 0.16, 0.038)),
-        Box((0.5 * (right + 0.44), 0.10, 0.421), (0.44 - right, 0.16, 0.038)),
-    ]
-    # aprons, open where the drawer runs
-    for x0, x1 in ((-0.44, dx - 0.221), (dx + 0.221, 0.44)):
-        if x1 - x0 > 1e-3:
-            top.append(Box((0.5 * (x0 + x1), -0.17, 0.367), (x1 - x0, 0.02, 0.07)))
-    for x in (-0.43, 0.43):
-        top.append(Box((x, 0.0, 0.367), (0.02, 0.36, 0.07)))
-    # a lip over the drawer's front hides the gap above it
-    top.append(Box((dx, -0.1785, 0.419), (0.444, 0.004, 0.042), solid=False))
-    top.append(  # the rim around the button
-        Cylinder((scene.button_x, -0.12, TABLE_TOP + 0.009), 0.039, 0.018, solid=False)
-    )
-    # the slots that the switch's arms run in
-    for x in (scene.switch_x - 0.05, scene.switch_x + 0.05):
-        top.append(
-            Box(
-                (x, _slope_y(0.545) - 0.0005, 0.545),
-                (0.004, 0.002, 0.11),
-                'slot',
-                -LEAN,
-                solid=False,
-            )
-        )
-    for x in (-0.41, 0.41):
-        for y in (-0.15, 0.15):
-            top.append(Box((x, y, 0.19), (0.04, 0.04, 0.38)))
-
-    drawer = (
-        Box((0.0, -0.06, 0.321), (0.44, 0.24, 0.042), 'door'),
-        Box((0.0, -0.17125, 0.35), (0.44, 0.0165, 0.098), 'door'),
-        Box((0.0, 0.054, 0.365), (0.44, 0.012, 0.07), 'door'),
-        Box((-0.214, -0.06, 0.365), (0.012, 0.24, 0.07), 'door'),
-        Box((0.214, -0.06, 0.365), (0.012, 0.24, 0.07), 'door'),
-        # a bar that stands out, on two arms
-        Box((0.0, -0.2475, 0.36), (0.24, 0.025, 0.04), 'handle'),
-        Box((-0.108, -0.205, 0.36), (0.024, 0.062, 0.036), 'handle'),
-        Box((0.108, -0.205, 0.36), (0.024, 0.062, 0.036), 'handle'),
-    )
-    centre = SLIDER_HANDLE
-    slider = (
-        Box((centre - 0.006, 0.006, 0.007), (0.282, 0.228, 0.012), 'door'),
-        Box((centre, 0.0, 0.070), (0.028, 0.17, 0.022), 'handle'),
-        Box((centre, 0.074, 0.038), (0.026, 0.022, 0.052), 'handle'),
-        Box((centre, -0.074, 0.038), (0.026, 0.022, 0.052), 'handle'),
-    )
-    switch = (
-        Box((0.0, 0.055, 0.0), (0.12, 0.02, 0.03), 'handle'),
-        Box((-0.05, 0.022, 0.0), (0.02, 0.05, 0.02), 'handle'),
-        Box((0.05, 0.022, 0.0), (0.02, 0.05, 0.02), 'handle'),
-    )
-    return (
-        Link('table', tuple(top), mass=0.0),
-        Link('plank', (Box((scene.plank_x, 0.09, 0.4215), (0.52, 0.14, 0.039)),)),
-        Link('drawer', drawer, (dx, 0.0, 0.0), 0.0, (0.0, -1.0, 0.0), DRAWER_RANGE, 0.5),
-        Link(
-            'slider',
-            slider,
-            (scene.slider_x, 0.075, 0.535),
-            math.radians(60.0),
-            (-1.0, 0.0, 0.0),
-            scene.slider_range,
-            0.3,
-        ),
-        Link(
-            'switch',
-            switch,
-            (scene.switch_x, 0.061, 0.495),
-            math.radians(150.0),
-            (0.0, 0.0, -1.0),
-            SWITCH_TRAVEL,
-            0.1,
-        ),
-        Link(
-            'button',
-            (Cylinder((0.0, 0.0, 0.0245), 0.035, 0.045, 'button'),),
-            (scene.button_x, -0.12, TABLE_TOP),
-            0.0,
-            (0.0, 0.0, -1.0),
-            BUTTON_TRAVEL,
-            0.1,
-        ),
-        Link('led', (Box((scene.led_x, 0.16, 0.656), (0.166, 0.046, 0.016), 'light'),)),
-        Link('lightbulb', (Sphere((scene.bulb_x, 0.16, 0.67), 0.031, 'light'),)),
-    )
 
 
 # ---------------------------------------------------------------- starts
@@ -439,7 +264,7 @@ def _clear_of_table(corners: np.ndarray, surface: str, scene: Scene) -> bool:
     left, right = scene.opening
     x, y = corners.T
     # the leaning door passes over the front of the shelf, at the height of a block's top here
-    front = _slope_y(PLANK_TOP + 0.04) + 0.004
+    front = front_y(PLANK_TOP + 0.04) + 0.004
     return bool(
         x.min() > left + 0.002 and x.max() < right - 0.002 and y.max() < 0.158 and y.min() > front
     )

@@ -212,8 +212,8 @@ def check_task(task: str) -> str:
     """
     if task not in _RULES:
         near = difflib.get_close_matches(str(task), TASKS, n=3, cutoff=0.4)
-        hint = f'did you mean {", ".join(near)}?' if near else f'known tasks: {", ".join(TASKS)}'
-        raise InvalidValueError(f'unknown task {task!r}; {hint}')
+        hint = f'Did you mean {", ".join(near)}?' if near else f'Choose one of {", ".join(TASKS)}'
+        raise InvalidValueError(f'unknown task {task!r}. {hint}')
     return task
 
 

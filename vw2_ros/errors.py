@@ -34,9 +34,13 @@ class UsageError(InvalidValueError):
     """A command was asked for something that does not exist; exit status 2."""
 
 
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence that says that a name is unknown, with known ones that are near."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"unknown {kind} '{name}'." + (f' Did you mean {" or ".join(near)}?' if near else '')
+
+
 def close_matches(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence that says that a name is unknown, with near ones and all there are."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f' Did you mean {" or ".join(near)}?' if near else ''
-    return f"unknown {kind} '{name}'.{hint} Known: {', '.join(known) or 'none'}"
+    return f'{unknown(kind, name, known)} Known: {", ".join(known) or "none"}'

@@ -19,7 +19,7 @@ import sysconfig
 from collections.abc import Iterator
 from typing import Any
 
-from vw2_ros.errors import MissingFileError, close_matches
+from vw2_ros.errors import MissingFileError, unknown
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 
@@ -84,7 +84,8 @@ def named_config(kind: str, name: str | os.PathLike, what: str = 'config') -> pa
     folder = share_dir() / 'config' / kind
     known = sorted(f.stem for f in folder.glob('*.yaml'))
     if str(name) not in known:
-        raise MissingFileError(close_matches(what, str(name), known) + '; or give a YAML file')
+        hint = unknown(what, str(name), known)
+        raise MissingFileError(f'{hint} Give a YAML file, or one of {", ".join(known)}')
     return folder / f'{name}.yaml'
 
 

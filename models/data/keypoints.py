@@ -38,7 +38,7 @@ class Shown:
         self.keypoints = find_all(vision.locate, source.store) if vision.config.frozen else None
 
     def part(self, rng: np.random.Generator, rows: np.ndarray) -> dict:
-        """What a batch holds of these rows."""
+        """The entries of a batch for these rows, on the CPU."""
         changes = self.augment.draw(rng, len(rows))
         if self.keypoints is None:
             return {**self.source.part(rows), **changes}

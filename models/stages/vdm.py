@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vw2_ros.files import whole
 from vw2_ros.models.checkpoint import MAX_FILE_BYTES, MAX_STATE_BYTES, save_tensors
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.parallel import common_count, world
@@ -348,9 +348,8 @@ def draw_curves(out: Path) -> None:
         if len(lines) > 1:
             axes.legend(frameon=False)
         axes.spines[['top', 'right']].set_visible(False)
-    beside = out / 'curves.png.part'
-    figure.savefig(beside, format='png', dpi=90)
-    os.replace(beside, out / 'curves.png')
+    with whole(out / 'curves.png') as beside:
+        figure.savefig(beside, format='png', dpi=90)
 
 
 def validations(log: Path) -> list[dict]:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import sys
 import typing
 from pathlib import Path
 
 import torch
 import yaml
 
+from vw2_ros.errors import MissingFileError
+from vw2_ros.files import named_config
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.device import DEVICES, find_device
@@ -105,22 +105,10 @@ def config_path(config: Path | str) -> Path:
     Raises:
         ConfigError: no such file or name.
     """
-    path = Path(config)
-    if path.is_file():
-        return path
-    known: dict[str, Path] = {}
-    roots = [*Path(__file__).resolve().parents, Path(sys.prefix)]
-    roots += [Path(p) for p in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep) if p]
-    for root in roots:
-        for folder in (root / 'config' / 'train', root / 'share' / 'vw2_ros' / 'config' / 'train'):
-            for file in sorted(folder.glob('*.yaml')) if folder.is_dir() else ():
-                known.setdefault(file.stem, file)
-    if str(config) in known:
-        return known[str(config)]
-    raise ConfigError(
-        f'there is no training config {str(config)!r}: give a YAML file or one of '
-        f'{", ".join(sorted(known)) or "(none installed)"}'
-    )
+    try:
+        return named_config('train', config)
+    except MissingFileError as error:
+        raise ConfigError(str(error)) from error
 
 
 def load_section(config: Path | str, section: str) -> dict:

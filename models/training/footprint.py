@@ -127,7 +127,12 @@ def _bytes(tensors) -> int:
 
 
 def foretell(stage: str, build: Callable[[], nn.Module], config: TrainConfig) -> None:
-    """Say what a run of the model that `build` makes will hold, before any of it is there."""
+    """Print how much memory a run will take, before its model is built.
+
+    Args:
+        stage: its name. build: makes the model; called on the device `meta`, without memory.
+        config: says whether an average of the weights is kept.
+    """
     if parallel.leads():
         with torch.device('meta'):
             model = build()

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import torch
 
+from vw2_ros.files import write_whole
 from vw2_ros.models.fsq import CodeUsage
 
 
@@ -42,9 +42,7 @@ class Reporter:
                     kept.append(line)
             except ValueError:  # cut short
                 break
-        beside = self.path.with_suffix('.part')
-        beside.write_text(''.join(line + '\n' for line in kept))
-        os.replace(beside, self.path)
+        write_whole(self.path, ''.join(line + '\n' for line in kept))
 
     def advance(self, progress: float, note: str | None = None) -> None:
         """Move the bar to `progress` in [0, 1]; a note is printed where there is no terminal."""
@@ -98,7 +96,7 @@ class Reporter:
 
 
 class Silence(Reporter):
-    """The reporter of a process that another one speaks for."""
+    """The reporter of every process but the first: it tells nothing."""
 
     def __init__(self):
         pass
@@ -110,7 +108,7 @@ class Silence(Reporter):
 
 
 def _bar():
-    """The bar; in a narrow terminal it is the note that is cut, and not the time that is left."""
+    """The progress bar. A narrow terminal cuts the note, not the time that is left."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -4,10 +4,12 @@
 
 import numpy as np
 import pytest
+import yaml
 
 from vw2_ros.arms import geometry, open_arm
 from vw2_ros.arms.panda import TCP_OFFSET_M
 from vw2_ros.control.safety import Limits
+from vw2_ros.files import config_file
 
 PANDA = open_arm('panda')
 
@@ -94,3 +96,20 @@ def test_the_limits_of_the_gate_are_the_arms(limits):
 def test_another_arm_is_unknown():
     with pytest.raises(ValueError, match="arm must be one of panda. Got 'ur5e'"):
         open_arm('ur5e')
+
+
+def test_limits_with_and_without_an_arm_are_the_same():
+    named = yaml.safe_load(config_file('limits.yaml').read_text())
+    given = {k: v for k, v in named.items() if k != 'arm'} | {
+        'joints': list(PANDA.joints),
+        'lower_rad': PANDA.lower_rad.tolist(),
+        'upper_rad': PANDA.upper_rad.tolist(),
+    }
+    one, other = Limits.from_dict(named), Limits.from_dict(given)
+    assert one.joints == other.joints and (one.upper_rad == other.upper_rad).all()
+    mine = Limits.from_dict({**named, 'joints': [f'my_{name}' for name in PANDA.joints]})
+    assert mine.joints[0] == 'my_panda_joint1'
+    with pytest.raises(ValueError, match='no start without them'):
+        Limits.from_dict({k: v for k, v in named.items() if k != 'arm'})
+    with pytest.raises(ValueError, match="Got 'ur5e'"):
+        Limits.from_dict({**named, 'arm': 'ur5e'})

@@ -102,7 +102,7 @@ def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
 
 
 def test_domains_are_free_and_differ():
-    code = 'from vw2_ros import system; print(*[system.free_domain() for _ in range(20)])'
+    code = 'from vw2_ros.bringup import system; print(*[system.free_domain() for _ in range(20)])'
     drawn = [
         int(d)
         for d in subprocess.run(
@@ -119,7 +119,7 @@ def test_domains_are_free_and_differ():
 def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', '77')
     code = (
-        'from vw2_ros import system; print(*[system.free_domain() for _ in range(60)], '
+        'from vw2_ros.bringup import system; print(*[system.free_domain() for _ in range(60)], '
         'flush=True); input()'
     )
     with subprocess.Popen(
@@ -170,7 +170,7 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
 def test_nothing_outlives_its_parent(tmp_path):
     # a parent that is killed cannot clean up: its children see that it is gone
     code = (
-        'import sys, time; from vw2_ros import system\n'
+        'import sys, time; from vw2_ros.bringup import system\n'
         'from vw2_ros.files import config_file\n'
         "c = system.Children([system.Process('camera_node', 'camera', "
         "str(config_file('robot.yaml')))], env=system.private_environment(),"

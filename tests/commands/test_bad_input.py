@@ -284,7 +284,7 @@ def not_finite(image):
     [
         (wrong_encoding, 'rgb8, bgr8 or mono8'),
         (wrong_size, 'step x height'),
-        (not_finite, "got '32FC1'"),
+        (not_finite, "Got '32FC1'"),
     ],
 )
 def test_bad_image_holds_the_arm_and_is_reported(robot, spoil, words):

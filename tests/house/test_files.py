@@ -45,7 +45,9 @@ def test_a_config_is_a_file_or_a_name(tmp_path):
     assert files.named_config('train', own) == own
     with pytest.raises(MissingFileError, match="unknown config 'tinny'. Did you mean tiny"):
         files.named_config('train', 'tinny')
-    with pytest.raises(MissingFileError, match='unknown scale .* or give a YAML file'):
+    with pytest.raises(
+        MissingFileError, match='unknown scale .* YAML file, or one of cpu, gpu, tiny'
+    ):
         files.named_config('experiment', 'tinny', 'scale')
 
 

@@ -20,14 +20,19 @@ from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 
 @pytest.fixture(scope='module')
 def runs(tmp_path_factory):
-    """Two untrained dLDMs as run folders, of different clip length and image size."""
+    """Two untrained dLDMs as run folders, of different clip length and image shape."""
     folder = tmp_path_factory.mktemp('runs')
     for name, config in (
         ('a', TINY),
         (
             'b',
             DLDMConfig(
-                **{**config_to_dict(TINY), 'clip_frames': 13, 'residual': True, 'image_size': 16}
+                **{
+                    **config_to_dict(TINY),
+                    'clip_frames': 13,
+                    'residual': True,
+                    'image_size': (16, 24),
+                }
             ),
         ),
     ):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from vw2_ros.sim import collect
+from vw2_ros.sim import collect, session
 from vw2_ros.sim import dataset_writer as dw
 
 
@@ -105,7 +105,7 @@ def test_wrong_sizes_are_named(tmp_path):
     writer = dw.SessionWriter(tmp_path, 0, shard=True, scene='D')
     frame = _frame(0)
     frame['robot_obs'] = np.zeros(14)
-    with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\), got \(14,\)'):
+    with pytest.raises(ValueError, match=r'robot_obs must have shape \(15,\). Got \(14,\)'):
         writer.add(**frame)
 
 
@@ -231,18 +231,18 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
 def test_other_settings_want_another_folder(whole):
     with pytest.raises(ValueError, match='Choose another folder'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
-    with pytest.raises(ValueError, match='made with seed [0-9]+; wanted seed 5. Choose'):
+    with pytest.raises(ValueError, match='made with seed [0-9]+. Wanted seed 5. Choose'):
         collect.collect(whole, workers=1, **{**TINY, 'seed': 5})
 
 
 def test_data_from_elsewhere_want_another_folder(whole):
     with pytest.raises(ValueError, match='data from elsewhere, of calvin_scene_D. Choose another'):
-        dw.check_same_plan(whole, 'recorded', {'version': 1})
+        dw.check_same_settings(whole, 'recorded', {'version': 1})
 
 
 def test_a_session_repeats(whole, tmp_path):
-    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=1, shards=16)
-    collect.record_session(tmp_path, 'training', 1, plan)
+    settings = session.CollectSettings(scenes='D', seed=4, tasks_per_session=1, shards=16)
+    session.record_session(tmp_path, 'training', 1, settings)
     again, first = _contents(tmp_path), _contents(whole)
     keys = [key for key in first if key.startswith('training/shards/shard_00001')]
     assert keys and all(again[key] == first[key] for key in keys)
@@ -257,16 +257,18 @@ def test_a_policy_acts_in_between_and_is_not_recorded(tmp_path):
             table.step(np.array([0, 0, 0.77, 0, 0, 0, 1]))
         assert not solved()
 
-    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=8, shards=16, policy='x')
-    collect.record_session(tmp_path, 'training', 0, plan, astray)
+    settings = session.CollectSettings(
+        scenes='D', seed=4, tasks_per_session=8, shards=16, policy='x'
+    )
+    session.record_session(tmp_path, 'training', 0, settings, astray)
     assert led_astray
     with np.load(tmp_path / 'training' / 'shards' / 'shard_00000.npz') as data:
         assert not (data['rel_actions'][:, 2] == 0.77).any()
 
 
 def test_words_end_at_the_step_that_solves_the_task(tmp_path):
-    plan = collect.Plan(scenes='D', seed=4, tasks_per_session=12, shards=16)
-    marker = collect.record_session(tmp_path, 'training', 0, plan)
+    settings = session.CollectSettings(scenes='D', seed=4, tasks_per_session=12, shards=16)
+    marker = session.record_session(tmp_path, 'training', 0, settings)
     with np.load(tmp_path / 'training' / 'shards' / 'shard_00000.npz') as data:
         scene = data['scene_obs']
     columns = {'lightbulb': 4, 'led': 5}
@@ -287,6 +289,6 @@ def test_what_is_recorded_is_what_was_commanded(whole):
 
 
 @pytest.mark.parametrize('wrong', [dict(scenes='X'), dict(seed=-1), dict(image_size=0)])
-def test_a_senseless_plan_is_refused(wrong):
+def test_senseless_settings_are_refused(wrong):
     with pytest.raises(ValueError, match='Got'):
-        collect.Plan(**wrong)
+        session.CollectSettings(**wrong)

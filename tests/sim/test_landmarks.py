@@ -8,9 +8,10 @@ import pytest
 from vw2_ros.arms.geometry import euler_to_matrix
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
+from vw2_ros.sim.furniture import table_links
 from vw2_ros.sim.landmarks import HANDLES, LANDMARKS, landmarks, project, scene_state
 from vw2_ros.sim.play_table import PlayTable
-from vw2_ros.sim.scenes import BLOCK_COLOURS, COLOURS, SCENES, table_links
+from vw2_ros.sim.scenes import BLOCK_COLOURS, COLOURS, SCENES
 
 
 def test_points_lie_where_the_camera_shows_them():

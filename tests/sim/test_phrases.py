@@ -56,7 +56,7 @@ def test_colour_and_side_are_those_of_the_task():
 
 def test_unknown_task():
     for f in (train_phrases, validation_phrases):
-        with pytest.raises(ValueError, match='did you mean open_drawer'):
+        with pytest.raises(ValueError, match='Did you mean open_drawer'):
             f('open_drawers')
 
 

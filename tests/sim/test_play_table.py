@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from vw2_ros.arms import open_arm
+from vw2_ros.sim.furniture import table_links
 from vw2_ros.sim.play_table import PlayTable
-from vw2_ros.sim.scenes import SCENES, SWITCH_TRAVEL, get_scene, random_scene_obs, table_links
+from vw2_ros.sim.scenes import SCENES, SWITCH_TRAVEL, get_scene, random_scene_obs
 
 ROOT = Path(__file__).resolve().parents[2]
 DOWN = (np.pi, 0.0, np.pi / 2)

@@ -27,7 +27,12 @@ from vw2_ros.files import write_whole
 from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint
 from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
 from vw2_ros.recording.tracks import Tracks, cdr_reader, stamp_of
-from vw2_ros.sim.dataset_writer import SessionWriter, check_same_plan, read_markers, write_index
+from vw2_ros.sim.dataset_writer import (
+    SessionWriter,
+    check_same_settings,
+    read_markers,
+    write_index,
+)
 
 VERSION = 1  # of how labels are made; one folder holds one version
 SPLITS = ('training', 'validation')
@@ -114,7 +119,7 @@ def _bar(shown: bool):
 
 
 def _check_same(out: Path, config: dict) -> None:
-    check_same_plan(out, 'recorded', config['recorded'])
+    check_same_settings(out, 'recorded', config['recorded'])
     if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
         raise InvalidValueError(f'{out} holds other data. Choose another folder')
 

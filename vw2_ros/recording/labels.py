@@ -4,8 +4,8 @@
 
 A frame belongs to a *tick*, 30 of them a second. Its action is what has to be added to the target
 to bring it from where it was at the tick to where it was at the next, as in the play table's data:
-x 0.02 m, x 0.05 rad, fixed axes of `panda_link0`, clipped to [-1, 1]; what a clip cuts off is made
-up for by the actions after it, so that the actions added up stay with the arm.
+x 0.02 m, x 0.05 rad, fixed axes of the arm's base frame, clipped to [-1, 1]. The actions after a
+clipped one make up for what the clip cut off, so that the actions added up stay with the arm.
 
 The target is the commanded one where commands were recorded, as the play table's `rel_actions` are
 commanded, too. Measured joints come after their commands, and stand still where the arm pushes at
@@ -16,7 +16,7 @@ something: they are second best.
 | times_ns  | int64 (n,)      | ascending, of one clock                                             |
 | joints    | float64 (n, 7)  | [rad]                                                               |
 | fingers   | float64 (n,)    | position of one finger [m], 0 closed                                |
-| poses     | float64 (n, 6)  | TCP in `panda_link0`: xyz [m], fixed-axes Euler angles [rad]        |
+| poses     | float64 (n, 6)  | TCP in the base frame: xyz [m], fixed-axes Euler angles [rad]       |
 | actions   | float64 (n, 7)  | relative, in [-1, 1]; gripper -1 close, +1 open                     |
 """
 

@@ -269,22 +269,22 @@ def test_pieces_of_the_vdm_are_put_together(folder, pieces, stage):
 
 
 def test_a_signal_to_the_launcher_leaves_a_state_to_go_on_from(folder, pieces):
-    run = pieces / 'endless'
-    reached = int(checkpoints(run)[-1].name)
-    assert reached == max(curve(run)) > 3
+    endless = pieces / 'endless'
+    reached = int(checkpoints(endless)[-1].name)
+    assert reached == max(curve(endless)) > 3
     # After the first step the rate is another one, as it falls over more steps.
     same_start = {step: x for step, x in curve(folder / 'one' / 'planner').items() if step <= 2}
-    assert {s: curve(run)[s] for s in same_start} == pytest.approx(same_start, rel=WITHIN)
+    assert {s: curve(endless)[s] for s in same_start} == pytest.approx(same_start, rel=WITHIN)
     content = yaml.safe_load((folder / 'endless.yaml').read_text())
     content['planner']['train']['steps'] = reached + 3
     (folder / 'more.yaml').write_text(yaml.safe_dump(content))
     record = run(
         PlannerStage(folder / 'more.yaml', [folder / 'data'], init=folder / 'one' / 'dldm'),
-        run,
+        endless,
         resume=True,
     )
     assert record['steps'] == reached + 3
-    assert list(curve(run)) == list(range(1, reached + 4))
+    assert list(curve(endless)) == list(range(1, reached + 4))
 
 
 # ---------------------------------------------------------------------------------- in one process

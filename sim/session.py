@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""One session of demonstrations by the scripted expert.
+
+A session is play-like. After one reset it does task after task, each one whose precondition holds,
+the rarest so far first. Only after two failures in a row is there another reset.
+
+Not everything that happens is recorded:
+* In most tasks something bumps the arm off its way, once or more often. A bump is not recorded, so
+  what follows every recorded frame is what the expert meant to do.
+* After half of the lifts the expert puts the block down, and this is not recorded. Only three tasks
+  can begin with a block in the hand: without this they would fill the data.
+* A policy may act for a while before the expert takes over: from the start of a task, until it is
+  solved or time is up, or instead of a bump. This is not recorded, but what the expert does after
+  it is. So the data show the way back from where that policy gets lost (HG-DAgger, Kelly et al.
+  2019), also in what an earlier task of its own left behind, such as a block between the fingers.
+
+A task's frames are annotated up to the step that solves it. What the hand does after is recorded
+without words. With the way back in it, an action chunk would be the mean of press and retreat, and
+a policy would turn away a few millimetres before the button.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.dataset_writer import SessionWriter
+from vw2_ros.sim.expert.expert import Expert
+from vw2_ros.sim.expert.look import CLOSE, OPEN
+from vw2_ros.sim.expert.starts import can_be_pushed, prepare, settle
+from vw2_ros.sim.landmarks import landmarks, scene_state
+from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
+from vw2_ros.sim.scenes import SCENES, random_scene_obs
+from vw2_ros.sim.state import SceneState
+from vw2_ros.sim.table import Table, open_table
+from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block
+
+SPLITS = ('training', 'validation')
+TASK_STEPS = 200  # a task that takes longer has failed
+BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
+PUT_DOWN_SHARE = 0.5  # of the lifts: the block is put down again, unrecorded
+ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
+FIRST_SHARE = 0.5  # of the tasks, which that policy begins
+AFTER = 10  # frames that may be recorded after success; in half of the tasks none are
+
+HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
+
+# Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.
+Astray = Callable[[Table, str, np.random.Generator, Callable[[], bool]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectSettings:
+    """What to collect. The same settings give the same data."""
+
+    scenes: str = 'D'  # letters; session k plays in scene k modulo their number
+    seed: int = 0  # of everything that is drawn
+    randomize: bool = False  # draw the look of each session
+    tasks_per_session: int = 12  # how many tasks follow one reset
+    shards: int = 0  # side of the images in shards [px]; 0: a file per frame, all CALVIN's images
+    image_size: int = 200  # side of the static images where there are no shards [px]: CALVIN's
+    depth: bool = False  # also record depth (without shards)
+    policy: str = ''  # name of the policy that acts now and then; empty: none
+
+    def __post_init__(self):
+        unknown = [s for s in self.scenes if s not in SCENES]
+        if unknown or not self.scenes:
+            raise InvalidValueError(
+                f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}'
+            )
+        for name in ('shards', 'seed'):
+            if getattr(self, name) < 0:
+                raise InvalidValueError(f'{name} must not be negative. Got {getattr(self, name)}')
+        for name in ('tasks_per_session', 'image_size'):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f'{name} must be at least 1. Got {getattr(self, name)}')
+
+
+def startable(oracle: TaskOracle, state: SceneState) -> list[str]:
+    """The tasks that can begin now, also while a block on the table is still between the fingers.
+
+    The oracle wants an empty gripper, but the expert lets go by itself. With a block in the air only
+    placing and stacking can begin.
+    """
+    if held_block(state):
+        return [t for t in HELD_TASKS if oracle.can_start(t, state)]
+    blocks = {
+        colour: dataclasses.replace(
+            block, contacts=frozenset(c for c in block.contacts if c[0] != 'robot')
+        )
+        for colour, block in state.blocks.items()
+    }
+    free = dataclasses.replace(
+        state,
+        blocks=blocks,
+        robot_contacts=frozenset(
+            body for body in state.robot_contacts if not body.startswith('block_')
+        ),
+    )
+    return [t for t in TASKS if oracle.can_start(t, free) and can_be_pushed(t, free)]
+
+
+def _kind(task: str) -> str:
+    """What a task is about: tasks of one kind are not done one after another."""
+    words = task.split('_')
+    if words[0] in ('rotate', 'lift', 'place', 'stack'):
+        return words[0]
+    return words[0] + words[1] if words[0] == 'move' else words[-1]
+
+
+def _choose(
+    tasks: list[str], counts: dict[str, int], last: str | None, rng: np.random.Generator
+) -> str:
+    """The next task: the rarer so far, the likelier; not the kind of thing just done."""
+    fresh = [t for t in tasks if last is None or _kind(t) != _kind(last)] or tasks
+    weights = np.array([0.15 ** (counts[t] - min(counts[x] for x in fresh)) for t in fresh])
+    return fresh[int(rng.choice(len(fresh), p=weights / weights.sum()))]
+
+
+def _start(table: Table, session: int, rng: np.random.Generator) -> None:
+    """A reset: anywhere at random, near a start of the long-horizon protocol, or for one task."""
+    kind = rng.random()
+    if kind < 0.2:
+        table.reset(scene_obs=random_scene_obs(table.scene, rng))
+    elif kind < 0.4:
+        states = initial_states()
+        obs = scene_obs_for(table.scene.name, states[int(rng.integers(len(states)))]).copy()
+        for i in range(3):
+            obs[6 + 6 * i : 8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
+            obs[11 + 6 * i] += rng.uniform(-0.2, 0.2)
+        table.reset(scene_obs=obs)
+    else:
+        prepare(table, TASKS[session % len(TASKS)], rng)
+    settle(table)
+
+
+def _bump(table: Table, rng: np.random.Generator) -> None:
+    """Push the arm off its way: a few steps in a random direction."""
+    direction = rng.normal(size=3)
+    direction /= np.linalg.norm(direction)
+    if table.target[0][2] < 0.47:
+        direction[2] = abs(direction[2])
+    turn = rng.uniform(-1.0, 1.0) * (rng.random() < 0.5)
+    grip = table.command[1]
+    if rng.random() < 0.15:
+        grip = -grip
+    for _ in range(int(rng.integers(2, 9))):
+        action = np.zeros(7)
+        action[:3] = rng.uniform(0.2, 0.9) * direction
+        action[5] = turn
+        action[6] = OPEN if grip > 0 else CLOSE
+        table.step(action)
+
+
+def _next_bump(step: int, rng: np.random.Generator) -> int:
+    return step + int(rng.integers(3, 40)) if rng.random() < BUMP_SHARE else -1
+
+
+def _put_down(table: Table, rng: np.random.Generator) -> None:
+    """Let go of what is held, where there is room: so begins a task that needs a free hand."""
+    expert = Expert(table, 'turn_on_led' if rng.random() < 0.5 else 'turn_off_led')
+    for _ in range(TASK_STEPS):
+        if not held_block(table.state()):
+            break
+        table.step(expert.act())
+
+
+def _images(table: Table, settings: CollectSettings) -> dict[str, np.ndarray]:
+    if settings.shards:
+        return {'rgb_static': table.render('static', settings.shards)}
+    images = {}
+    for camera, size in (('static', settings.image_size), ('gripper', None)):
+        rgb, depth = table.render(camera, size, depth=True)
+        images[f'rgb_{camera}'] = rgb
+        if settings.depth:
+            images[f'depth_{camera}'] = depth.astype(np.float32)
+    return images
+
+
+def _taught(table: Table, robot_obs: np.ndarray, scene_obs: np.ndarray) -> dict[str, np.ndarray]:
+    return {
+        'landmarks': landmarks(table.scene, table.view(), table.fov_deg(), robot_obs, scene_obs),
+        'scene_state': scene_state(table.scene, robot_obs, scene_obs),
+    }
+
+
+def _demonstrate(
+    table: Table,
+    task: str,
+    settings: CollectSettings,
+    writer: SessionWriter,
+    rng: np.random.Generator,
+    astray: Astray | None,
+) -> bool:
+    """One task from the present state, annotated if it was solved. Returns whether it was."""
+    expert = Expert(table, task)
+
+    def lead_astray() -> None:
+        astray(table, task, rng, lambda: expert.done)
+
+    if astray and rng.random() < FIRST_SHARE:
+        writer.cut()
+        lead_astray()
+        if expert.done:
+            return True  # no need of an expert
+    bump_at = _next_bump(0, rng)
+    after = max(0, int(rng.integers(-AFTER, AFTER + 1)))
+    ranges = []
+    first = writer.next_frame_id
+    solved = None  # the frame whose action did it
+    for step in range(TASK_STEPS + after):
+        if step == bump_at:
+            if writer.next_frame_id > first + 1:
+                ranges.append((first, writer.next_frame_id - 1))
+            writer.cut()
+            if astray and rng.random() < ASTRAY_SHARE:
+                lead_astray()
+            else:
+                _bump(table, rng)
+            bump_at = _next_bump(step, rng)
+            first = writer.next_frame_id
+            if solved is None and expert.done:  # bumped into success
+                solved = first - 1
+        action = expert.act()
+        robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
+        frame = writer.add(
+            action,
+            robot_obs,
+            scene_obs,
+            _images(table, settings),
+            _taught(table, robot_obs, scene_obs),
+        )
+        table.step(action)
+        if solved is None and expert.done:
+            solved = frame
+        if solved is not None:
+            if after == 0:
+                break
+            after -= 1
+        elif step >= TASK_STEPS:
+            break
+    if writer.next_frame_id > first + 1:
+        ranges.append((first, writer.next_frame_id - 1))
+    draws = rng.random(len(ranges))
+    if solved is None:
+        return False
+    for (a, b), draw in zip(ranges, draws, strict=True):
+        if min(b, solved) > a:
+            writer.annotate(a, min(b, solved), task, float(draw))
+    return True
+
+
+def record_session(
+    out: Path, split: str, session: int, settings: CollectSettings, astray: Astray | None = None
+) -> dict:
+    """Record one session and write it.
+
+    Session number and seed decide everything, so it does not matter who records it.
+
+    Args:
+        out: folder of the data set.
+        split: one of `SPLITS`.
+        session: number of the session, >= 0.
+        astray: what lets a policy act; None: nothing.
+    Returns:
+        the session's marker, with `attempts` {task: [solved, all]}.
+    """
+    rng = np.random.default_rng([settings.seed, SPLITS.index(split), session])
+    scene = settings.scenes[session % len(settings.scenes)]
+    look = int(rng.integers(2**31)) if settings.randomize else -1
+    appearance = Appearance.random(np.random.default_rng(look)) if settings.randomize else None
+    writer = SessionWriter(
+        Path(out) / split, session, shard=settings.shards > 0, scene=scene, appearance=look
+    )
+    oracle = TaskOracle(scene)
+    counts = dict.fromkeys(TASKS, 0)
+    attempts: dict[str, list[int]] = {}
+    with open_table(scene, appearance=appearance) as table:
+        _start(table, session, rng)
+        last, failures = None, 0
+        for _ in range(settings.tasks_per_session):
+            if writer.room < TASK_STEPS + 12:
+                break
+            if held_block(table.state()) and rng.random() < PUT_DOWN_SHARE:
+                writer.cut()
+                _put_down(table, rng)
+            tasks = startable(oracle, table.state())
+            if not tasks or failures >= 2:
+                # nothing works here any more: begin again elsewhere
+                writer.cut()
+                _start(table, int(rng.integers(len(TASKS))), rng)
+                tasks, last, failures = startable(oracle, table.state()), None, 0
+                if not tasks:
+                    continue
+            last = _choose(tasks, counts, last, rng)
+            counts[last] += 1
+            began = writer.next_frame_id
+            solved = _demonstrate(table, last, settings, writer, rng, astray)
+            failures = 0 if solved else failures + 1
+            tried = attempts.setdefault(last, [0, 0])
+            tried[0] += solved
+            tried[1] += 1
+            if not solved:
+                writer.discard(began)
+    return writer.close(attempts)
