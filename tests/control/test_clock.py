@@ -232,7 +232,7 @@ def test_lockstep_plan_may_come_first_and_restart_forgets():
     assert clock.step(joints_at(1)) is None, 'a new instruction wants a new plan'
     clock.restart()
     assert clock.step() is None
-    assert accept(clock, chunk(joints_at(0).stamp_ns)) == ''
+    assert accept(clock, chunk(joints_at(0).stamp_ns, instruction='again')) == ''
     assert clock.step() is None, 'it waits for joints'
 
 
