@@ -9,6 +9,7 @@ import typer
 
 from vw2_ros.commands.options import epilog, group, new_folder, show
 from vw2_ros.errors import InvalidValueError, UsageError
+from vw2_ros.files import MissingFileError
 
 app = group(
     'Train and evaluate rows of a table, side by side.',
@@ -93,13 +94,13 @@ def ablation(
 
 def make(name: str, out: pathlib.Path, scale: str, **options) -> None:
     """Check what was asked for, run the experiment and show its mean lengths."""
-    from vw2_ros.experiment import jobs
+    from vw2_ros.experiment.run import check, run
 
     try:
-        jobs.Scale.load(scale).config(), jobs.chosen(name, options['rows'])
-    except InvalidValueError as error:
+        check(name, scale, options['rows'])
+    except (InvalidValueError, MissingFileError) as error:
         raise UsageError(str(error)) from error
-    result = jobs.run(name, out, scale, **options)
+    result = run(name, out, scale, **options)
     lengths = {row['name']: row['mean_length'] for row in result['rows']}
     show(
         {
