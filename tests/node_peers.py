@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """Peers of a node under test: a camera image, a robot with a planner, /diagnostics."""
 
+import sys
+
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image, JointState
@@ -34,6 +36,24 @@ def diagnosed(bench, name):
         return (own[-1].level[0], own[-1].message) if own else (-1, '')
 
     return newest
+
+
+def calls_to(owner, name, monkeypatch):
+    """Return a list that grows with the chain of calls that led to each call of a function."""
+    chains, function = [], getattr(owner, name)
+
+    def called(*args, **kwargs):
+        chain, frame = [], sys._getframe(1)
+        while frame is not None:
+            who = frame.f_locals.get('self')
+            own = f'{type(who).__name__}.' if who is not None else ''
+            chain.insert(0, own + frame.f_code.co_name)
+            frame = frame.f_back
+        chains.append([*chain, f'{owner.__name__}.{name}' if isinstance(owner, type) else name])
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, called)
+    return chains
 
 
 class Robot:

@@ -11,7 +11,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import TwistStamped
-from node_peers import Robot, diagnosed
+from node_peers import Robot, calls_to, diagnosed
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -19,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.control import loop
 from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
@@ -47,6 +48,13 @@ def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action
     bench.spin(1.0, each=robot)
     held = robot.positions()
     np.testing.assert_array_equal(held[-1, :7], held[-5, :7])  # the last commanded target
+
+
+def test_four_calls_lead_from_the_timer_to_the_maths(bench, weights, monkeypatch):
+    calls = calls_to(loop, 'gate', monkeypatch)
+    bench.add(ActionNode, weights=weights)
+    assert bench.until(lambda: calls)
+    assert calls[0][-4:] == ['ActionNode._tick', 'RealTime.step', 'ControlLoop.step', 'gate']
 
 
 def test_action_says_what_it_waits_for(bench, action):

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from node_peers import SIZE, diagnosed, image
+from node_peers import SIZE, calls_to, diagnosed, image
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
@@ -14,6 +14,7 @@ from std_msgs.msg import String
 from vw2_ros import names
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
+from vw2_ros.models.planner import Planner
 from vw2_ros.nodes.planner import PlannerNode
 
 
@@ -36,6 +37,16 @@ def test_plans_bear_the_stamp_of_their_image(bench, weights):
     assert plan_message.hidden_from_message(hidden[0], (4, 16)).stamp_ns == first.stamp_ns
     node.diagnose()
     assert node.health.values['codes used'] >= 1
+
+
+def test_four_calls_lead_from_an_image_to_the_maths(bench, weights, monkeypatch):
+    calls = calls_to(Planner, 'plan', monkeypatch)
+    bench.add(PlannerNode, weights=weights, instruction='open the drawer')
+    camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
+    calls.clear()  # of the warm-up
+    assert bench.until(lambda: calls, each=lambda: camera.publish(image(bench.peer)))
+    # `_on_image` hands over to the worker thread, which begins with `work`
+    assert calls[0][-3:] == ['PlannerNode.work', 'Policy.plan', 'Planner.plan']
 
 
 def test_planner_reports_silence_freeze_and_bad_images(bench, weights):

@@ -135,12 +135,11 @@ def run(options: BenchOptions) -> dict:
         DataError, CheckpointError, ValueError: see `FrameStore`, `Imagination`, `find_clips`.
         ModuleNotFoundError: scikit-image is not installed.
     """
-    from vw2_ros.models.checkpoint import file_sha256
     from vw2_ros.models.data import DataError
     from vw2_ros.models.data.calvin import with_validation
     from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.imagination import Imagination
-    from vw2_ros.models.key_steps import NAME, KeySteps
+    from vw2_ros.models.key_steps import KeySteps
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.video_quality import metrics
     from vw2_ros.progress import progress_bar
@@ -160,19 +159,7 @@ def run(options: BenchOptions) -> dict:
         )
     store = FrameStore(roots, 'validation', policy.image_size)
     clips = find_clips(store, imagination.length, options.segments, options.clips, options.seed)
-    settings = {
-        'data': store.content_hash,
-        'policy': policy.sha256,
-        'renderer': options.renderer,
-        'metrics': sorted(measures),
-        'segments': options.segments,
-        'seed': options.seed,
-        'key_steps': judge and file_sha256(options.key_steps / f'{NAME}.safetensors'),
-    }
-    if imagination.vdm is not None:
-        settings |= {'vdm': imagination.vdm_sha256, 'steps': options.steps}
-    if prior is not None:
-        settings |= {'prior': prior.vdm_sha256, 'steps': options.steps}
+    settings = settings_of(options, store, policy, imagination, prior, measures)
     options.out.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
     with Record(options.out, settings) as record, progress_bar() as bar:
@@ -192,14 +179,7 @@ def run(options: BenchOptions) -> dict:
                     }
                 )
         lines = [record.done[c.name] for c in clips]
-    rows = [kind for kind in shown[0] if kind != 'still']
-    film.write_png(
-        options.out / 'strip.png',
-        film.strip(
-            [list(videos[kind][3::4]) for videos in shown for kind in rows],
-            f'every fourth frame: {", ".join(rows)}',
-        ),
-    )
+    write_strip(options.out / 'strip.png', shown)
     result = summarise(lines)
     if judge is not None:
         result['key_steps_accuracy'] = accuracy
@@ -214,6 +194,35 @@ def run(options: BenchOptions) -> dict:
     }
     film.write_png(options.out / 'curves.png', curves(result, measures))
     return result
+
+
+def settings_of(options: BenchOptions, store, policy, imagination, prior, measures) -> dict:
+    """What must be the same for the record of an earlier run to count."""
+    from vw2_ros.models.checkpoint import file_sha256
+    from vw2_ros.models.key_steps import NAME
+
+    judge = options.key_steps and file_sha256(options.key_steps / f'{NAME}.safetensors')
+    settings = {
+        'data': store.content_hash,
+        'policy': policy.sha256,
+        'renderer': options.renderer,
+        'metrics': sorted(measures),
+        'segments': options.segments,
+        'seed': options.seed,
+        'key_steps': judge,
+    }
+    if imagination.vdm is not None:
+        settings |= {'vdm': imagination.vdm_sha256, 'steps': options.steps}
+    if prior is not None:
+        settings |= {'prior': prior.vdm_sha256, 'steps': options.steps}
+    return settings
+
+
+def write_strip(path: pathlib.Path, shown: list[dict[str, np.ndarray]]) -> None:
+    """Write every fourth frame of the clips in `shown`, a row for each kind but `still`."""
+    rows = [kind for kind in shown[0] if kind != 'still']
+    pictures = [list(videos[kind][3::4]) for videos in shown for kind in rows]
+    film.write_png(path, film.strip(pictures, f'every fourth frame: {", ".join(rows)}'))
 
 
 def prior_of(options: BenchOptions, imagination):

@@ -66,6 +66,10 @@ class RealTime:
         """Return the loop's time: that of the monotonic clock."""
         return monotonic_s
 
+    def restart(self) -> None:
+        """Restart the loop; the account of the timer goes on."""
+        self.loop.restart()
+
     def step(self, now_s: float) -> Command:
         """Return the command of the period that begins at `now_s` of the monotonic clock."""
         self.ticks.tick(now_s)
@@ -99,6 +103,11 @@ class Lockstep:
     def now_s(self, monotonic_s: float) -> float:
         """Return the loop's time: the stamp of the newest joints, where any have come."""
         return monotonic_s if self.joints is None else self.joints.stamp_ns * 1e-9
+
+    def restart(self) -> None:
+        """Restart the loop; the joints that came are forgotten, too."""
+        self.loop.restart()
+        self.joints = self._answered_ns = None
 
     def step(self, joints=None) -> tuple[Command, int] | None:
         """Return the command for the newest joints and their stamp [ns]; None while a plan is due.

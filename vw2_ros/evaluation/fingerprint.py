@@ -15,7 +15,8 @@ PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
-ROS_MODULES = ('client.py', 'names.py')
+MODULES = ('names.py',)  # also these files of the package
+ROS_MODULES = ('client.py',)
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
 CONFIGS = ('limits_play_table.yaml',)  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
@@ -86,7 +87,7 @@ def sources(
             name = f'{room}/{path.relative_to(folder).as_posix()}'
             if not name.startswith(tuple(f'{part}/' for part in NOT_RUN)):
                 yield name, path
-    for name in ROS_MODULES if ros else ():
+    for name in MODULES + (ROS_MODULES if ros else ()):
         yield name, package / name
     for name in CONFIGS + (ROS_CONFIGS if ros else ()):
         yield f'config/{name}', files.config_file(name)

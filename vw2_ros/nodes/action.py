@@ -129,8 +129,8 @@ class ActionNode(ModelNode):
         file = c.limits if own else config_file(c.limits)
         self.limits = Limits.from_yaml(file)
         self.get_logger().info(f'limits from {os.path.abspath(file)}')
-        before, self.loop = self.loop, ControlLoop(self.limits)
-        self._restart(c.control())
+        before, self.loop = self.loop, ControlLoop(self.limits, c.control())
+        self.clock = self._new_clock()
         if before is not None and before.stop_reason:
             self.loop.stop(before.stop_reason)
         if self.instruction is None:
@@ -142,9 +142,9 @@ class ActionNode(ModelNode):
             c.output, joints, c.finger_joint, c.finger_open_m, c.frame_id, period_s
         )
         self.commands = self.advertise(*KINDS[c.output], qos.reliable(1))
-        self.gripper, own = None, (Float64MultiArray, names.GRIPPER_COMMAND)
+        self.gripper, by_itself = None, (Float64MultiArray, names.GRIPPER_COMMAND)
         if not c.finger_joint:
-            self.gripper = self.advertise(*own, qos.reliable(1))
+            self.gripper = self.advertise(*by_itself, qos.reliable(1))
         self.serve(Trigger, names.STOP, self.stop)
         self.serve(Trigger, names.REARM, self.rearm)
         self.serve(Trigger, names.RESTART, self.restart)
@@ -155,7 +155,8 @@ class ActionNode(ModelNode):
         c, policy = self.config, self.wait_for_model()
         self.chunks = deque()  # from the worker's thread to the executor's
         self.guard = self.create_guard_condition(self._take_chunks)
-        self._restart(c.control(policy.chunk))
+        self.loop.restart(c.control(policy.chunk))
+        self.clock = self._new_clock()
         self._look_for_others()
         self.every(0.5, self._look_for_others)
         self.subscribe(String, names.INSTRUCTION, lambda m: self.instruct(m.data), qos.latched())
@@ -187,9 +188,8 @@ class ActionNode(ModelNode):
         self.instruction = text
         self.loop.instruct(plan_message.instruction_id(text), again=again)
 
-    def _restart(self, how: ControlConfig | None = None) -> None:
-        self.loop.restart(how)
-        self.clock = Lockstep(self.loop) if self.config.lockstep else RealTime(self.loop)
+    def _new_clock(self) -> Lockstep | RealTime:
+        return Lockstep(self.loop) if self.config.lockstep else RealTime(self.loop)
 
     def _look_for_others(self) -> None:
         topic, self.others = self.commands.topic_name, ''
@@ -216,7 +216,7 @@ class ActionNode(ModelNode):
 
     def restart(self) -> str:
         """Forget plan and target; begin at the joints that come next. A stop outlasts it."""
-        self._restart()
+        self.clock.restart()
         reason = self.loop.stop_reason
         if reason:
             return f'still stopped ({reason}); call rearm to go on'
