@@ -125,6 +125,8 @@ def _check_same(out: Path, config: dict) -> None:
 
 
 class Conversion:
+    """One run of `vw2 convert`: bags are added to a data set, and what is finished is noted there."""
+
     def __init__(
         self, out: Path, limits: Limits, image: str, instruction: str, actions: str, config: dict
     ):
