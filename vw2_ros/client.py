@@ -102,9 +102,9 @@ class Client:
                     raise ClientError(
                         f'{name} was not active within {timeout_s:.0f} s; it is {state}'
                     )
-                try:
+                try:  # asked often: what is asked while a node starts may be lost
                     answer = self.call(
-                        GetState, f'{name}/get_state', GetState.Request(), min(left, 5.0)
+                        GetState, f'{name}/get_state', GetState.Request(), min(left, 1.0)
                     )
                     state = answer.current_state.label
                 except ClientError:
