@@ -17,13 +17,13 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vw2_ros.sim.dataset_writer import write_atomically
 from vw2_ros.sim.scenes import COLOURS, DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
 from vw2_ros.sim.tasks import TASKS
 
@@ -295,9 +295,7 @@ def freeze(path: Path = _FROZEN) -> None:
         ',\n'.join(json.dumps(s) for s in states),
         ',\n'.join(lines),
     )
-    beside = path.with_suffix('.tmp')
-    beside.write_text(text)
-    os.replace(beside, path)
+    write_atomically(path, text.encode())
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 """Camera pictures with words above them, and mp4 and PNG files of them."""
 
 import itertools
-import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,6 +10,7 @@ import av
 import cv2
 import numpy as np
 
+from vw2_ros import files
 from vw2_ros.errors import InvalidValueError
 
 SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
@@ -133,10 +133,8 @@ def plot(
 
 def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
     """Write uint8 (H, W, 3) rgb as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    part.write_bytes(cv2.imencode('.png', np.ascontiguousarray(picture[:, :, ::-1]))[1].tobytes())
-    os.replace(part, path)
+    png = cv2.imencode('.png', np.ascontiguousarray(picture[:, :, ::-1]))[1]
+    files.write_whole(path, png.tobytes())
 
 
 def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> None:
@@ -148,23 +146,20 @@ def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> Non
     Raises:
         ValueError: there is no frame.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part.mp4')
-    try:
-        with av.open(str(part), 'w', options={'movflags': 'faststart'}) as container:
-            stream = None
-            for frame in frames:
-                if stream is None:
-                    stream = _stream(container, rate_hz, frame.shape)
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
-                container.mux(stream.encode(picture))
+    options = {'movflags': 'faststart'}
+    with (
+        files.whole(path) as beside,
+        av.open(str(beside), 'w', format='mp4', options=options) as container,
+    ):
+        stream = None
+        for frame in frames:
             if stream is None:
-                raise InvalidValueError(f'there is no frame to write to {path}')
-            container.mux(stream.encode(None))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+                stream = _stream(container, rate_hz, frame.shape)
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format='rgb24')
+            container.mux(stream.encode(picture))
+        if stream is None:
+            raise InvalidValueError(f'a film must have frames. Got no frame for {path}')
+        container.mux(stream.encode(None))
 
 
 def _stream(container, rate_hz: int, shape):
