@@ -5,8 +5,10 @@ SHELL := /bin/bash
 TORCH := torch==2.13.0
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
+# The interpreter below an activated environment, which may be the very .venv that is made here.
 usable = $(shell for p in $(1); do "$$p" -c 'import sys, venv, ensurepip; \
-  sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+  (3, 10) <= sys.version_info[:2] <= (3, 12) or sys.exit(1); \
+  print(sys._base_executable or sys.executable)' 2>/dev/null && break; done)
 PYTHON ?= $(call usable,python3 python3.11 python3.12 python3.10)
 
 # A sourced ROS 2 whose rclpy this Python can import is used; without one, the wheels of [ros] are.

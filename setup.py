@@ -26,7 +26,7 @@ def share(folder, *patterns):
 
 setup(
     name=NAME,
-    version='0.1.0',
+    version='0.2.0',
     description='VideoWorld 2 as a ROS 2 robot control stack',
     author='vw2_ros maintainers',
     maintainer='vw2_ros maintainers',

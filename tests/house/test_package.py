@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -280,3 +281,33 @@ def test_ci_runs_make_test_and_keeps_its_exit_status(tmp_path):
     (tmp_path / 'Makefile').write_text('test:\n\t@echo summary; exit 3\n')
     done = subprocess.run(['bash', str(tmp_path / '.ci' / 'run')], capture_output=True, text=True)
     assert done.returncode != 0 and 'summary' in done.stdout
+
+
+def test_every_library_is_asked_for(manifest, setup_arguments):
+    """What the package imports is asked of rosdep where it knows it, and of pip always."""
+    comment = re.search(r'<!-- Not in rosdep.*?-->', (ROOT / 'package.xml').read_text(), re.S)[0]
+    asked = {e.text.removeprefix('python3-') for e in manifest.findall('exec_depend')}
+    asked |= set(re.findall(r'[a-z]+', comment.split('):', 1)[1]))
+    here = {'PIL': 'pil', 'cv2': 'opencv', 'pybullet_data': 'pybullet'}
+    needed = {re.split(r'[>=<]', r)[0] for r in setup_arguments['install_requires']}
+    modules = {v: k for k, v in DISTRIBUTION.items() if k != 'pybullet_data'}
+    for library in needed:
+        module = modules.get(library, library)
+        assert here.get(module, module) in asked, f'{library} is not in package.xml'
+
+
+@pytest.mark.skipif(
+    sys.prefix == sys.base_prefix or not shutil.which('make'), reason='needs make and a venv'
+)
+def test_an_activated_environment_is_not_taken_for_the_system():
+    """`make test` below an activated .venv must not make .venv anew from that very .venv."""
+    said = subprocess.run(
+        ['make', '-s', '--eval', 'show:;@echo $(PYTHON)', 'show'],
+        cwd=ROOT,
+        env={**os.environ, 'PATH': f'{sys.prefix}/bin{os.pathsep}{os.environ["PATH"]}'},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    python = pathlib.Path(said.stdout.strip())
+    assert python.is_file() and pathlib.Path(sys.prefix) not in python.parents
