@@ -328,3 +328,14 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     rgb = np.zeros((32, 32, 3), np.uint8)
     actions = policy.actions(policy.plan(rgb, 'open the drawer').hidden)
     assert np.asarray(actions).shape == (16, 7) and np.isfinite(actions).all()
+
+
+def test_signals_are_as_before(tmp_path):
+    """A recording that cannot begin leaves Ctrl-C to whoever had it."""
+    from vw2_ros.recording import recorder
+
+    (tmp_path / 'bag').mkdir()
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ValueError):
+        recorder.run(tmp_path / 'bag')
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before

@@ -188,7 +188,15 @@ def run(out: Path, image: str = names.IMAGE, namespace: str = '', seconds: float
     Raises:
         ValueError: `out` exists, or the disk is full; what was written is kept.
     """
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return _record(out, image, namespace, seconds)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
+
+def _record(out: Path, image: str, namespace: str, seconds: float) -> int:
     def ended(*_):
         raise KeyboardInterrupt
 
