@@ -43,12 +43,14 @@ class Arm(Protocol):
         Rows 0-2 of the Jacobian give the velocity of the tool, rows 3-5 its angular velocity.
         """
 
-    def inverse(self, position, rotation, seed) -> np.ndarray:
+    def inverse(self, position, rotation, seed, *, periods: float = 1.0) -> np.ndarray:
         """Joints (n,) [rad] that bring the tool to a pose: some damped steps from a seed.
 
         Args:
             position: (3,) [m]. rotation: (3, 3).
             seed: (n,) [rad], where to start; the last commanded joints keep the motion continuous.
+            periods: time that the motion from the seed takes, in periods of 1/30 s: spare joints
+                drift towards their rest by as much.
         Returns:
             (n,) [rad] within the limits, the nearest found where the pose is out of reach.
         """
