@@ -57,6 +57,7 @@ STATIC, GRIPPER = CAMERAS = ('static', 'gripper')
 
 # environment variable with the id of the process that began a node: the node ends with it
 PARENT_VARIABLE = 'VW2_PARENT_PID'
+NOT_STARTED = 2  # status of a node's process that was asked for wrongly or did not get ready
 
 
 def compressed(topic: str) -> str:

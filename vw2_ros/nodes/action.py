@@ -167,9 +167,9 @@ class ActionNode(ModelNode):
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
             self.every(self.limits.period_s, self._tick)
-        # lives as long as the node is active: gone cleanly is not silent
-        heartbeat = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
-        self.every(qos.HEARTBEAT_PERIOD_S, heartbeat.assert_liveliness)
+            # a node that is deactivated takes it back, so that only a lost one is silent
+            heartbeat = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
+            self.every(qos.HEARTBEAT_PERIOD_S, heartbeat.assert_liveliness)
 
     def halt(self):
         """End the worker and what wakes the executor."""
