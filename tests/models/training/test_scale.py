@@ -23,11 +23,11 @@ import torch
 import yaml
 
 from vw2_ros.models import parallel
-from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.stages.planner import PlannerStage
 from vw2_ros.models.stages.warmup import WarmUpSettings, WarmUpStage
+from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training.batches import own_share
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import TrainConfig, config_path, read_settings
