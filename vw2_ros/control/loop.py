@@ -32,9 +32,9 @@ import numpy as np
 from vw2_ros import names
 from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.safety import (
     DISARMED,
-    FrozenCamera,
     GateState,
     Limits,
     Request,
@@ -235,7 +235,7 @@ class ControlLoop:
         self._told = ('', False)  # status and whether limits changed the command, last step
         if self.contract.disarmed_at_start:
             self._stopped = self._stopped or DISARMED
-        self._camera = FrozenCamera(self.limits.frozen_frames)
+        self._camera = CameraWatch(self.limits.max_age_s, self.limits.frozen_frames)
         self.drop_plan()
 
     # ------------------------------------------------------------------ input
@@ -315,9 +315,10 @@ class ControlLoop:
 
         The same image again is none: a camera that is frozen is as good as silent.
         """
-        self._camera.see(frame)
+        taken_s = now_s - age_s
+        self._camera.see(taken_s, frame)
         if self._camera.identical == 1:
-            self._image_s = now_s - age_s
+            self._image_s = taken_s
 
     def stop(self, why: str = 'asked for') -> None:
         """Stop from the next step on, until `rearm`; the first reason stays."""
@@ -397,7 +398,10 @@ class ControlLoop:
             ages_s=ages_s,
             camera_frozen=self._camera.frozen,
             measured=self._joints if fresh else None,
-            allowed_s={names.PLAN_HIDDEN: self.config.max_plan_age_s},
+            allowed_s={
+                names.PLAN_HIDDEN: self.config.max_plan_age_s,
+                names.IMAGE: self._camera.max_age_s,
+            },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
             speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
             idle=self._instruction_id == '',
