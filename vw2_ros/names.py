@@ -22,6 +22,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
 | table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
 | task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
+| heartbeat               | std_msgs/Empty; its liveliness counts, nothing is sent | action -> watchdog | 50 Hz |
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
 | stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
 """
@@ -47,6 +48,7 @@ START_TASK = 'start_task'
 STOP = 'stop'
 REARM = 'rearm'
 RESTART = 'restart'
+HEARTBEAT = 'heartbeat'
 DIAGNOSTICS = '/diagnostics'
 CLOCK = '/clock'
 
@@ -55,6 +57,7 @@ STATIC, GRIPPER = CAMERAS = ('static', 'gripper')
 
 # environment variable with the id of the process that began a node: the node ends with it
 PARENT_VARIABLE = 'VW2_PARENT_PID'
+NOT_STARTED = 2  # status of a node's process that was asked for wrongly or did not get ready
 
 
 def compressed(topic: str) -> str:
