@@ -9,8 +9,8 @@ import pytest
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import EndEffectorController
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-from vw2_ros.control.safety import Limits
 
 REST_JOINTS = open_arm().rest_rad
 LIMITS = Limits.panda()

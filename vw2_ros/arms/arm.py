@@ -28,6 +28,7 @@ class Arm(Protocol):
     base_position: np.ndarray  # (3,) [m], origin of `base_frame` in the play table's world frame
     lower_rad: np.ndarray  # (n,), lowest angle of each joint
     upper_rad: np.ndarray  # (n,), highest angle of each joint
+    velocity_rad_s: np.ndarray  # (n,), highest speed of each joint
     rest_rad: np.ndarray  # (n,), where the arm starts and what spare joints drift towards
     finger_open_m: float  # way of each finger from closed to open; the gripper opens twice that
 

@@ -32,11 +32,11 @@ import numpy as np
 from vw2_ros import names
 from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.safety import (
     DISARMED,
     GateState,
-    Limits,
     Request,
     Verdict,
     armed_at,

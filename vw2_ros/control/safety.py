@@ -22,146 +22,19 @@ on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
 """
 
 import dataclasses
-import math
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import yaml
 
-from vw2_ros.arms import open_arm
+from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.files import config_file
 
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
 _ROUNDING_RAD = 1e-12
 DISARMED = 'disarmed: call rearm'  # why a robot does not move before anybody said so
 SHORTEST_TICK_S = 1e-4  # in a shorter one nothing moves
 SETTLED_S = 0.5  # an arm whose command has stood so long has arrived
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a robot may do; one number per joint where it says so. There are no defaults."""
-
-    joints: tuple[str, ...]
-    lower_rad: np.ndarray  # float64 (n,)
-    upper_rad: np.ndarray  # float64 (n,)
-    velocity_rad_s: np.ndarray  # float64 (n,)
-    acceleration_rad_s2: np.ndarray  # float64 (n,)
-    following_rad: np.ndarray  # float64 (n,), a command further from the measured joint stops
-    period_s: float  # time from one command to the next
-    max_age_s: float  # older inputs move nothing
-    max_future_s: float  # stamps further ahead of the clock are refused
-    frozen_frames: int  # byte-identical frames that make a frozen camera
-    latch_after: int  # not finite commands in a row until the stop latches
-    resume_tolerance_rad: float  # beyond it, resume from the measured joints
-
-    def __post_init__(self):
-        names = [name for name in self.joints if isinstance(name, str)]
-        if not names or len(set(names)) != len(self.joints):
-            raise InvalidValueError(f'limits: joints must be different names. Got {self.joints}.')
-        words = {int: 'a whole number', float: 'a number'}
-        for name, kind in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if kind in words and (isinstance(value, bool) or not isinstance(value, (int, kind))):
-                raise InvalidValueError(f'limits: {name} must be {words[kind]}. Got {value!r}.')
-        for name in (
-            'lower_rad',
-            'upper_rad',
-            'velocity_rad_s',
-            'acceleration_rad_s2',
-            'following_rad',
-        ):
-            try:
-                values = np.array(getattr(self, name), np.float64)
-            except (TypeError, ValueError):  # text, or lists within
-                values = np.array(np.nan)
-            if values.shape != (len(self.joints),) or not np.isfinite(values).all():
-                raise InvalidValueError(
-                    f'limits: {name} must be {len(self.joints)} finite numbers. '
-                    f'Got {getattr(self, name)}.'
-                )
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
-        if (self.lower_rad >= self.upper_rad).any():
-            raise InvalidValueError(
-                f'limits: lower_rad must be below upper_rad. Got {self.lower_rad} '
-                f'and {self.upper_rad}.'
-            )
-        if max(-self.lower_rad.min(), self.upper_rad.max()) > 2 * math.pi:
-            raise InvalidValueError(
-                'limits: lower_rad and upper_rad must lie within one turn of 0. Got '
-                f'{self.lower_rad} and {self.upper_rad}. Are these degrees?'
-            )
-        for name in (
-            'velocity_rad_s',
-            'acceleration_rad_s2',
-            'following_rad',
-            'period_s',
-            'max_age_s',
-            'max_future_s',
-            'resume_tolerance_rad',
-            'frozen_frames',
-            'latch_after',
-        ):
-            value = getattr(self, name)
-            if not (np.asarray(value) > 0).all() or not np.isfinite(value).all():
-                raise InvalidValueError(f'limits: {name} must be above 0. Got {value}.')
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> 'Limits':
-        """Build from a mapping with exactly this class's keys.
-
-        With `arm`, the name of an arm of `open_arm`, it need not have `joints`, `lower_rad` and
-        `upper_rad`: they are that arm's.
-
-        Raises:
-            ValueError: a key is missing or unknown, or a value makes no sense.
-        """
-        if isinstance(values, Mapping) and 'arm' in values:
-            values = dict(values)
-            arm = open_arm(values.pop('arm'))
-            facts = {'joints': arm.joints, 'lower_rad': arm.lower_rad, 'upper_rad': arm.upper_rad}
-            values = facts | values
-        wanted = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, Mapping) or set(values) != wanted:
-            got = set(values) if isinstance(values, Mapping) else set()
-            raise InvalidValueError(
-                'limits are mandatory, no start without them: missing '
-                f'{sorted(wanted - got)}, unknown {sorted(got - wanted)}'
-            )
-        try:
-            return cls(**{**values, 'joints': tuple(values['joints'])})
-        except TypeError as error:
-            raise InvalidValueError(f'limits: {error}') from error
-
-    @classmethod
-    def from_yaml(cls, path) -> 'Limits':
-        """Read a file like config/limits.yaml.
-
-        Raises:
-            ValueError: the file is missing or no YAML, or as `from_dict`.
-        """
-        try:
-            with open(path, encoding='utf-8') as file:
-                values = yaml.safe_load(file)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidValueError(
-                f'limits are mandatory, no start without them: cannot read {path}: {error}'
-            ) from error
-        return cls.from_dict(values)
-
-    @classmethod
-    def panda(cls) -> 'Limits':
-        """Return the limits of the real Panda, config/limits.yaml."""
-        return cls.from_yaml(config_file('limits.yaml'))
-
-    @classmethod
-    def play_table(cls) -> 'Limits':
-        """Return the limits of the simulated Panda, config/limits_play_table.yaml."""
-        return cls.from_yaml(config_file('limits_play_table.yaml'))
 
 
 @dataclass(frozen=True)
