@@ -6,12 +6,7 @@ import os
 import sys
 import time
 
-from launch.actions import (
-    DeclareLaunchArgument,
-    LogInfo,
-    OpaqueFunction,
-    SetEnvironmentVariable,
-)
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
@@ -34,9 +29,7 @@ def description(processes, arguments, says=None) -> LaunchDescription:
 
     def bring_up(context):
         given = {a.name: context.launch_configurations[a.name] for a in arguments}
-        nodes = [
-            _node(p, given) for p in processes(**given, **_others(context, given))
-        ]
+        nodes = [_node(p, given) for p in processes(**given, **_others(context, given))]
         return ([LogInfo(msg=says(given))] if says else []) + nodes
 
     declared = [
