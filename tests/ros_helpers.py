@@ -21,9 +21,9 @@ from vw2_ros.models.vision import VisionConfig
 PHRASES = ('open the drawer', 'push the red block left')
 
 
-def tiny_weights(folder, image_size=32, dldm=True):
+def tiny_weights(folder, image_size=32, dldm=True, seed=0):
     """Write an untrained model folder of the smallest size; return its path as text."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tokenizer = Tokenizer.build(PHRASES, buckets=32)
     head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
     head.set_normalization(torch.zeros(6), torch.full((6,), 0.3))
