@@ -12,7 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
-NODES = ('camera', 'planner', 'action', 'imagination', 'calvin_bridge')
+NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge')
 
 
 def share(folder, *patterns):

@@ -10,4 +10,4 @@ from vw2_ros.bringup import launching, system
 
 def generate_launch_description():
     """Return the description of `vw2_ros.bringup.system.robot`."""
-    return launching.description(system.robot, system.ROBOT_ARGUMENTS)
+    return launching.description(system.robot, system.ROBOT_ARGUMENTS, system.disarmed)

@@ -25,6 +25,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | weights                 | std_msgs/String, JSON, latched | planner -> action: load, swap | on change |
 | weights_loaded          | std_msgs/String, JSON          | action -> planner         | on change   |
 | load_weights            | std_srvs/Trigger               | operator -> planner       |             |
+| heartbeat               | std_msgs/Empty; its liveliness counts, nothing is sent | action -> watchdog | 50 Hz |
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
 | stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
 """
@@ -53,6 +54,7 @@ RESTART = 'restart'
 LOAD_WEIGHTS = 'load_weights'
 WEIGHTS = 'weights'
 WEIGHTS_LOADED = 'weights_loaded'
+HEARTBEAT = 'heartbeat'
 DIAGNOSTICS = '/diagnostics'
 CLOCK = '/clock'
 
@@ -61,6 +63,7 @@ STATIC, GRIPPER = CAMERAS = ('static', 'gripper')
 
 # environment variable with the id of the process that began a node: the node ends with it
 PARENT_VARIABLE = 'VW2_PARENT_PID'
+NOT_STARTED = 2  # status of a node's process that was asked for wrongly or did not get ready
 
 
 def compressed(topic: str) -> str:

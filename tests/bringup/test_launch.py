@@ -24,12 +24,14 @@ from vw2_ros.nodes.camera import CameraNode  # noqa: E402
 from vw2_ros.nodes.imagination import ImaginationNode  # noqa: E402
 from vw2_ros.nodes.parameters import parameter_name  # noqa: E402
 from vw2_ros.nodes.planner import PlannerNode  # noqa: E402
+from vw2_ros.nodes.watchdog import WatchdogNode  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NODES = {
     'camera': CameraNode,
     'planner': PlannerNode,
     'action': ActionNode,
+    'watchdog': WatchdogNode,
     'imagination': ImaginationNode,
     'calvin_bridge': CalvinBridgeNode,
 }
@@ -78,7 +80,7 @@ def test_executables_exist_and_parameters_are_declared(process):
 def test_parameter_files_match_the_nodes(file):
     given = yaml.safe_load((ROOT / 'config' / file).read_text())
     started = {p.name for p in ENTRIES[file.split('.')[0]][0](imagination='true')}
-    assert {key.removeprefix('/**/') for key in given} == started
+    assert {key.removeprefix('/**/') for key in given} | {'watchdog'} == started
     for key, body in given.items():
         assert key.startswith('/**/') and list(body) == ['ros__parameters']
         for name, value in body['ros__parameters'].items():

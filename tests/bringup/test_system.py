@@ -53,7 +53,7 @@ def test_arguments_reach_the_nodes():
             scene='B', weights='w', instruction='lift', use_sim_time='true', imagination='true'
         )
     }
-    assert set(by_name) == {'calvin_bridge', 'planner', 'action', 'imagination'}
+    assert set(by_name) == {'calvin_bridge', 'planner', 'action', 'watchdog', 'imagination'}
     assert by_name['calvin_bridge'].parameters['scene'] == 'B'
     assert by_name['calvin_bridge'].parameters['sim_time'] is True
     assert by_name['calvin_bridge'].parameters['use_sim_time'] is False
@@ -163,8 +163,22 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
     )
     with system.Children([camera], log_dir=tmp_path, env=system.private_environment()) as children:
         children.running['camera'].wait(60)
-        with pytest.raises(system.BringUpError, match='camera ended with status 1.*film.mp4'):
+        with pytest.raises(system.BringUpError, match='camera ended with status 2.*film.mp4'):
             children.check()
+
+
+def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
+    deaths = system.Deaths()
+    assert 'action did not get ready' in deaths.reason('action', 2, True, 0.0)
+    assert deaths.reason('action', -9, False, 0.0) == 'action was killed by SIGKILL'
+    reasons = [deaths.reason('action', -11, True, float(s)) for s in range(8)]
+    assert reasons[:5] == [''] * 5 and '6 times in 60 s' in reasons[5]
+    assert deaths.reason('action', 1, True, 100.0) == ''
+
+
+def test_a_robot_is_said_to_begin_disarmed():
+    assert '/left/rearm' in system.disarmed({'namespace': 'left'})
+    assert ' /rearm ' in system.disarmed({'namespace': ''})
 
 
 def test_nothing_outlives_its_parent(tmp_path):

@@ -20,6 +20,7 @@ EXECUTABLES = {
     'camera_node',
     'planner_node',
     'action_node',
+    'watchdog_node',
     'imagination_node',
     'calvin_bridge_node',
 }

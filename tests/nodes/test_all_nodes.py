@@ -21,8 +21,9 @@ from vw2_ros.nodes.camera import CameraNode
 from vw2_ros.nodes.imagination import ImaginationNode
 from vw2_ros.nodes.parameters import parameter_name
 from vw2_ros.nodes.planner import PlannerNode
+from vw2_ros.nodes.watchdog import WatchdogNode
 
-ALL = (ActionNode, CalvinBridgeNode, CameraNode, ImaginationNode, PlannerNode)
+ALL = (ActionNode, CalvinBridgeNode, CameraNode, ImaginationNode, PlannerNode, WatchdogNode)
 
 
 @pytest.mark.parametrize('node_class', ALL)

@@ -169,7 +169,7 @@ def test_arguments_of_which_no_node_can_be_made(arguments, words):
         timeout=120,
         cwd=config_file('robot.yaml').parents[1],
     )
-    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
     assert words in done.stderr.strip().splitlines()[-1]
 
 

@@ -27,6 +27,12 @@ SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older ima
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
+RESPAWN_AT_MOST = (
+    5  # times within RESPAWN_WITHIN_S; then something is wrong that a start does not mend
+)
+RESPAWN_WITHIN_S = 60.0
+
+
 class BringUpError(VW2Error, RuntimeError):
     """A process ended or never got ready; the message holds its last words."""
 
@@ -47,6 +53,30 @@ class Process:
         return f'vw2_ros.nodes.{self.executable.removesuffix("_node")}'
 
 
+class Deaths:
+    """When the process of one node died, and whether it should be started again."""
+
+    def __init__(self):
+        self._times_s: list[float] = []
+
+    def reason(self, name: str, status: int, respawn: bool, now_s: float) -> str:
+        """Why it should not be started again, '' if it should; `status` is not 0."""
+        if status == names.NOT_STARTED:
+            return f'{name} did not get ready; its last error in the log says why'
+        how = (
+            f'was killed by {signal.Signals(-status).name}'
+            if status < 0
+            else f'ended with {status}'
+        )
+        if not respawn:
+            return f'{name} {how}'
+        times_s = [t for t in self._times_s if now_s - t < RESPAWN_WITHIN_S]
+        self._times_s = [*times_s, now_s]
+        if len(self._times_s) > RESPAWN_AT_MOST:
+            return f'{name} {how}, {len(self._times_s)} times in {RESPAWN_WITHIN_S:.0f} s'
+        return ''
+
+
 @dataclass(frozen=True)
 class Argument:
     """One launch argument; the default '' leaves what the parameter file says."""
@@ -62,6 +92,7 @@ COMMON_ARGUMENTS = (
     Argument('params_file', '', 'parameter file instead of the one of this package'),
     Argument('use_sim_time', 'false', 'follow /clock', ('true', 'false')),
     Argument('autostart', 'true', 'configure and activate the nodes', ('true', 'false')),
+    Argument('respawn', 'true', 'start a node that died again', ('true', 'false')),
     Argument('log_level', 'info', 'debug, info, warn, error'),
     Argument('weights', '', 'shipped weights by name, or a model folder'),
     Argument('instruction', '', 'what to do, in plain words; or publish it on `instruction`'),
@@ -131,6 +162,8 @@ def calvin(**given: str) -> tuple[Process, ...]:
         Process('planner_node', 'planner', file, model | step | _instruction(a), camera),
         Process('action_node', 'action', file, model | step | execute | _instruction(a), camera),
     ]
+    if not step:  # a world that waits does not move when nobody commands it
+        processes.append(_watchdog(a, file))
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
     return tuple(processes)
@@ -193,10 +226,25 @@ def robot(**given: str) -> tuple[Process, ...]:
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
         Process('action_node', 'action', file, model | _instruction(a) | output, commands),
+        _watchdog(a, file),
     ]
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model))
     return tuple(processes)
+
+
+def disarmed(a: dict[str, str]) -> str:
+    """What is said when a robot is brought up; `a`: values of `ROBOT_ARGUMENTS`."""
+    space = a['namespace'].strip('/')
+    rearm = f'/{space}/{names.REARM}' if space else f'/{names.REARM}'
+    return (
+        'The robot begins disarmed and does not move, also after a crash. To let it move: '
+        f'ros2 service call {rearm} std_srvs/srv/Trigger'
+    )
+
+
+def _watchdog(a: dict, file: str) -> Process:
+    return Process('watchdog_node', 'watchdog', file, _base(a))
 
 
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:

@@ -2,7 +2,17 @@
 # Copyright 2026 vw2_ros maintainers
 """QoS profiles, one function each (REP-2003)."""
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+
+HEARTBEAT_PERIOD_S = 0.02
+HEARTBEAT_LEASE_S = 0.07  # of silence, then the sender is lost: within 100 ms all know of it
 
 # A profile may be changed by whoever it is given to (QoS overrides do): a fresh one each time.
 
@@ -28,4 +38,15 @@ def latched() -> QoSProfile:
         depth=1,
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+
+
+def heartbeat() -> QoSProfile:
+    """A sender that says it lives; where it does not, the middleware tells its subscribers."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        liveliness=LivelinessPolicy.MANUAL_BY_TOPIC,
+        liveliness_lease_duration=Duration(seconds=HEARTBEAT_LEASE_S),
     )

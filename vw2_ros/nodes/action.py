@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray, String
+from std_msgs.msg import Empty, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
@@ -183,6 +183,9 @@ class ActionNode(ModelNode):
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
             self.every(self.limits.period_s, self._tick)
+            # a node that is deactivated takes it back, so that only a lost one is silent
+            heartbeat = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
+            self.every(qos.HEARTBEAT_PERIOD_S, heartbeat.assert_liveliness)
 
     def halt(self):
         """End the worker and what wakes the executor."""

@@ -110,8 +110,11 @@ class NodeBase(LifecycleNode):
 
     # -- what a node is made of
 
-    def subscribe(self, message_type, topic: str, callback, qos):
-        """Subscribe; the stream's rate and age, a refused message and bad QoS reach /diagnostics."""
+    def subscribe(self, message_type, topic: str, callback, qos, **events):
+        """Subscribe; the stream's rate and age, a refused message and bad QoS reach /diagnostics.
+
+        `events`: callbacks of other events, as `SubscriptionEventCallbacks` names them.
+        """
 
         def guarded(message):
             self.health.tick(topic, self.now_s())
@@ -120,10 +123,10 @@ class NodeBase(LifecycleNode):
             except ValueError as error:
                 self.refuse(topic, error)
 
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._incompatible(topic, event)
+        heard = SubscriptionEventCallbacks(
+            incompatible_qos=lambda event: self._incompatible(topic, event), **events
         )
-        made = self.create_subscription(message_type, topic, guarded, qos, event_callbacks=events)
+        made = self.create_subscription(message_type, topic, guarded, qos, event_callbacks=heard)
         self._remember(made, self.destroy_subscription)
         return made
 

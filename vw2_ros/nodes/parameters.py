@@ -25,7 +25,7 @@ class BaseConfig:
     """Parameters that every node has."""
 
     autostart: bool = parameter(True, 'configure and activate without being told to')
-    exit_on_failure: bool = parameter(False, 'end with status 1 if the automatic start fails')
+    exit_on_failure: bool = parameter(False, 'end with status 2 if the automatic start fails')
 
 
 _TYPES = {

@@ -13,7 +13,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from vw2_ros.names import PARENT_VARIABLE
+from vw2_ros.names import NOT_STARTED, PARENT_VARIABLE
 from vw2_ros.nodes.lifecycle import StartFailed
 
 
@@ -51,8 +51,8 @@ class _Signals:
 def run(node_class, args=None):
     """Run one node in a single-threaded executor until it is told to end, then end the process.
 
-    Status 0 after Ctrl-C or SIGTERM; 1 after arguments or parameters that no node can be made of, or
-    if the automatic start failed and `exit_on_failure` is set.
+    Status 0 after Ctrl-C or SIGTERM; 2 (`NOT_STARTED`) after arguments or parameters that no node can
+    be made of, or if the automatic start failed and `exit_on_failure` is set.
     """
     _end_with_parent()
     sys.setswitchinterval(0.0005)  # a worker in Python code must not delay a timer by 5 ms
@@ -69,11 +69,11 @@ def run(node_class, args=None):
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except StartFailed:
-        status = 1  # the reason was logged
+        status = NOT_STARTED  # the reason was logged
     except (ParameterException, RuntimeError) as error:
         if node is not None:
             raise
-        status = 1
+        status = NOT_STARTED
         print(f'{node_class.__name__} does not start: {error}', file=sys.stderr)  # bad arguments
     finally:
         try:
