@@ -27,14 +27,15 @@ from dataclasses import dataclass, replace
 
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Empty, Float64MultiArray, String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.clock import Lockstep, RealTime
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-from vw2_ros.control.safety import Limits, age_of_stamp
+from vw2_ros.control.safety import age_of_stamp
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
@@ -183,9 +184,7 @@ class ActionNode(ModelNode):
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
             self.every(self.limits.period_s, self._tick)
-            # a node that is deactivated takes it back, so that only a lost one is silent
-            heartbeat = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
-            self.every(qos.HEARTBEAT_PERIOD_S, heartbeat.assert_liveliness)
+            self.beat()
 
     def halt(self):
         """End the worker and what wakes the executor."""

@@ -12,6 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_msgs.msg import Empty
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -19,6 +20,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from vw2_ros import names
+from vw2_ros.messages import qos
+from vw2_ros.nodes.claim import Claim, heartbeat_claim
 from vw2_ros.nodes.diagnostics import Reporter
 from vw2_ros.nodes.health import ERROR, OK, WARN, Health
 from vw2_ros.nodes.lifecycle import StartFailed, transition
@@ -164,6 +167,15 @@ class NodeBase(LifecycleNode):
         self._remember(made, self.destroy_timer)
         return made
 
+    def beat(self) -> None:
+        """Show the watchdog that this node's executor runs, until the transition is undone.
+
+        An orderly end takes the heartbeat back; one that falls silent is lost.
+        """
+        sender = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
+        self.every(qos.HEARTBEAT_PERIOD_S, sender.assert_liveliness)
+        self._remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
+
     def now_s(self) -> float:
         """Seconds of the monotonic clock."""
         return time.monotonic()
@@ -212,10 +224,10 @@ class NodeBase(LifecycleNode):
         if inactive and not self.ready():
             return  # services and diagnostics are answered meanwhile
         self.destroy_timer(self._autostart_timer)
+        gc.collect()  # before the first tick: it takes longer than a period
+        gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
         if inactive and self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self._not_started()
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
 
     def _not_started(self) -> None:
         if self.get_parameter('exit_on_failure').value:
