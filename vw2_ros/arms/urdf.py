@@ -87,7 +87,9 @@ class UrdfArm:
         try:
             whole = pin.buildModelFromXML(described.turning())
         except (RuntimeError, ValueError) as error:
-            raise ArmError('urdf', f'cannot be understood: {" ".join(str(error).split())}') from None
+            raise ArmError(
+                'urdf', f'cannot be understood: {" ".join(str(error).split())}'
+            ) from None
         locked = [i for i in range(1, whole.njoints) if whole.names[i] not in self.joints]
         model = pin.buildReducedModel(whole, locked, pin.neutral(whole))
         hand = model.frames[model.getFrameId(self.tool_frame)]
@@ -217,26 +219,25 @@ class _Description:
                 turning = [n for n, j in self.joints.items() if j.get('type') in _TURNS]
                 raise ArmError('joints', f'must be joints of the URDF. {_near(name, turning)}')
             if self.joints[name].get('type') not in _TURNS:
-                raise ArmError(
-                    'joints', f'must turn. {name!r} is {self.joints[name].get("type")}'
-                )
+                raise ArmError('joints', f'must turn. {name!r} is {self.joints[name].get("type")}')
         chain = self._chain(tool, base)
         for name in joints:
             if name not in chain:
-                raise ArmError(
-                    'joints', f'must lie between {base} and {tool}. {name!r} does not'
-                )
+                raise ArmError('joints', f'must lie between {base} and {tool}. {name!r} does not')
         for name in chain:
             if name not in joints and self.joints[name].get('type') not in _FIXED:
                 raise ArmError(
-                    'joints', f'must be all that move between {base} and {tool}. {name!r} is missing'
+                    'joints',
+                    f'must be all that move between {base} and {tool}. {name!r} is missing',
                 )
 
     def _chain(self, tool: str, base: str) -> list[str]:
         chain, link = [], tool
         while link != base:
             if link not in self.above or len(chain) > len(self.joints):
-                raise ArmError('base_frame', f'must carry the tool frame {tool!r}. {base!r} does not')
+                raise ArmError(
+                    'base_frame', f'must carry the tool frame {tool!r}. {base!r} does not'
+                )
             joint = self.above[link]
             chain.append(joint.get('name', ''))
             link = _link(joint, 'parent')
