@@ -200,10 +200,11 @@ def test_action_drops_malformed_and_foreign_plans(bench, action):
     robot.send_plans = False
     bench.spin(0.3, each=robot)
     now_ns = bench.peer.get_clock().now().nanoseconds
-    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x')
-    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x')
+    sha256 = node.model.sha256
+    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x', sha256)
+    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x', sha256)
     infinite = plan_message.hidden_to_message(
-        np.zeros((4, 16), np.float32), now_ns, 'open the drawer'
+        np.zeros((4, 16), np.float32), now_ns, 'open the drawer', sha256
     )
     data = np.full((4, 16), np.nan, np.float32)
     infinite.data = array.array('B', data.tobytes())

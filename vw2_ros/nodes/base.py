@@ -4,9 +4,11 @@
 
 import dataclasses
 import gc
+import inspect
 import time
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -141,17 +143,23 @@ class NodeBase(LifecycleNode):
         return made
 
     def serve(self, service_type, name: str, answer):
-        """Offer a service: `answer()` returns the text of success or raises ValueError."""
+        """Offer a service: `answer()` returns the text of success or raises ValueError.
 
-        def callback(_, response):
+        It may be a coroutine function, whose answer comes later; the node goes on meanwhile.
+        """
+        slow = inspect.iscoroutinefunction(answer)
+        group = ReentrantCallbackGroup() if slow else None
+
+        async def callback(_, response):
             try:
-                response.message = answer() or ''
+                response.message = (await answer() if slow else answer()) or ''
                 response.success = True
             except ValueError as error:
                 response.success, response.message = False, str(error)
             return response
 
-        self._remember(self.create_service(service_type, name, callback), self.destroy_service)
+        made = self.create_service(service_type, name, callback, callback_group=group)
+        self._remember(made, self.destroy_service)
 
     def every(self, period_s: float, callback):
         """Call back on the monotonic clock, whatever the ROS clock does."""
