@@ -16,9 +16,9 @@ PACKAGE = pathlib.Path(files.__file__).parent
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
 MODULES = ('names.py',)  # also these files of the package
-ROS_MODULES = ('client.py',)
+ROS_MODULES = ('client.py', 'encodings.py')
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
-CONFIGS = ('limits_play_table.yaml',)  # below config/
+CONFIGS = ('arms/play_table.yaml',)  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
 
 
