@@ -25,8 +25,8 @@ import numpy as np
 from vw2_ros import names
 from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.safety import (
-    FrozenCamera,
     GateState,
     Limits,
     Request,
@@ -187,7 +187,7 @@ class ControlLoop:
         self._joints: np.ndarray | None = None
         self._joints_s: float | None = None
         self._image_s: float | None = None
-        self._camera = FrozenCamera(self.limits.frozen_frames)
+        self._camera = CameraWatch(self.limits.max_age_s, self.limits.frozen_frames)
         self.drop_plan()
 
     # ------------------------------------------------------------------ input
@@ -262,7 +262,7 @@ class ControlLoop:
     def see_image(self, frame, now_s: float, age_s: float = 0.0) -> None:
         """Take note of a camera image (bytes or array) that was `age_s` old when it came."""
         self._image_s = now_s - age_s
-        self._camera.see(frame)
+        self._camera.see(self._image_s, frame)
 
     def stop(self, why: str = 'asked for') -> None:
         """Stop from the next step on, until `rearm`; the first reason stays."""
@@ -339,7 +339,10 @@ class ControlLoop:
             ages_s=ages_s,
             camera_frozen=self._camera.frozen,
             measured=self._joints if fresh else None,
-            allowed_s={names.PLAN_HIDDEN: self.config.max_plan_age_s},
+            allowed_s={
+                names.PLAN_HIDDEN: self.config.max_plan_age_s,
+                names.IMAGE: self._camera.max_age_s,
+            },
         )
 
     def _ages_s(self, now_s: float) -> Mapping[str, float | None]:

@@ -112,6 +112,8 @@ def folder(tmp_path_factory):
     # Of this seed's steps some see half of the clips, and some a single one: less than processes.
     content['vdm']['train']['seed'] = 1
     content['dldm']['train']['validate_every'] = STEPS // 2  # and so before the last checkpoint
+    for stage in VIDEO_JOBS:  # to look takes ten times as long as to learn
+        content[stage]['train']['validate_every'] = STEPS
     often = content['dldm']['train']['checkpoint_minutes'] = 1e-9  # after every step
     (folder / 'c.yaml').write_text(yaml.safe_dump(content))
     content['planner']['train'].update(steps=10**6, checkpoint_minutes=10 / often)
