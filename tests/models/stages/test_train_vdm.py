@@ -80,9 +80,7 @@ def test_stage_writes_a_model_that_loads(run):
 
 
 def test_a_patch_code_is_taken_from_clips_without_a_lesson(data, tmp_path):
-    config = tiny(
-        tmp_path / 'c.yaml', model={'vae': 'patch', 'predict': 'x0'}, train={'steps': 2}
-    )
+    config = tiny(tmp_path / 'c.yaml', model={'vae': 'patch', 'predict': 'x0'}, train={'steps': 2})
     train_stage(VDMStage(config, [data]), tmp_path / 'vdm')
     assert not (tmp_path / 'vdm' / 'vae').exists()
     model = VDM.load(tmp_path / 'vdm')
