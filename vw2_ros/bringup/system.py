@@ -102,7 +102,10 @@ COMMON_ARGUMENTS = (
 )
 CALVIN_ARGUMENTS = (
     *COMMON_ARGUMENTS,
-    Argument('scene', '', 'scene of the play table: A, B, C or D'),
+    Argument('scene', '', 'scene of the table: A, B, C or D'),
+    Argument('table', 'play_table', 'which table', ('play_table', 'calvin')),
+    Argument('calvin_env', '', 'table calvin: folder of a checkout of calvin_env'),
+    Argument('egl', 'false', 'table calvin: draw on a graphics card', ('true', 'false')),
     Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
     Argument(
         'execute',
@@ -135,7 +138,7 @@ ROBOT_ARGUMENTS = (
 
 
 def calvin(**given: str) -> tuple[Process, ...]:
-    """The play table, the planner and the action node (and the imagination node if wanted).
+    """The table, the planner and the action node (and the imagination node if wanted).
 
     Args:
         given: values of `CALVIN_ARGUMENTS`, as strings; the rest have their defaults.
@@ -151,7 +154,11 @@ def calvin(**given: str) -> tuple[Process, ...]:
     camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
-    bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
+    table = {}
+    if a['table'] != 'play_table':
+        folder = str(pathlib.Path(a['calvin_env']).absolute()) if a['calvin_env'] else ''
+        table = {'table': a['table'], 'calvin_env': folder, 'egl': a['egl'] == 'true'}
+    bridge = _base(a) | step | sim_time | scene | table | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}
     if step:  # an image is due whenever a plan is
@@ -170,15 +177,23 @@ def calvin(**given: str) -> tuple[Process, ...]:
 
 
 def evaluation(
-    weights: str, scene: str, *, real_time: bool = False, execute: int = 8
+    weights: str,
+    scene: str,
+    *,
+    real_time: bool = False,
+    execute: int = 8,
+    table: str = 'play_table',
+    calvin_env: str = '',
+    egl: bool = False,
 ) -> tuple[Process, ...]:
-    """The play table for evaluation, where every wording is tried.
+    """A table for evaluation, where every wording is tried.
 
     Args:
-        weights, scene: as in `CALVIN_ARGUMENTS`.
+        weights, scene, table, calvin_env, egl: as in `CALVIN_ARGUMENTS`.
         real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
     """
     how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
+    how |= {'table': table, 'calvin_env': calvin_env, 'egl': str(egl).lower()}
     return tuple(
         dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
         if p.name == 'planner'
