@@ -259,8 +259,7 @@ class Checkout:
 
         with quiet(1), quiet(2):  # PyBullet and calvin_env print
             play, tasks = self._modules()
-            from omegaconf import OmegaConf
-
+            OmegaConf = importlib.import_module('omegaconf').OmegaConf  # its dependency, not ours
             play.get_git_commit_hash = lambda _: self.commit or 'unknown'
             conf = OmegaConf.create(config)
             given = {k: v for k, v in config['env'].items() if k in SETTINGS}

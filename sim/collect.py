@@ -122,6 +122,10 @@ def collect(
         _run(jobs, workers, total, progress, index)
     finally:
         counts = index()
+    return {**counts, 'success': _success(out)}
+
+
+def _success(out: Path) -> dict[str, list[int]]:
     success: dict[str, list[int]] = {}
     for split in SPLITS:
         for marker in read_markers(out / split):
@@ -129,7 +133,7 @@ def collect(
                 both = success.setdefault(task, [0, 0])
                 both[0] += solved
                 both[1] += tried
-    return {**counts, 'success': success}
+    return success
 
 
 def merged_config(settings: CollectSettings) -> dict:

@@ -248,6 +248,11 @@ class Simulator:
         """What its results depend on beside this package: the checkout's commit and hashes."""
         return self.checkout.facts if self.table == 'calvin' else {}
 
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Itself as launch arguments."""
+        return {'table': self.table, 'calvin_env': self.calvin_env, 'egl': str(self.egl).lower()}
+
     def open(self, scene: str | Scene = 'D', **settings: Any) -> Table:
         """Open the table; see `open_table`."""
         if self.table == 'calvin':

@@ -5,10 +5,11 @@
 import json
 import time
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
+from vw2_ros.bringup.domain import private_domain
+from vw2_ros.bringup.system import SETTLE_S, Children, evaluation
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, chains
 from vw2_ros.sim.phrases import validation_phrases
 from vw2_ros.sim.table import Simulator
@@ -40,8 +41,7 @@ def drive(
     scene: str, seed: int, weights: str, log_dir, simulator: Simulator
 ) -> tuple[list[Subtask], dict]:
     """Bring the nodes up and work through chains; what was judged, and notes on the run."""
-    table = asdict(simulator)
-    processes = evaluation(weights, scene, real_time=True, **table)
+    processes = evaluation(weights, scene, real_time=True, **simulator.arguments)
     done, notes = _session(processes, scene, seed, log_dir, True)
     if not any(s.succeeded for s in done):
         print(
@@ -49,7 +49,7 @@ def drive(
             + (': this machine is too busy for it' if notes['too_slow'] else '')
             + '. Once more in lockstep: the table waits for each command'
         )
-        processes = evaluation(weights, scene, **table)
+        processes = evaluation(weights, scene, **simulator.arguments)
         done += _session(processes, scene, seed, log_dir, False)[0]
     return done, notes
 

@@ -19,7 +19,6 @@ time the table steps 30 times a second, whoever commands, and verdicts differ fr
 """
 
 import contextlib
-import dataclasses
 import json
 import tempfile
 import time
@@ -28,7 +27,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from vw2_ros import names
-from vw2_ros.bringup import system
+from vw2_ros.bringup import domain, system
 from vw2_ros.client import Client, ClientError
 from vw2_ros.messages import qos
 from vw2_ros.sim.table import Simulator
@@ -69,7 +68,7 @@ class RosRollout:
         self._steps, self._moved_s = -1, 0.0
         self._complaints: dict[str, str] = {}
         with contextlib.ExitStack() as stack:
-            env = stack.enter_context(system.private_domain())
+            env = stack.enter_context(domain.private_domain())
             log_dir = log_dir or stack.enter_context(
                 tempfile.TemporaryDirectory(prefix='vw2_ros_')
             )
@@ -80,7 +79,7 @@ class RosRollout:
                         scene,
                         real_time=real_time,
                         execute=execute,
-                        **dataclasses.asdict(simulator or Simulator()),
+                        **(simulator or Simulator()).arguments,
                     ),
                     log_dir=log_dir,
                     env=env,

@@ -52,11 +52,7 @@ class Config(BaseConfig):
     image_every: int = parameter(1, 'steps per image of the static camera', low=1, high=300)
     gripper_every: int = parameter(3, 'steps per image of the gripper camera', low=1, high=300)
     noise_pixels: int = parameter(
-        16,
-        'real time: pixels whose lowest bit is random, as in a real '
-        'sensor, whose images never repeat',
-        low=0,
-        high=10000,
+        16, 'real time: pixels with a random lowest bit, as a sensor has', low=0, high=10000
     )
     sim_time: bool = parameter(False, 'real time: stamp with simulated time and publish /clock')
     discovery_s: float = parameter(
@@ -286,12 +282,11 @@ class CalvinBridgeNode(NodeBase):
         self.health.set('simulated [s]', self.table.time)
         self.health.set('step jitter p99 [ms]', self.clock.jitter_ms(99))
         self.health.set('missed steps', self.clock.missed)
+        self.health.set('steps that two oracles judge differently', len(self.table.disagreements))
         if self.run is not None:
             self.health.set('task', f'{self.run.task or "none"}: {self.run.status}')
         if self.other:
             return ERROR, self.other
-        if self.table.disagreements:
-            self.health.set('oracles disagree', self.table.disagreements[-1])
         return OK, f'scene {self.config.scene}'
 
 
