@@ -24,6 +24,7 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
 from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, read_markers, write_index
+from vw2_ros.sim.mounts import DEFAULT_ARM
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.session import SPLITS, Astray, CollectSettings, record_session
 from vw2_ros.sim.table import table_class
@@ -63,6 +64,7 @@ def collect(
     progress: bool = True,
     policy: str = '',
     astray: Astray | None = None,
+    arm: str = DEFAULT_ARM,
 ) -> dict:
     """Collect `episodes` training sessions, and some for validation.
 
@@ -95,6 +97,7 @@ def collect(
         depth=depth,
         tasks_per_session=tasks_per_episode,
         policy=policy,
+        arm=arm,
     )
     out = Path(out)
     if validation_episodes is None:
@@ -130,8 +133,11 @@ def collect(
 
 def merged_config(settings: CollectSettings) -> dict:
     """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the settings."""
+    expert = {**dataclasses.asdict(settings), 'version': VERSION}
+    if settings.arm == DEFAULT_ARM:
+        del expert['arm']  # as in data from before there were others
     config = {
-        'expert': {**dataclasses.asdict(settings), 'version': VERSION},
+        'expert': expert,
         'scene': f'calvin_scene_{settings.scenes}',
         'control_freq': ACTION_HZ,
         'renderer': table_class().renderer,

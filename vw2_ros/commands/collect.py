@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from vw2_ros.commands.options import check_scenes, counts, new_folder, show
+from vw2_ros.commands.options import (
+    DEFAULT_ARM,
+    TableArm,
+    check_arm,
+    check_scenes,
+    counts,
+    new_folder,
+    show,
+)
 
 EXAMPLE = 'vw2 collect --out data/play --scenes D --episodes 200 --workers 2'
 
@@ -65,6 +73,7 @@ def run(
     ] = 30,
     validation_episodes: ValidationEpisodes = None,
     policy: Astray = '',
+    arm: TableArm = DEFAULT_ARM,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
@@ -86,6 +95,7 @@ def run(
         validation_episodes=validation_episodes,
         policy=(checkpoint_sha256(policy) or policy) if policy else '',
         astray=PolicyTurn(policy) if policy else None,
+        arm=check_arm(arm),
     )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)

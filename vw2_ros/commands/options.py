@@ -50,6 +50,15 @@ def check_scene(letter: str) -> str:
     return letter.upper()
 
 
+def check_arm(name: str) -> str:
+    """Return the name of an arm on the table; UsageError where it does not exist."""
+    from vw2_ros.sim.mounts import MOUNTS
+
+    if name not in MOUNTS:
+        raise UsageError(close_matches('arm', name, MOUNTS))
+    return name
+
+
 def check_scenes(letters: str) -> str:
     """Return the scenes, e.g. 'ABCD', in upper case; UsageError where one does not exist."""
     from vw2_ros.sim.scenes import SCENES

@@ -33,6 +33,8 @@ from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
+from vw2_ros.sim.arms import description, table_contract
+from vw2_ros.sim.mounts import DEFAULT_ARM, MOUNTS
 from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
@@ -43,6 +45,7 @@ class Config(BaseConfig):
     """Parameters of the play table node."""
 
     scene: str = parameter('D', 'A, B, C or D')
+    arm: str = parameter(DEFAULT_ARM, f'what stands before the table: {", ".join(MOUNTS)}')
     lockstep: bool = parameter(False, 'step once per command instead of 30 times a second')
     image_size: int = parameter(96, 'side of the static camera image [px]', low=16, high=1024)
     gripper_size: int = parameter(84, 'side of the gripper camera image [px]', low=16, high=1024)
@@ -92,7 +95,7 @@ class CalvinBridgeNode(NodeBase):
     def on_configure(self):
         self.config = c = self.read_config()
         self._refuse_second_simulator(c.discovery_s)
-        self.table = open_table(c.scene)
+        self.table = open_table(c.scene, arm=table_contract(c.arm).arm)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
         self.images_out, self.infos_out = (
             {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}
@@ -103,6 +106,8 @@ class CalvinBridgeNode(NodeBase):
         self.clock_out = None
         if c.sim_time or c.lockstep:
             self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
+        self.description_out = self.advertise(String, names.ROBOT_DESCRIPTION, qos.latched())
+        self.description_out.publish(String(data=description(c.arm)))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
