@@ -22,8 +22,9 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import CheckpointError, file_sha256
+from vw2_ros.files import file_sha256
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy, centre_of, frames, picture
 from vw2_ros.models.run_folder import load_model
 

@@ -24,18 +24,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import (
+from vw2_ros.models.config import from_dict, to_dict
+from vw2_ros.models.data.pictures import resize_area
+from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.storage import (
     MAX_STATE_BYTES,
-    CheckpointError,
-    config_from_dict,
-    config_to_dict,
     load_json,
     load_state,
     load_tensors,
     save_json,
     save_tensors,
 )
-from vw2_ros.models.data.pictures import resize_area
 
 NAME = 'keysteps'
 # mean and deviation of the pictures that DINOv2 was trained with
@@ -180,7 +179,7 @@ class KeySteps(nn.Module):
         save_json(
             folder / 'config.json',
             {
-                NAME: config_to_dict(self.config),
+                NAME: to_dict(self.config),
                 'tasks': list(self.tasks),
                 'backbone': None if backbone is None else backbone.config.to_dict(),
             },
@@ -197,7 +196,7 @@ class KeySteps(nn.Module):
         folder = Path(folder).expanduser()
         config = load_json(folder / 'config.json')
         try:
-            sizes = config_from_dict(KeyStepConfig, config[NAME])
+            sizes = from_dict(KeyStepConfig, config[NAME])
             backbone = None
             if config['backbone'] is not None:
                 from transformers import Dinov2Config, Dinov2Model

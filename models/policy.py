@@ -34,10 +34,11 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, CheckpointError, load_checkpoint
+from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
 from vw2_ros.models.data.pictures import Size, centre
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
+from vw2_ros.models.errors import CheckpointError
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from torch import nn
 
-from vw2_ros.models.checkpoint import (
+from vw2_ros.models.config import from_dict, to_dict
+from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.storage import (
     MAX_STATE_BYTES,
-    CheckpointError,
-    config_from_dict,
-    config_to_dict,
     load_json,
     load_state,
     load_tensors,
@@ -44,7 +43,7 @@ def load_model(cls: type, config_cls: type, folder: Path, name: str) -> nn.Modul
             f'{folder}/config.json must have a section {name!r}. Got '
             f'{sorted(config)}. Is this the folder of the stage before?'
         )
-    model = cls(config_from_dict(config_cls, config[name]))
+    model = cls(from_dict(config_cls, config[name]))
     tensors, _ = load_tensors(folder / f'{name}.safetensors', limit=MAX_STATE_BYTES)
     load_state(model, tensors, str(folder))
     return model.eval()
@@ -60,7 +59,7 @@ def load_sight(vision: KeypointEncoder, folder: Path) -> None:
     found = load_json(folder / 'config.json')
     width = vision.bias.shape[-1]
     try:
-        config = config_from_dict(VisionConfig, found['vision'])
+        config = from_dict(VisionConfig, found['vision'])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f'{folder} is no run of vw2 train sight: {error!r}') from error
     wanted = dataclasses.replace(vision.config, frozen=False)
@@ -83,7 +82,7 @@ def save_run(out: Path, record: dict, config: dict, **models: nn.Module) -> None
         # A run's, not a policy's: a planner of 64,000 codes does not fit into a file that is shipped.
         save_tensors(out / f'{name}.safetensors', model.state_dict(), limit=MAX_STATE_BYTES)
     plain = {
-        name: config_to_dict(value) if dataclasses.is_dataclass(value) else value
+        name: to_dict(value) if dataclasses.is_dataclass(value) else value
         for name, value in config.items()
     }
     save_json(out / 'config.json', plain)

@@ -40,14 +40,9 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import (
-    MAX_STATE_BYTES,
-    CheckpointError,
-    config_from_dict,
-    load_json,
-    load_state,
-    load_tensors,
-)
+from vw2_ros.models.config import from_dict
+from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.storage import MAX_STATE_BYTES, load_json, load_state, load_tensors
 from vw2_ros.models.vdm_attention import Connector, FrameCausalAttention, MaskedCrossAttention
 from vw2_ros.models.vdm_config import VDMConfig, cosmos_sizes
 from vw2_ros.models.vdm_pipeline import load_pipeline_part
@@ -396,7 +391,7 @@ class VDM(nn.Module):
                 f'{sorted(config)}. Give a run folder of vw2 train vdm.'
             )
         try:
-            model = cls(config_from_dict(VDMConfig, config['vdm']))
+            model = cls(from_dict(VDMConfig, config['vdm']))
         except (TypeError, ValueError) as error:
             raise CheckpointError(f'{folder}/config.json: {error}') from error
         path = folder / 'vdm.safetensors'

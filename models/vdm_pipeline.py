@@ -14,13 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vw2_ros.models.checkpoint import (
-    MAX_STATE_BYTES,
-    CheckpointError,
-    load_json,
-    load_state,
-    load_tensors,
-)
+from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.storage import MAX_STATE_BYTES, load_json, load_state, load_tensors
 
 WEIGHT_FILES = re.compile(r'diffusion_pytorch_model(-\d+-of-\d+)?\.safetensors')
 

@@ -41,7 +41,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -50,21 +49,10 @@ import yaml
 from PIL import Image
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.files import write_whole
 
 FRAME_STRIDE = 10_000
 ROW_KEYS = {'actions': 7, 'rel_actions': 7, 'robot_obs': 15, 'scene_obs': 24}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        with open(beside, 'wb') as file:
-            file.write(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _npy_bytes(array: np.ndarray) -> bytes:
@@ -230,7 +218,7 @@ class SessionWriter:
         elif self._rows:
             for i, row in enumerate(self._rows):
                 path = self.split / f'episode_{first + i:07d}.npz'
-                write_atomically(path, _npz_bytes(True, row))
+                write_whole(path, _npz_bytes(True, row))
         marker = {
             'session': self.session,
             'scene': self.scene,
@@ -244,9 +232,7 @@ class SessionWriter:
         }
         if source:
             marker['source'] = source
-        write_atomically(
-            marker_path(self.split, self.session), (json.dumps(marker) + '\n').encode()
-        )
+        write_whole(marker_path(self.split, self.session), (json.dumps(marker) + '\n').encode())
         return marker
 
     def _write_shard(self, first: int) -> None:
@@ -263,7 +249,7 @@ class SessionWriter:
             **stacked,
         }
         # PNG is compressed already.
-        write_atomically(
+        write_whole(
             self.split / 'shards' / f'shard_{self.session:05d}.npz', _npz_bytes(False, arrays)
         )
 
@@ -344,18 +330,18 @@ def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[st
     markers = read_markers(split)
     ranges = [tuple(r) for m in markers for r in m['ranges']]
     start_end = np.array(ranges, dtype=np.int64).reshape(-1, 2)  # (N, 2)
-    write_atomically(split / 'ep_start_end_ids.npy', _npy_bytes(start_end))
-    write_atomically(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
+    write_whole(split / 'ep_start_end_ids.npy', _npy_bytes(start_end))
+    write_whole(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
     annotations = [Annotation(**a) for m in markers for a in m['annotations']]
-    write_atomically(
+    write_whole(
         split / 'lang_annotations' / 'auto_lang_ann.npy',
         _npy_bytes(language_array(annotations, wordings)),
     )
-    write_atomically(
+    write_whole(
         split / 'statistics.yaml',
         yaml.safe_dump(_statistics(markers), default_flow_style=None).encode(),
     )
-    write_atomically(split / '.hydra' / 'merged_config.yaml', yaml.safe_dump(config).encode())
+    write_whole(split / '.hydra' / 'merged_config.yaml', yaml.safe_dump(config).encode())
     return {
         'sessions': len(markers),
         'frames': sum(m['frames'] for m in markers),

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.sim.dataset_writer import write_atomically
+from vw2_ros.files import write_whole
 from vw2_ros.sim.scenes import COLOURS, DRAWER_RANGE, SCENES, SWITCH_TRAVEL, get_scene
 from vw2_ros.sim.tasks import TASKS
 
@@ -295,7 +295,7 @@ def freeze(path: Path = _FROZEN) -> None:
         ',\n'.join(json.dumps(s) for s in states),
         ',\n'.join(lines),
     )
-    write_atomically(path, text.encode())
+    write_whole(path, text)
 
 
 if __name__ == '__main__':

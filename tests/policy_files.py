@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""An untrained policy of the smallest size, as a model folder."""
-
-import math
+"""Untrained models of the smallest size, and the policy folder that they make."""
 
 import torch
 
@@ -13,48 +11,46 @@ from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.vision import VisionConfig
 
+PHRASES = ('open the drawer', 'push the red block left')
 
-def save(folder, dldm=True, residual=True, steps=4, queries=4, levels=(8, 5, 5, 5)):
-    """Write it to `folder`; what else is given are sizes of its dLDM."""
-    torch.manual_seed(0)
-    words = Tokenizer.build(['open the drawer', 'close the drawer'], buckets=32)
-    planner = Planner(
+
+def tiny_words(phrases=PHRASES):
+    return Tokenizer.build(list(phrases), buckets=32)
+
+
+def tiny_planner(words, image_size=32, **changes):
+    sizes = dict(width=16, layers=1, heads=2, hidden=16, codebook_size=12)
+    vision = VisionConfig(image_size=image_size, stem=4, channels=4, keypoints=4)
+    return Planner(
         PlannerConfig(
-            vocab_size=words.vocab_size,
-            buckets=32,
-            width=16,
-            layers=1,
-            heads=2,
-            hidden=16,
-            steps=steps,
-            queries=queries,
-            codebook_size=math.prod(levels),
-            vision=VisionConfig(image_size=32, stem=4, channels=4, keypoints=4),
+            vocab_size=words.vocab_size, buckets=32, vision=vision, **{**sizes, **changes}
         )
     )
-    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1, steps=steps))
-    net = (
-        DLDM(
-            DLDMConfig(
-                image_size=16,
-                channels=(4, 4, 8),
-                decoder_channels=(8, 4, 4),
-                query_width=8,
-                query_heads=2,
-                residual=residual,
-                queries=queries,
-                levels=levels,
-                clip_frames=1 + 4 * steps,
-            )
-        )
-        if dldm
-        else None
-    )
-    save_checkpoint(
+
+
+def tiny_head(**changes):
+    return ActionHead(ActionHeadConfig(**{**dict(width=16, hidden=16, layers=1), **changes}))
+
+
+def tiny_dldm(**changes):
+    sizes = dict(image_size=16, channels=(4, 4, 8), decoder_channels=(8, 4, 4))
+    query = dict(query_width=8, query_heads=2, levels=(4, 3))
+    return DLDM(DLDMConfig(**{**sizes, **query, **changes}))
+
+
+def tiny_policy(folder, *, words=None, planner=None, head=None, dldm=None, **options):
+    """Write a policy folder of these parts, the smallest ones where none is given; return its digest.
+
+    dldm: False leaves it out. options: of `save_checkpoint`.
+    """
+    torch.manual_seed(0)
+    words = words or tiny_words()
+    options.setdefault('provenance', {'command': 'test'})
+    return save_checkpoint(
         folder,
-        planner=planner,
-        head=head,
         tokenizer=words,
-        dldm=net,
-        provenance={'renderer': 'pybullet_tiny', 'image_size': 32},
+        planner=planner or tiny_planner(words),
+        head=head or tiny_head(),
+        dldm=None if dldm is False else dldm or tiny_dldm(),
+        **options,
     )

@@ -7,56 +7,19 @@ import time
 
 import rclpy
 import torch
+from policy_files import tiny_head, tiny_planner, tiny_policy, tiny_words
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-from vw2_ros.models import checkpoint
-from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.dldm import DLDM, DLDMConfig
-from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.vision import VisionConfig
-
-PHRASES = ('open the drawer', 'push the red block left')
-
 
 def tiny_weights(folder, image_size=32, dldm=True):
-    """Write an untrained model folder of the smallest size; return its path as text."""
+    """Write an untrained policy whose actions are small; return its path as text."""
     torch.manual_seed(0)
-    tokenizer = Tokenizer.build(PHRASES, buckets=32)
-    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
+    words, head = tiny_words(), tiny_head()
     head.set_normalization(torch.zeros(6), torch.full((6,), 0.3))
-    checkpoint.save_checkpoint(
-        folder,
-        tokenizer=tokenizer,
-        head=head,
-        planner=Planner(
-            PlannerConfig(
-                vocab_size=tokenizer.vocab_size,
-                buckets=32,
-                codebook_size=12,
-                width=16,
-                layers=1,
-                heads=2,
-                hidden=16,
-                vision=VisionConfig(image_size=image_size, stem=4, channels=4, keypoints=4),
-            )
-        ),
-        dldm=DLDM(
-            DLDMConfig(
-                image_size=16,
-                channels=(4, 4, 8),
-                decoder_channels=(8, 4, 4),
-                query_width=8,
-                query_heads=2,
-                levels=(4, 3),
-            )
-        )
-        if dldm
-        else None,
-        provenance={'command': 'test'},
-    )
+    planner = tiny_planner(words, image_size)
+    tiny_policy(folder, words=words, planner=planner, head=head, dldm=None if dldm else False)
     return str(folder)
 
 

@@ -11,12 +11,12 @@ import torch
 from toy_stage import Toy
 
 from vw2_ros.models import parallel
-from vw2_ros.models.checkpoint import save_tensors
 from vw2_ros.models.dldm import CodeNorm
 from vw2_ros.models.stages.head import HeadStage
 from vw2_ros.models.stages.planner import PlannerStage
 from vw2_ros.models.stages.sight import SightStage
 from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.storage import save_tensors
 from vw2_ros.models.training.run import run
 
 STEPS = 12

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Where config/, launch/ and the shipped weights lie, and how a file is written whole.
+"""Where config/, launch/ and the shipped weights lie, and how a file or a folder is written whole.
 
 In a checkout (also `pip install -e` and `colcon build --symlink-install`) they are the files of the
 source tree; an installed copy has config/ and launch/ under <prefix>/share/vw2_ros and the weights
@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import site
 import sysconfig
 from collections.abc import Iterator
@@ -144,6 +145,33 @@ def whole(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Give a folder beside `path` to fill; it becomes `path` when the block ends without error.
+
+    What lay at `path` is removed after that; it stays if anything fails.
+    """
+    path = pathlib.Path(path)
+    beside = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        if not path.exists():
+            os.replace(beside, path)
+            return
+        old = path.with_name(f'.{path.name}.{os.getpid()}.old.part')
+        os.replace(path, old)
+        try:
+            os.replace(beside, path)
+        except OSError:
+            os.replace(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:

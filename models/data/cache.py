@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vw2_ros.files import whole, write_whole
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.calvin import (
     ROW_SHAPES,
@@ -91,10 +92,8 @@ class DecodedFolder:
                 f'{self.cache} needs {need / 1e9:.1f} GB for the decoded frames, '
                 f'{free / 1e9:.1f} GB are free'
             )
-        handle, name = tempfile.mkstemp(dir=self.cache, prefix='.decoding_', suffix='.part')
-        os.close(handle)
-        beside = Path(name)
-        try:
+        with whole(self.image_file) as beside:
+            beside.touch()
             if need:
                 os.truncate(beside, need)
                 rgb = np.memmap(beside, np.uint8, 'r+', shape=shape)
@@ -105,12 +104,7 @@ class DecodedFolder:
                 state = {key: np.zeros((0, *s), np.float32) for key, s in ROW_SHAPES.items()}
             buffer = io.BytesIO()
             np.savez(buffer, **state)
-            beside_state = beside.with_suffix('.state')
-            beside_state.write_bytes(buffer.getvalue())
-            os.replace(beside_state, self.state_file)
-            os.replace(beside, self.image_file)
-        finally:
-            beside.unlink(missing_ok=True)
+            write_whole(self.state_file, buffer.getvalue())
         for old in self.cache.glob(f'rgb_{label(self.size)}_*.u8'):
             if old != self.image_file:  # the data grew: what was decoded before is of no more use
                 old.unlink(missing_ok=True)

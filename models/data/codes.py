@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vw2_ros.models.checkpoint import MAX_STATE_BYTES, load_json, load_tensors, save_tensors
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.batches import ClipConfig, to_video
 from vw2_ros.models.data.demonstrations import Demonstrations
@@ -29,6 +28,7 @@ from vw2_ros.models.data.store import ClipStore, FrameStore
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.parallel import first_of_machine
+from vw2_ros.models.storage import MAX_STATE_BYTES, load_json, load_tensors, save_tensors
 from vw2_ros.progress import progress_bar
 
 CODES_FILE = 'codes.safetensors'

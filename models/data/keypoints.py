@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vw2_ros.files import whole
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.cache import DecodedFolder
@@ -93,11 +91,9 @@ def _found_in(
         if not path.is_file():
             n, c = len(decoded.rgb), locate.config
             device = next(locate.parameters()).device
-            handle, name = tempfile.mkstemp(dir=decoded.cache, prefix='.finding_', suffix='.part')
-            os.close(handle)
-            try:
+            with whole(path) as beside:
                 found = np.lib.format.open_memmap(
-                    name, 'w+', np.float32, (n, c.keypoints, 2 + c.channels)
+                    beside, 'w+', np.float32, (n, c.keypoints, 2 + c.channels)
                 )
                 with progress_bar() as bar:
                     task = bar.add_task(f'keypoints of {decoded.folder.path}', total=n)
@@ -107,9 +103,6 @@ def _found_in(
                         found[first : first + batch] = torch.cat(tuple(seen), dim=-1).cpu().numpy()
                         bar.advance(task, len(rgb))
                 found.flush()
-                os.replace(name, path)
-            finally:
-                Path(name).unlink(missing_ok=True)
             kept = sorted(decoded.cache.glob('keypoints_*.npy'), key=lambda p: p.stat().st_mtime)
             for old in kept[:-KEPT]:
                 old.unlink(missing_ok=True)

@@ -29,7 +29,7 @@ import yaml
 from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import CheckpointError, load_checkpoint, load_json, save_checkpoint
+from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import FrameSource
@@ -40,12 +40,13 @@ from vw2_ros.models.data.keypoints import Shown
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
-from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
 from vw2_ros.models.stages.warmup import WarmUpSettings
+from vw2_ros.models.storage import load_json
 from vw2_ros.models.text import UNK, Tokenizer
 from vw2_ros.models.training.config import TrainConfig, read_settings
 from vw2_ros.models.training.stage import Stage

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vw2_ros.models.checkpoint import load_checkpoint, save_json
+from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import FrameSource
@@ -39,6 +39,7 @@ from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous, save_run
+from vw2_ros.models.storage import save_json
 from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.training.config import TrainConfig, read_settings
 from vw2_ros.models.training.stage import Stage

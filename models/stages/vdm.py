@@ -25,10 +25,10 @@ import torch
 from torch import nn
 
 from vw2_ros.files import whole
-from vw2_ros.models.checkpoint import MAX_FILE_BYTES, MAX_STATE_BYTES, save_tensors
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.parallel import common_count, world
 from vw2_ros.models.run_folder import save_run
+from vw2_ros.models.storage import MAX_FILE_BYTES, MAX_STATE_BYTES, save_tensors
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import TrainConfig, read_settings
 from vw2_ros.models.training.footprint import foretell

@@ -6,24 +6,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from vw2_ros.files import whole_folder
 from vw2_ros.models import parallel
-from vw2_ros.models.checkpoint import (
+from vw2_ros.models.errors import CheckpointError, TrainingError
+from vw2_ros.models.storage import (
     MAX_STATE_BYTES,
-    CheckpointError,
     load_json,
     load_state,
     load_tensors,
     save_json,
     save_tensors,
 )
-from vw2_ros.models.errors import TrainingError
 
 KEEP_CHECKPOINTS = 2
 
@@ -140,22 +139,13 @@ class TrainingState:
             files = {name: parallel.complete(tensors) for name, tensors in files.items()}
             if not parallel.leads():
                 return final
-        folder = final.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f'.{step:08d}.{os.getpid()}.part'
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        try:
+        with whole_folder(final) as beside:
             for name, tensors in files.items():
                 save_tensors(beside / f'{name}.safetensors', tensors, limit=MAX_STATE_BYTES)
             save_json(
                 beside / 'state.json',
                 {'elapsed_s': elapsed_s, 'seed': seed, 'identity': self.identity, 'step': step},
             )
-            shutil.rmtree(final, ignore_errors=True)
-            os.replace(beside, final)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
         for old in checkpoints(out)[:-KEEP_CHECKPOINTS]:
             shutil.rmtree(old, ignore_errors=True)
         return final

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from vw2_ros.errors import MissingFileError
+from vw2_ros.errors import MissingFileError, close_matches
 from vw2_ros.files import named_config
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
@@ -148,9 +148,7 @@ def read_settings(cls: type[Settings], config: Path | str) -> Settings:
         section = load_section(config, home.section)
         known = [f.name for f in dataclasses.fields(home) if 'part' not in f.metadata]
         if unknown := sorted(set(section) - set(known)):
-            raise ConfigError(
-                f'{home.section}: unknown part {unknown[0]!r}; known: {", ".join(known)}'
-            )
+            raise ConfigError(f'{home.section}: {close_matches("part", unknown[0], known)}')
         value, kind = section.get(part), hints[field.name]
         values[field.name] = (
             (value or {}) if kind is dict else from_dict(kind, value, f'{home.section}.{part}')

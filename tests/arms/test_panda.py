@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from vw2_ros.arms import geometry, open_arm
+from vw2_ros.arms.limits import Limits
 from vw2_ros.arms.panda import TCP_OFFSET_M
-from vw2_ros.control.safety import Limits
 from vw2_ros.files import config_file
 
 PANDA = open_arm('panda')
@@ -94,7 +94,7 @@ def test_the_limits_of_the_gate_are_the_arms(limits):
 
 
 def test_another_arm_is_unknown():
-    with pytest.raises(ValueError, match="arm must be one of panda. Got 'ur5e'"):
+    with pytest.raises(ValueError, match="kinematics must be one of panda, urdf. Got 'ur5e'"):
         open_arm('ur5e')
 
 

@@ -15,9 +15,9 @@ pytest.importorskip('rclpy')
 
 from ros_helpers import tiny_weights  # noqa: E402
 
+from vw2_ros.arms.limits import Limits  # noqa: E402
 from vw2_ros.bringup import system  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
-from vw2_ros.control.safety import Limits  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 
 SCENE, EXECUTE, STEPS = 'D', 8, 20

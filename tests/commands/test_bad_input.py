@@ -83,7 +83,7 @@ def test_unknown_scene_task_or_policy(vw2, arguments, words):
 )
 @pytest.mark.parametrize('harm', ['missing', 'half', 'flipped'])
 def test_damaged_checkpoint_is_told(checkpoint, tmp_path, name, harm):
-    from vw2_ros.models.checkpoint import CheckpointError
+    from vw2_ros.models.errors import CheckpointError
     from vw2_ros.models.policy import Policy
 
     folder = tmp_path / 'damaged'

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip('sensor_msgs')
 
 from vw2_ros.arms import open_arm  # noqa: E402
+from vw2_ros.arms.limits import Limits  # noqa: E402
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
-from vw2_ros.control.safety import Limits  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 from vw2_ros.messages.convert import Joints  # noqa: E402
 from vw2_ros.messages.outputs import Output  # noqa: E402

@@ -9,8 +9,8 @@ import pytest
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import EndEffectorController
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-from vw2_ros.control.safety import Limits
 
 REST_JOINTS = open_arm().rest_rad
 LIMITS = Limits.panda()
@@ -176,7 +176,8 @@ def test_a_late_plan_is_entered_where_it_has_got_to():
     loop = real_time()
     assert accept(loop, 1, ramp(), 1.0, age_s=0.07) == ''
     command = loop.step(1.0, REST_JOINTS)
-    assert command.frame == 2 and command.action[0] == pytest.approx(0.02)
+    assert command.frame == 2
+    assert command.action[0] == pytest.approx(0.9 * 0.02 + 0.1 * 0.03)  # from 2.1 to 3.1
     assert loop.step(1.0 + 0.029, REST_JOINTS).frame == 3
 
 
@@ -443,12 +444,12 @@ def test_rearm_wants_joints_of_now():
             },
             '7 joints of the arm panda. Got 6.',
         ),
-        ({'period_s': 0.01}, 'period_s must be 0.033333 .* Got 0.01. .* interpolate'),
+        ({'period_s': 0.01}, 'period_s must be 0.033333 .* Got 0.01. .* 30 Hz'),
     ],
 )
-def test_limits_of_another_arm_or_rate_are_refused(limits, wanted):
+def test_limits_of_another_arm_or_in_lockstep_of_another_rate_are_refused(limits, wanted):
     with pytest.raises(ValueError, match=wanted):
-        ControlLoop(dataclasses.replace(LIMITS, **limits))
+        ControlLoop(dataclasses.replace(LIMITS, **limits), LOCKSTEP)
 
 
 def test_velocities_begin_where_the_arm_is():

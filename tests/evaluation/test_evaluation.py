@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 import pytest
-from policy_files import save
+from policy_files import tiny_policy
 
 from vw2_ros import files
 from vw2_ros.control.loop import ControlLoop
@@ -145,7 +145,7 @@ def test_random_policy(tmp_path, short, blind):
 
 
 def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
-    save(tmp_path / 'm')
+    tiny_policy(tmp_path / 'm')
     sizes, render = [], PlayTable.render
 
     def count(self, camera='static', size=None, depth=False):
@@ -162,7 +162,7 @@ def test_learned_policy_sees_only_when_it_plans(tmp_path, short, monkeypatch):
 
 
 def test_one_refused_plan_is_an_error_not_a_failure(tmp_path, short, monkeypatch):
-    save(tmp_path / 'm')
+    tiny_policy(tmp_path / 'm')
     monkeypatch.setattr(ControlLoop, 'accept', lambda *_: 'too old')
     with pytest.raises(EvaluationError, match='too old'):
         run(Options(policy=str(tmp_path / 'm'), chains=1, out=tmp_path / 'e'))

@@ -15,28 +15,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from policy_files import tiny_dldm, tiny_planner, tiny_policy, tiny_words
 
 from vw2_ros import cli
 from vw2_ros.bench import imagination as bench_imagination
 from vw2_ros.demo import imagine
 from vw2_ros.evaluation import film
 from vw2_ros.models import video_quality
-from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import (
-    CheckpointError,
-    config_to_dict,
-    save_checkpoint,
-    save_json,
-    save_tensors,
-)
+from vw2_ros.models.config import to_dict
 from vw2_ros.models.data import DataError
-from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.imagination import Imagination
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps
-from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
-from vw2_ros.models.text import Tokenizer
-from vw2_ros.models.vision import VisionConfig
+from vw2_ros.models.storage import save_json, save_tensors
 
 pytest.importorskip('diffusers')
 pytest.importorskip('skimage')
@@ -50,16 +42,7 @@ WORDS = 'open the drawer'
 
 def small_dldm(seed=0):
     torch.manual_seed(seed)
-    net = DLDM(
-        DLDMConfig(
-            image_size=16,
-            channels=(4, 4, 8),
-            decoder_channels=(8, 4, 4),
-            query_width=8,
-            query_heads=2,
-            residual=True,
-        )
-    )
+    net = tiny_dldm(levels=(8, 5, 5, 5), residual=True)
     torch.nn.init.normal_(net.decoder[-1][-1].project.weight, std=0.1)  # it draws what one can see
     return net
 
@@ -68,20 +51,9 @@ def small_dldm(seed=0):
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp('policy') / 'm'
     torch.manual_seed(0)
-    words = Tokenizer.build([p for ps in calvin_files.PHRASES.values() for p in ps], buckets=32)
-    planner = Planner(
-        PlannerConfig(
-            vocab_size=words.vocab_size,
-            buckets=32,
-            width=16,
-            layers=1,
-            heads=2,
-            hidden=16,
-            vision=VisionConfig(image_size=SIZE, stem=4, channels=4, keypoints=4),
-        )
-    )
-    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
-    save_checkpoint(path, planner=planner, head=head, tokenizer=words, dldm=small_dldm())
+    words = tiny_words(p for ps in calvin_files.PHRASES.values() for p in ps)
+    planner = tiny_planner(words, SIZE, codebook_size=1000)
+    tiny_policy(path, words=words, planner=planner, dldm=small_dldm())
     return path
 
 
@@ -104,10 +76,10 @@ def write_vdm(path, dldm=None, **changes):
     for block in net.controlnet.control_blocks:
         torch.nn.init.normal_(block.after_proj.weight, std=0.2)
     save_tensors(path / 'vdm.safetensors', net.state_dict(), dtype='float16')
-    config = {'vdm': config_to_dict(net.config)}
+    config = {'vdm': to_dict(net.config)}
     if dldm is not None:
         save_tensors(path / 'dldm.safetensors', dldm.state_dict(), dtype='float16')
-        config['dldm'] = config_to_dict(dldm.config)
+        config['dldm'] = to_dict(dldm.config)
     save_json(path / 'config.json', config)
 
 

@@ -32,8 +32,8 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     """LAPA's row by hand: codes of (x_0, x_16), one step, 16 actions, as the control loop wants."""
     import torch
 
+    from vw2_ros.arms.limits import Limits
     from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-    from vw2_ros.control.safety import Limits
     from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.policy import Policy
     from vw2_ros.models.stages.head import HeadStage

@@ -14,8 +14,9 @@ from inspection_clips import TINY
 pytest.importorskip('sklearn', reason="pip install 'vw2_ros[inspect]'")
 
 from vw2_ros import cli  # noqa: E402
-from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors  # noqa: E402
+from vw2_ros.models.config import to_dict  # noqa: E402
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
+from vw2_ros.models.storage import save_json, save_tensors  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -27,18 +28,13 @@ def runs(tmp_path_factory):
         (
             'b',
             DLDMConfig(
-                **{
-                    **config_to_dict(TINY),
-                    'clip_frames': 13,
-                    'residual': True,
-                    'image_size': (16, 24),
-                }
+                **{**to_dict(TINY), 'clip_frames': 13, 'residual': True, 'image_size': (16, 24)}
             ),
         ),
     ):
         torch.manual_seed(3)
         save_tensors(folder / name / 'dldm.safetensors', DLDM(config).state_dict())
-        save_json(folder / name / 'config.json', {'dldm': config_to_dict(config)})
+        save_json(folder / name / 'config.json', {'dldm': to_dict(config)})
     return folder
 
 

@@ -6,58 +6,37 @@ import json
 
 import pytest
 import torch
+from policy_files import tiny_dldm, tiny_head, tiny_planner, tiny_policy, tiny_words
 from safetensors import SafetensorError
 
-from vw2_ros.models import checkpoint as ck
-from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.dldm import DLDM, DLDMConfig
-from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.text import Tokenizer
+from vw2_ros.files import file_sha256
+from vw2_ros.models import storage
+from vw2_ros.models.checkpoint import folder_sha256, load_checkpoint
+from vw2_ros.models.config import from_dict, to_dict
+from vw2_ros.models.dldm import DLDMConfig
+from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.planner import PlannerConfig
 from vw2_ros.models.vision import VisionConfig
 
 
 def write(folder, **options):
     torch.manual_seed(0)
-    tokenizer = Tokenizer.build(['open the drawer', 'push the red block left'], buckets=32)
-    planner = Planner(
-        PlannerConfig(
-            vocab_size=tokenizer.vocab_size,
-            buckets=32,
-            codebook_size=12,
-            width=16,
-            layers=1,
-            heads=2,
-            hidden=16,
-            vision=VisionConfig(image_size=32, stem=4, channels=4, keypoints=4),
-        )
-    )
-    head = ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1))
+    words, head, dldm = tiny_words(), tiny_head(), tiny_dldm()
     head.set_normalization(torch.arange(6) / 7, torch.arange(1, 7) / 3)
-    dldm = DLDM(
-        DLDMConfig(
-            image_size=16,
-            channels=(4, 4, 8),
-            decoder_channels=(8, 4, 4),
-            query_width=8,
-            query_heads=2,
-            levels=(4, 3),
-        )
-    )
+    planner = tiny_planner(words)
     options.setdefault('provenance', {'command': 'test', 'renderer': 'tiny'})
-    sha256 = ck.save_checkpoint(
-        folder, planner=planner, head=head, tokenizer=tokenizer, dldm=dldm, **options
-    )
+    sha256 = tiny_policy(folder, words=words, planner=planner, head=head, dldm=dldm, **options)
     return planner, head, dldm, sha256
 
 
 def test_round_trip_is_exact(tmp_path):
     planner, head, dldm, sha256 = write(tmp_path / 'm')
-    loaded = ck.load_checkpoint(tmp_path / 'm')
+    loaded = load_checkpoint(tmp_path / 'm')
     for ours, theirs in ((planner, loaded.planner), (head, loaded.head), (dldm, loaded.dldm)):
         assert ours.config == theirs.config
         for key, value in ours.state_dict().items():
             assert torch.equal(value, theirs.state_dict()[key]), key
-    assert loaded.sha256 == sha256 == ck.folder_sha256(tmp_path / 'm')
+    assert loaded.sha256 == sha256 == folder_sha256(tmp_path / 'm')
     assert loaded.provenance['command'] == 'test'
     assert not any(p.requires_grad for p in loaded.planner.parameters())
     assert [p.name for p in tmp_path.iterdir()] == ['m']
@@ -66,7 +45,7 @@ def test_round_trip_is_exact(tmp_path):
 @pytest.mark.parametrize('dtype', ['float16', 'bfloat16'])
 def test_half_storage_keeps_statistics_exact(tmp_path, dtype):
     planner, head, _, _ = write(tmp_path / 'm', dtype=dtype)
-    loaded = ck.load_checkpoint(tmp_path / 'm')
+    loaded = load_checkpoint(tmp_path / 'm')
     weight = loaded.planner.heads.weight
     assert weight.dtype == torch.float32
     torch.testing.assert_close(weight, planner.heads.weight, atol=1e-2, rtol=1e-2)
@@ -77,20 +56,22 @@ def test_saving_again_replaces_the_folder(tmp_path):
     write(tmp_path / 'm')
     (tmp_path / 'm' / 'stray').write_text('x')
     write(tmp_path / 'm', provenance={'command': 'second'})
-    assert ck.load_checkpoint(tmp_path / 'm').provenance['command'] == 'second'
+    assert load_checkpoint(tmp_path / 'm').provenance['command'] == 'second'
     assert not (tmp_path / 'm' / 'stray').exists()
     assert [p.name for p in tmp_path.iterdir()] == ['m']
 
 
 def test_a_file_over_the_limit_is_refused_and_the_old_folder_stays(tmp_path, monkeypatch):
     write(tmp_path / 'm')
-    before = ck.folder_sha256(tmp_path / 'm')
+    before = folder_sha256(tmp_path / 'm')
     monkeypatch.setattr(
-        ck.save_tensors, '__kwdefaults__', {**ck.save_tensors.__kwdefaults__, 'limit': 1000}
+        storage.save_tensors,
+        '__kwdefaults__',
+        {**storage.save_tensors.__kwdefaults__, 'limit': 1000},
     )
-    with pytest.raises(ck.CheckpointError, match='would be .* bytes'):
+    with pytest.raises(CheckpointError, match='would be .* bytes'):
         write(tmp_path / 'm')
-    assert ck.folder_sha256(tmp_path / 'm') == before
+    assert folder_sha256(tmp_path / 'm') == before
     assert [p.name for p in tmp_path.iterdir()] == ['m']
 
 
@@ -118,14 +99,14 @@ def test_damage_is_told(tmp_path, name, harm):
         path.write_bytes(b'')
     else:
         path.unlink()
-    with pytest.raises(ck.CheckpointError, match='must .*Got'):
-        ck.load_checkpoint(tmp_path / 'm')
+    with pytest.raises(CheckpointError, match='must .*Got'):
+        load_checkpoint(tmp_path / 'm')
 
 
 def reseal(folder):
     """Make provenance.json agree with the files again, as a careless editor would."""
     provenance = json.loads((folder / 'provenance.json').read_text())
-    provenance['files'] = {name: ck.file_sha256(folder / name) for name in provenance['files']}
+    provenance['files'] = {name: file_sha256(folder / name) for name in provenance['files']}
     (folder / 'provenance.json').write_text(json.dumps(provenance))
 
 
@@ -147,19 +128,19 @@ def test_a_config_that_does_not_fit_is_told(tmp_path, change, told):
     change(config)
     (tmp_path / 'm' / 'config.json').write_text(json.dumps(config))
     reseal(tmp_path / 'm')
-    with pytest.raises(ck.CheckpointError, match=told):
-        ck.load_checkpoint(tmp_path / 'm')
+    with pytest.raises(CheckpointError, match=told):
+        load_checkpoint(tmp_path / 'm')
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     write(tmp_path / 'm')
     path = tmp_path / 'm' / 'head.safetensors'
-    tensors, _ = ck.load_tensors(path)
+    tensors, _ = storage.load_tensors(path)
     tensors['mlp.0.weight'][0, 0] = float('nan')
-    ck.save_tensors(path, tensors)
+    storage.save_tensors(path, tensors)
     reseal(tmp_path / 'm')
-    with pytest.raises(ck.CheckpointError, match='finite'):
-        ck.load_checkpoint(tmp_path / 'm')
+    with pytest.raises(CheckpointError, match='finite'):
+        load_checkpoint(tmp_path / 'm')
 
 
 def test_a_truncated_file_with_a_matching_digest_is_told(tmp_path):
@@ -167,48 +148,50 @@ def test_a_truncated_file_with_a_matching_digest_is_told(tmp_path):
     path = tmp_path / 'm' / 'planner.safetensors'
     path.write_bytes(path.read_bytes()[:-100])
     reseal(tmp_path / 'm')
-    with pytest.raises(ck.CheckpointError, match='whole safetensors file'):
-        ck.load_checkpoint(tmp_path / 'm')
+    with pytest.raises(CheckpointError, match='whole safetensors file'):
+        load_checkpoint(tmp_path / 'm')
 
 
 def test_the_run_that_holds_a_policy_names_it(tmp_path):
     write(tmp_path / 'run' / 'policy')
-    with pytest.raises(ck.CheckpointError, match='run of vw2 train head: say .*run/policy'):
-        ck.load_checkpoint(tmp_path / 'run')
+    with pytest.raises(CheckpointError, match='run of vw2 train head: say .*run/policy'):
+        load_checkpoint(tmp_path / 'run')
 
 
 def test_a_run_of_another_stage_is_no_policy(tmp_path):
-    ck.save_json(tmp_path / 'config.json', {'planner': {}, 'dldm': {}})
-    with pytest.raises(ck.CheckpointError, match='must be a policy.* with dldm, planner in its'):
-        ck.load_checkpoint(tmp_path)
+    storage.save_json(tmp_path / 'config.json', {'planner': {}, 'dldm': {}})
+    with pytest.raises(CheckpointError, match='must be a policy.* with dldm, planner in its'):
+        load_checkpoint(tmp_path)
 
 
 def test_an_unknown_name_lists_the_shipped_ones(tmp_path):
-    with pytest.raises(ck.CheckpointError, match="shipped names .*'no_such_policy'"):
-        ck.load_checkpoint('no_such_policy')
+    with pytest.raises(CheckpointError, match="shipped names .*'no_such_policy'"):
+        load_checkpoint('no_such_policy')
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise SafetensorError('I/O error: No space left on device (os error 28)')
 
-    monkeypatch.setattr(ck, 'save_file', full)
-    with pytest.raises(ck.CheckpointError, match='a.safetensors could not be written: .*No space'):
-        ck.save_tensors(tmp_path / 'a.safetensors', {'x': torch.zeros(2)})
+    monkeypatch.setattr(storage, 'save_file', full)
+    with pytest.raises(CheckpointError, match='a.safetensors could not be written: .*No space'):
+        storage.save_tensors(tmp_path / 'a.safetensors', {'x': torch.zeros(2)})
     assert not list(tmp_path.iterdir())
 
 
 def test_tensors_keep_integers_and_metadata(tmp_path):
     tensors = {'n': torch.arange(5), 'w': torch.randn(2, 3), 'b': torch.tensor([True])}
-    ck.save_tensors(tmp_path / 't.safetensors', tensors, metadata={'step': '7'})
-    back, metadata = ck.load_tensors(tmp_path / 't.safetensors')
+    storage.save_tensors(tmp_path / 't.safetensors', tensors, metadata={'step': '7'})
+    back, metadata = storage.load_tensors(tmp_path / 't.safetensors')
     assert metadata == {'step': '7'}
     assert all(torch.equal(tensors[k], back[k]) for k in tensors)
 
 
 def test_configs_survive_json():
     config = PlannerConfig(width=64, heads=4, vision=VisionConfig(image_size=48))
-    saved = json.loads(json.dumps(ck.config_to_dict(config)))
-    assert ck.config_from_dict(PlannerConfig, saved) == config
-    with pytest.raises(ValueError, match='knows'):
-        ck.config_from_dict(DLDMConfig, {'imagesize': 64})
+    saved = json.loads(json.dumps(to_dict(config)))
+    assert from_dict(PlannerConfig, saved) == config
+    with pytest.raises(
+        ValueError, match="DLDMConfig: unknown key 'imagesize'. Did you mean image_size"
+    ):
+        from_dict(DLDMConfig, {'imagesize': 64})

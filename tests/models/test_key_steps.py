@@ -10,10 +10,9 @@ import pytest
 import torch
 import yaml
 
-from vw2_ros.models.checkpoint import CheckpointError
 from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2
 from vw2_ros.models.stages.keysteps import (
     KeyStepsSettings,

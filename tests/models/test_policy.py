@@ -2,15 +2,29 @@
 # Copyright 2026 vw2_ros maintainers
 """The policy: equal results by every path, timing, bad input."""
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 import torch
-from policy_files import save
+from policy_files import tiny_dldm, tiny_head, tiny_planner, tiny_policy, tiny_words
 
-from vw2_ros.models.checkpoint import CheckpointError
+from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
+
+
+def save(folder, dldm=True, residual=True, steps=4, queries=4, levels=(8, 5, 5, 5)):
+    words, sizes = tiny_words(), {'queries': queries, 'levels': levels}
+    torch.manual_seed(0)
+    tiny_policy(
+        folder,
+        words=words,
+        planner=tiny_planner(words, steps=steps, queries=queries, codebook_size=math.prod(levels)),
+        head=tiny_head(steps=steps),
+        dldm=dldm and tiny_dldm(residual=residual, clip_frames=1 + 4 * steps, **sizes),
+        provenance={'renderer': 'pybullet_tiny', 'image_size': 32},
+    )
 
 
 @pytest.fixture(scope='module')

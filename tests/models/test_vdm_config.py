@@ -12,7 +12,7 @@ pytest.importorskip('diffusers')
 
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel  # noqa: E402
 
-from vw2_ros.models.checkpoint import save_tensors  # noqa: E402
+from vw2_ros.models.storage import save_tensors  # noqa: E402
 from vw2_ros.models.training.checkpoints import check_size  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402

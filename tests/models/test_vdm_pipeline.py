@@ -13,14 +13,9 @@ pytest.importorskip('diffusers')
 
 from diffusers import CosmosTransformer3DModel  # noqa: E402
 
-from vw2_ros.models.checkpoint import (  # noqa: E402
-    CheckpointError,
-    config_from_dict,
-    config_to_dict,
-    load_state,
-    load_tensors,
-    save_tensors,
-)
+from vw2_ros.models.config import from_dict, to_dict  # noqa: E402
+from vw2_ros.models.errors import CheckpointError  # noqa: E402
+from vw2_ros.models.storage import load_state, load_tensors, save_tensors  # noqa: E402
 from vw2_ros.models.vdm import VDM  # noqa: E402
 from vw2_ros.models.vdm_config import VDMConfig, cosmos_sizes  # noqa: E402
 
@@ -61,7 +56,7 @@ def test_a_pipeline_from_the_hub(pipeline):
 
 @torch.no_grad()
 def test_our_own_is_one_config_and_one_file_of_tensors(tmp_path):
-    net, other = model().eval(), VDM(config_from_dict(VDMConfig, config_to_dict(TINY))).eval()
+    net, other = model().eval(), VDM(from_dict(VDMConfig, to_dict(TINY))).eval()
     net.measure_latents(clip())
     save_tensors(tmp_path / 'vdm.safetensors', net.state_dict())
     load_state(other, load_tensors(tmp_path / 'vdm.safetensors')[0], 'vdm.safetensors')

@@ -66,13 +66,14 @@ def test_imagination_drops_plans_rather_than_fall_behind(bench, weights, monkeyp
 
 def test_imagination_by_the_vdm(bench, weights, tmp_path):
     pytest.importorskip('diffusers')
-    from vw2_ros.models.checkpoint import config_to_dict, save_json, save_tensors
+    from vw2_ros.models.config import to_dict
+    from vw2_ros.models.storage import save_json, save_tensors
     from vw2_ros.models.vdm import VDM
     from vw2_ros.models.vdm_config import CONFIGS
 
     net = VDM(CONFIGS['tiny'])
     save_tensors(tmp_path / 'vdm.safetensors', net.state_dict())
-    save_json(tmp_path / 'config.json', {'vdm': config_to_dict(net.config)})
+    save_json(tmp_path / 'config.json', {'vdm': to_dict(net.config)})
     node = bench.add(ImaginationNode, weights=weights, renderer='vdm', vdm=str(tmp_path), steps=1)
     frames = bench.hear(Image, names.IMAGINED, qos.reliable())
     seen = image(bench.peer)

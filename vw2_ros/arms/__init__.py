@@ -2,27 +2,31 @@
 # Copyright 2026 vw2_ros maintainers
 """Robot arms behind one protocol, `Arm`. `open_arm` is the only place that chooses one.
 
-This room imports only numpy and `vw2_ros.errors`, so that simulator, nodes and tools can use it.
+`contract.py` reads all about one robot from one file. The maths imports only numpy, and Pinocchio
+for arms other than the Panda, so that simulator, nodes and tools can use it.
 """
 
 from vw2_ros.arms.arm import Arm
 from vw2_ros.arms.panda import Panda
 from vw2_ros.errors import InvalidValueError
 
-__all__ = ['ARMS', 'Arm', 'open_arm']
+__all__ = ['KINEMATICS', 'Arm', 'open_arm']
 
-ARMS = {arm.name: arm for arm in (Panda(),)}
+KINEMATICS = ('panda', 'urdf')
+_PANDA = Panda()
 
 
-def open_arm(name: str = 'panda') -> Arm:
-    """The arm of that name.
+def open_arm(kinematics: str = 'panda', **facts) -> Arm:
+    """The arm with these kinematics.
 
+    Args:
+        kinematics: 'panda', this package's own code; or 'urdf', Pinocchio.
+        facts: what makes it another one: see `Panda` and `UrdfArm`.
     Raises:
-        InvalidValueError: there is no such arm.
+        InvalidValueError: there are no such kinematics.
     """
-    try:
-        return ARMS[name]
-    except (KeyError, TypeError):
-        raise InvalidValueError(
-            f'arm must be one of {", ".join(ARMS)}. Got {name!r}. Choose one of these'
-        ) from None
+    if kinematics == 'panda':
+        return Panda(**facts) if facts else _PANDA
+    raise InvalidValueError(
+        f'kinematics must be one of {", ".join(KINEMATICS)}. Got {kinematics!r}. Choose one of these'
+    )

@@ -79,20 +79,21 @@ class EndEffectorController:
         self.joints = q
         self.gripper = 1.0 if gripper > 0 else -1.0
 
-    def step(self, action) -> tuple[np.ndarray, float]:
+    def step(self, action, periods: float = 1.0) -> tuple[np.ndarray, float]:
         """Add one relative action (7,) to the target.
 
         Args:
             action: x 0.02 m, x 0.05 rad, gripper -1 close or +1 open.
+            periods: for how long it acts, in actions' time of 1/30 s.
         Returns:
             commanded joints (n,) [rad] and the gripper (-1.0 or +1.0).
         Raises:
             InvalidValueError: as `check_action`; the target has not moved then.
         """
         a = check_action(action)
-        self.position = self.position + POSITION_STEP_M * a[:3]
-        self.euler = self.euler + ROTATION_STEP_RAD * a[3:6]
-        return self._solve(a[6])
+        self.position = self.position + POSITION_STEP_M * periods * a[:3]
+        self.euler = self.euler + ROTATION_STEP_RAD * periods * a[3:6]
+        return self._solve(a[6], periods)
 
     def move_to(self, position, euler, gripper: float) -> tuple[np.ndarray, float]:
         """Set the target to a world pose, (3,) [m] and (3,) [rad]; returns as `step`."""
@@ -100,9 +101,12 @@ class EndEffectorController:
         self.position, self.euler = a[:3], a[3:6]
         return self._solve(a[6])
 
-    def _solve(self, gripper: float) -> tuple[np.ndarray, float]:
+    def _solve(self, gripper: float, periods: float = 1.0) -> tuple[np.ndarray, float]:
         self.gripper = float(gripper)
         self.joints = self.arm.inverse(
-            self.position - self.arm.base_position, euler_to_matrix(self.euler), self.joints
+            self.position - self.arm.base_position,
+            euler_to_matrix(self.euler),
+            self.joints,
+            periods=periods,
         )
         return self.joints.copy(), self.gripper

@@ -28,6 +28,7 @@ class Arm(Protocol):
     base_position: np.ndarray  # (3,) [m], origin of `base_frame` in the play table's world frame
     lower_rad: np.ndarray  # (n,), lowest angle of each joint
     upper_rad: np.ndarray  # (n,), highest angle of each joint
+    velocity_rad_s: np.ndarray  # (n,), highest speed of each joint
     rest_rad: np.ndarray  # (n,), where the arm starts and what spare joints drift towards
     finger_open_m: float  # way of each finger from closed to open; the gripper opens twice that
 
@@ -43,12 +44,14 @@ class Arm(Protocol):
         Rows 0-2 of the Jacobian give the velocity of the tool, rows 3-5 its angular velocity.
         """
 
-    def inverse(self, position, rotation, seed) -> np.ndarray:
+    def inverse(self, position, rotation, seed, *, periods: float = 1.0) -> np.ndarray:
         """Joints (n,) [rad] that bring the tool to a pose: some damped steps from a seed.
 
         Args:
             position: (3,) [m]. rotation: (3, 3).
             seed: (n,) [rad], where to start; the last commanded joints keep the motion continuous.
+            periods: time that the motion from the seed takes, in periods of 1/30 s: spare joints
+                drift towards their rest by as much.
         Returns:
             (n,) [rad] within the limits, the nearest found where the pose is out of reach.
         """

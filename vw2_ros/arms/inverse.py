@@ -29,6 +29,7 @@ def damped_least_squares(
     iterations: int = 4,
     damping: float = 0.02,
     rest_gain: float = 0.05,
+    periods: float = 1.0,
     tolerance: float = 1e-5,
     max_step: float = 0.3,
 ) -> np.ndarray:
@@ -43,7 +44,8 @@ def damped_least_squares(
         rest: (n,) [rad]; the spare degrees of freedom drift towards it.
         iterations: at most so many steps; one control step needs two or three.
         damping: of the least squares; keeps the step bounded near singular poses.
-        rest_gain: share of the way to `rest` taken per call, in the null space.
+        rest_gain: share of the way to `rest` taken per period of 1/30 s, in the null space.
+        periods: how many such periods the call is for.
         tolerance: stop below this error [m and rad].
         max_step: no joint moves more than this in one iteration [rad].
     Returns:
@@ -68,7 +70,7 @@ def damped_least_squares(
         diagonal += damping * damping * min(1.0, 10.0 * size)
         diagonal += 1e-9
         if i == 0 and rest_gain > 0.0:
-            bias = rest_gain * (rest - np.array(q))
+            bias = rest_gain * periods * (rest - np.array(q))
             rhs = np.empty((6, 2))
             rhs[:, 0] = error
             rhs[:, 1] = jac @ bias

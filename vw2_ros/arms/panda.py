@@ -8,6 +8,7 @@ play table's fingers, which are longer than the stock ones.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -44,7 +45,12 @@ def _fixed(*values: float) -> np.ndarray:
 
 
 class Panda:
-    """See `Arm`, which it implements; n is 7."""
+    """See `Arm`, which it implements; n is 7. The FR3 is the same with other names and limits.
+
+    Args:
+        facts: joints, lower_rad, upper_rad, velocity_rad_s, rest_rad, base_frame or tool_offset_m
+            (TCP from the hand along z) where they are others than this class's.
+    """
 
     name = 'panda'
     joints = tuple(f'panda_joint{i}' for i in range(1, 8))
@@ -59,29 +65,37 @@ class Panda:
     rest_rad = _fixed(
         -1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866
     )
+    velocity_rad_s = _fixed(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61)
     finger_open_m = 0.04
-    _lower, _upper = lower_rad.tolist(), upper_rad.tolist()
+    tool_offset_m = TCP_OFFSET_M
+
+    def __init__(self, **facts) -> None:
+        for name, value in facts.items():
+            setattr(self, name, _fixed(*value) if name.endswith(('_rad', '_rad_s')) else value)
+        self._lower, self._upper = self.lower_rad.tolist(), self.upper_rad.tolist()
+        self._jacobian = functools.partial(_jacobian, tool_m=self.tool_offset_m)
 
     def forward(self, q) -> Pose:
-        """Position (3,) [m] and rotation (3, 3) of the TCP in `panda_link0` for joints (7,) [rad]."""
+        """Position (3,) [m] and rotation (3, 3) of the TCP in `base_frame` for joints (7,) [rad]."""
         (xx, yx, zx, px), (xy, yy, zy, py), (xz, yz, zz, pz) = _chain(
             np.asarray(q, dtype=float).tolist()
         )[1]
-        at = np.array((px + TCP_OFFSET_M * zx, py + TCP_OFFSET_M * zy, pz + TCP_OFFSET_M * zz))
+        tool = self.tool_offset_m
+        at = np.array((px + tool * zx, py + tool * zy, pz + tool * zz))
         return at, np.array((xx, yx, zx, xy, yy, zy, xz, yz, zz)).reshape(3, 3)
 
     def hand_pose(self, q) -> Pose:
-        """Position (3,) [m] and rotation (3, 3) of `panda_hand` in `panda_link0`, q (7,) [rad]."""
+        """Position (3,) [m] and rotation (3, 3) of `panda_hand` in `base_frame`, q (7,) [rad]."""
         hand = np.array(_chain(np.asarray(q, dtype=float).tolist())[1])  # (3, 4)
         return hand[:, 3], hand[:, :3]
 
     def forward_and_jacobian(self, q) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """TCP position (3,) [m], rotation (3, 3) and Jacobian (6, 7) in `panda_link0`."""
-        at, turn, jac = _jacobian(np.asarray(q, dtype=float).tolist())
+        """TCP position (3,) [m], rotation (3, 3) and Jacobian (6, 7) in `base_frame`."""
+        at, turn, jac = self._jacobian(np.asarray(q, dtype=float).tolist())
         return np.array(at), turn, jac
 
     def inverse(self, position, rotation, seed, **settings) -> np.ndarray:
-        """Joints (7,) [rad] that bring the TCP to a pose in `panda_link0`.
+        """Joints (7,) [rad] that bring the TCP to a pose in `base_frame`.
 
         Args:
             position: (3,) [m]. rotation: (3, 3).
@@ -94,7 +108,7 @@ class Panda:
         upper = self._upper.copy()
         upper[3] = min(max(ELBOW_UPPER_RAD, float(seed[3])), upper[3])
         return damped_least_squares(
-            _jacobian,
+            self._jacobian,
             position,
             rotation,
             seed,
@@ -133,10 +147,12 @@ def _chain(q) -> tuple[list, list]:
     return joints, hand
 
 
-def _jacobian(q: list[float]) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
+def _jacobian(
+    q: list[float], tool_m: float = TCP_OFFSET_M
+) -> tuple[tuple[float, float, float], np.ndarray, np.ndarray]:
     joints, hand = _chain(q)
     (xx, yx, zx, px), (xy, yy, zy, py), (xz, yz, zz, pz) = hand
-    tx, ty, tz = px + TCP_OFFSET_M * zx, py + TCP_OFFSET_M * zy, pz + TCP_OFFSET_M * zz
+    tx, ty, tz = px + tool_m * zx, py + tool_m * zy, pz + tool_m * zz
     columns: list[float] = []
     for ax, ay, az, px, py, pz in joints:
         rx, ry, rz = tx - px, ty - py, tz - pz

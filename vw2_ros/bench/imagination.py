@@ -198,7 +198,7 @@ def run(options: BenchOptions) -> dict:
 
 def settings_of(options: BenchOptions, store, policy, imagination, prior, measures) -> dict:
     """What must be the same for the record of an earlier run to count."""
-    from vw2_ros.models.checkpoint import file_sha256
+    from vw2_ros.files import file_sha256
     from vw2_ros.models.key_steps import NAME
 
     judge = options.key_steps and file_sha256(options.key_steps / f'{NAME}.safetensors')
@@ -322,7 +322,8 @@ def accuracy_of(folder: pathlib.Path) -> float | None:
     Raises:
         CheckpointError: there is no provenance.json of `vw2 train keysteps`.
     """
-    from vw2_ros.models.checkpoint import CheckpointError, load_json
+    from vw2_ros.models.errors import CheckpointError
+    from vw2_ros.models.storage import load_json
 
     path = folder / 'provenance.json'
     if not path.is_file():

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""From plans to joint commands, 30 times a second: observe, plan, act, gate.
+"""From plans to joint commands, 20 to 1000 times a second: observe, plan, act, gate.
 
 Pure: no rclpy, no torch, no clock of its own. The same loop runs in the action node and in the
 evaluation within one process. Who clocks it makes no difference: a timer, or a world that waits for
 each command (`control.clock`).
 
 The action head makes a *chunk* of relative actions (n, 7) from each plan. Action i of it belongs to
-the period that begins i periods after the plan's image was taken. A chunk that arrives late is
-entered where it has got to when the arm will follow (`command_delay_s`). One that is too old, or
-older than the present one, is dropped and counted.
+the 1/30 s that begins i times as long after the plan's image was taken. A step moves the arm by what
+the actions say for the time since the step before, be it a part of one action or of several. A chunk
+that arrives late is entered where it has got to when the arm will follow (`command_delay_s`). One
+that is too old, or older than the present one, is dropped and counted.
+
+A robot begins disarmed (`Contract.disarmed_at_start`): only `rearm` lets it move, and its time then
+goes from standing still to full pace within `BLEND_IN_S`.
 
 Joints are in rad, in the order of `Limits.joints`. Actions are relative movements of the tool in
 the arm's base frame, in [-1, 1] (units: `vw2_ros.arms`), then the gripper: -1 closed, +1 open.
@@ -17,21 +21,26 @@ Times `now_s` are seconds of one clock that never jumps: the monotonic clock in 
 stamps of joint_states in lockstep.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
 from vw2_ros import names
 from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
+from vw2_ros.arms.limits import Limits
+from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.safety import (
-    FrozenCamera,
+    DISARMED,
     GateState,
-    Limits,
     Request,
     Verdict,
     armed_at,
+    at_rest,
     gate,
     ready,
     rearmed,
@@ -39,6 +48,7 @@ from vw2_ros.control.safety import (
 )
 from vw2_ros.errors import InvalidValueError
 
+BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
 COUNTS = (
     'plans',
     'late',
@@ -122,15 +132,32 @@ class Chunk:
         # the small part of a period: 0.4999.. from rounding of a half must not flicker
         return max(0, int(np.floor((at_s - self.observed_s) / period_s + 0.5 + 1e-6)))
 
+    def mean(self, begin: float, end: float) -> np.ndarray | None:
+        """Return the mean action (7,) between two times in actions; beyond the chunk there is none.
+
+        Args:
+            begin, end: 0 is where the first action begins, 1 where it ends.
+        """
+        begin, end = max(0.0, begin), min(float(len(self.actions)), end)
+        first, last = int(begin), int(np.ceil(end)) - 1
+        if first >= len(self.actions):
+            return None
+        if last <= first:
+            return self.actions[first].copy()
+        shares = np.ones(last + 1 - first)
+        shares[0], shares[-1] = first + 1 - begin, end - last
+        return shares @ self.actions[first : last + 1] / shares.sum()
+
 
 @dataclass(frozen=True)
 class Command:
     """What goes to the robot in one step."""
 
-    joints: np.ndarray | None  # [rad] (7,); None: send nothing
-    step: np.ndarray | None  # from the command before to `joints` [rad] (7,)
+    joints: np.ndarray | None  # [rad] (n,); None: send nothing
+    step: np.ndarray | None  # from the command before to `joints` [rad] (n,)
+    elapsed_s: float  # the time in which that step is to be made [s]
     gripper: float  # -1.0 close, +1.0 open
-    status: str  # 'waiting' | 'moving' | 'holding' | 'stopped'
+    status: str  # 'waiting' | 'disarmed' | 'idle' | 'moving' | 'holding' | 'stopped'
     reasons: tuple[str, ...]  # why it is not exactly what the plan says
     frame: int | None  # index within the chunk, None if no plan is followed
     action: np.ndarray | None  # relative action (7,) that was followed, in [-1, 1]
@@ -138,39 +165,55 @@ class Command:
     age_s: float | None  # age of that image [s]
 
 
+class Event(NamedTuple):
+    """Something that a log of what the robot did must show."""
+
+    time_s: float  # on the loop's clock
+    kind: str  # 'arm' | 'disarm' | 'stop' | 'hold' | 'resume' | 'idle' | 'limit'
+    reason: str
+
+
 class ControlLoop:
     """The one loop of one arm: `accept` a chunk when a plan arrives, `step` once per period.
 
     Args:
-        arm: whose kinematics it uses; None: `open_arm()`.
+        contract: the arm, its limits, and what it is owed.
+        config: how chunks are followed; None: `ControlConfig()`.
 
     Raises:
-        InvalidValueError: limits of another number of joints than the arm's, or of another rate
-            than the actions'.
+        InvalidValueError: limits of another number of joints than the arm's, or in lockstep of
+            another rate than the actions'.
     """
 
-    def __init__(
-        self, limits: Limits, config: ControlConfig | None = None, arm: Arm | None = None
-    ):
-        self.arm = arm = arm or open_arm()
+    def __init__(self, contract, config: ControlConfig | None = None):
+        if isinstance(contract, Limits):  # until all callers have a contract
+            contract = SimpleNamespace(
+                arm=open_arm(), limits=contract, on_stale='hold', disarmed_at_start=False
+            )
+        self.contract, arm, limits = contract, contract.arm, contract.limits
+        self.arm: Arm = arm
         if len(limits.joints) != len(arm.joints):
             raise InvalidValueError(
                 f'limits must be of the {len(arm.joints)} joints of the arm {arm.name}. '
                 f'Got {len(limits.joints)}. Give the limits of this arm.'
             )
-        if abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
+        config = config or ControlConfig()
+        if config.lockstep and abs(limits.period_s / ACTION_PERIOD_S - 1) > 0.01:
             raise InvalidValueError(
-                f'limits: period_s must be {ACTION_PERIOD_S:.6f} within 1 %, the time of one '
-                f"action of a plan. Got {limits.period_s}. Let the robot's controller interpolate "
-                'where it wants more commands per second.'
+                f'limits: period_s must be {ACTION_PERIOD_S:.6f} within 1 % in lockstep, the time '
+                f'of one action of a plan. Got {limits.period_s}. Set the rate of the commands to '
+                '30 Hz.'
             )
         self.limits = limits
+        self.events: deque[Event] = deque(maxlen=1000)  # who reads them takes them out
         self._stopped = ''  # why, until `rearm`
         self._instruction_id: str | None = None
-        self.restart(config or ControlConfig())
+        self.restart(config)
 
     def restart(self, config: ControlConfig | None = None) -> None:
         """Forget all but the instruction and a stop; begin at the joints that come next.
+
+        A robot is disarmed.
 
         Args:
             config: how chunks are followed from now on; None: as before.
@@ -187,7 +230,12 @@ class ControlLoop:
         self._joints: np.ndarray | None = None
         self._joints_s: float | None = None
         self._image_s: float | None = None
-        self._camera = FrozenCamera(self.limits.frozen_frames)
+        self._stepped_s: float | None = None  # time of the last step
+        self._armed_s = -np.inf  # a robot's motion begins slowly from then on
+        self._told = ('', False)  # status and whether limits changed the command, last step
+        if self.contract.disarmed_at_start:
+            self._stopped = self._stopped or DISARMED
+        self._camera = CameraWatch(self.limits.max_age_s, self.limits.frozen_frames)
         self.drop_plan()
 
     # ------------------------------------------------------------------ input
@@ -196,7 +244,8 @@ class ControlLoop:
         """Follow plans for this instruction only; the plan for another one is void.
 
         Args:
-            instruction_id: as chunks bear it; None: plans for any are followed.
+            instruction_id: as chunks bear it; None: plans for any are followed; '': nobody wants
+                anything, the arm is idle.
             again: the plan for the same one is void, too.
         """
         if again or instruction_id != self._instruction_id:
@@ -226,6 +275,8 @@ class ControlLoop:
                 f'{actions.shape} with {int((~np.isfinite(actions)).sum())} that are not.',
             )
         self._bad_in_a_row = 0
+        if self._instruction_id == '':
+            return self._dropped('other_instruction', 'there is no instruction')
         known = None not in (chunk.instruction_id, self._instruction_id)
         if known and chunk.instruction_id != self._instruction_id:
             return self._dropped('other_instruction', 'plan is for another instruction')
@@ -246,7 +297,7 @@ class ControlLoop:
         return ''
 
     def see_joints(self, joints, now_s: float) -> None:
-        """Take the joints [rad] (7,), finite, as measured at `now_s`; the arm starts where it is.
+        """Take the joints [rad] (n,), finite, as measured at `now_s`; the arm starts where it is.
 
         Raises:
             InvalidValueError: the arm cannot start there, or cannot have got there since the last
@@ -260,9 +311,14 @@ class ControlLoop:
         self._joints, self._joints_s = np.array(joints, np.float64), now_s
 
     def see_image(self, frame, now_s: float, age_s: float = 0.0) -> None:
-        """Take note of a camera image (bytes or array) that was `age_s` old when it came."""
-        self._image_s = now_s - age_s
-        self._camera.see(frame)
+        """Take note of a camera image (bytes or array) that was `age_s` old when it came.
+
+        The same image again is none: a camera that is frozen is as good as silent.
+        """
+        taken_s = now_s - age_s
+        self._camera.see(taken_s, frame)
+        if self._camera.identical == 1:
+            self._image_s = taken_s
 
     def stop(self, why: str = 'asked for') -> None:
         """Stop from the next step on, until `rearm`; the first reason stays."""
@@ -293,6 +349,9 @@ class ControlLoop:
         self.drop_plan()
         self._bad_in_a_row = 0
         self._stopped = ''
+        if self.contract.disarmed_at_start:
+            self._armed_s = now_s
+        self.events.append(Event(now_s, 'arm', 'rearm'))
         return ''
 
     # ----------------------------------------------------------------- output
@@ -300,10 +359,10 @@ class ControlLoop:
     def step(self, now_s: float, joints=None) -> Command:
         """One period that begins at `now_s`, with the measured joints if they are at hand."""
         inputs = self._observe(now_s, joints)
-        frame, action = self._plan(now_s)
-        target = self._act(action, inputs)
+        frame, action, periods = self._plan(now_s, inputs.elapsed_s)
+        target = self._act(action, periods * inputs.speed, inputs)
         verdict = gate(self.state, replace(inputs, target=target), self.limits)
-        return self._commanded(verdict, frame, action, now_s)
+        return self._commanded(verdict, inputs, frame, action, now_s)
 
     def report(self) -> dict[str, int]:
         """Return the counters for /diagnostics, since the last restart."""
@@ -339,11 +398,31 @@ class ControlLoop:
             ages_s=ages_s,
             camera_frozen=self._camera.frozen,
             measured=self._joints if fresh else None,
-            allowed_s={names.PLAN_HIDDEN: self.config.max_plan_age_s},
+            allowed_s={
+                names.PLAN_HIDDEN: self.config.max_plan_age_s,
+                names.IMAGE: self._camera.max_age_s,
+            },
+            elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
+            speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
+            idle=self._instruction_id == '',
+            silent_on_stale=self.contract.on_stale == 'silent',
+            movable=self.contract.disarmed_at_start,
         )
+
+    def _elapsed_s(self, now_s: float) -> float:
+        """Return the time since the last command; after a long one the arm begins anew, at rest."""
+        before_s, self._stepped_s = self._stepped_s, now_s
+        sent = self.command is not None and self.command.joints is not None
+        if sent and now_s - before_s <= self.limits.max_age_s:
+            return max(0.0, now_s - before_s)
+        if self.state is not None:
+            self.state = at_rest(self.state)
+        return self.limits.period_s
 
     def _ages_s(self, now_s: float) -> Mapping[str, float | None]:
         ages_s = {names.JOINT_STATES: None if self._joints_s is None else now_s - self._joints_s}
+        if self._instruction_id == '':  # nobody wants anything: neither picture nor plan is due
+            return ages_s
         if self.config.watch_camera:
             ages_s[names.IMAGE] = None if self._image_s is None else now_s - self._image_s
         if self._chunk is not None:
@@ -352,36 +431,51 @@ class ControlLoop:
             ages_s[names.PLAN_HIDDEN] = None
         return ages_s  # a plan that was dropped has no age: there is no target then
 
-    def _plan(self, now_s: float) -> tuple[int | None, np.ndarray | None]:
-        """Choose the action of this period (7,), blended, with the gripper at -1 or +1."""
-        at_s, period_s = now_s + self.config.command_delay_s, self.limits.period_s
-        frame = None if self._chunk is None else self._chunk.index(at_s, period_s)
-        if frame is None or frame >= len(self._chunk.actions):
-            return None, None
-        action = self._chunk.actions[frame].copy()
+    def _plan(self, now_s: float, elapsed_s: float | None):
+        """Choose the action of this step (7,), blended, with the gripper at -1 or +1.
+
+        The step ends one period from now, and begins `elapsed_s` before it ends.
+
+        Returns:
+            index within the chunk, action, and for how many actions' time it is.
+        """
+        periods = 1.0 if elapsed_s is None else elapsed_s / ACTION_PERIOD_S
+        span = None if self._chunk is None else self._span(self._chunk, now_s, periods)
+        action = None if span is None else self._chunk.mean(*span)
+        if action is None:
+            return None, None, periods
         if self._before is not None and self._since_switch < self.config.blend:
-            other = self._before.index(at_s, period_s)
-            if other < len(self._before.actions):
-                share = (self._since_switch + 1) / (self.config.blend + 1)
-                action = share * action + (1 - share) * self._before.actions[other]
-        self._since_switch += 1
+            other = self._before.mean(*self._span(self._before, now_s, periods))
+            if other is not None:
+                share = (self._since_switch + periods) / (self.config.blend + 1)
+                action = share * action + (1 - share) * other
+        self._since_switch += periods
         if abs(action[6]) > self.config.gripper_hysteresis:
             action[6] = np.sign(action[6])
         else:
             action[6] = self.gripper
-        return frame, action
+        return max(0, int(sum(span) / 2 + 1e-6)), action, periods
 
-    def _act(self, action, inputs: Request) -> np.ndarray | None:
-        """Move the target by the action and solve for the joints [rad] (7,).
+    def _span(self, chunk: Chunk, now_s: float, periods: float) -> tuple[float, float]:
+        """Return where in a chunk a step begins and ends, in actions."""
+        at_s = now_s + self.config.command_delay_s
+        if self.config.lockstep:
+            at = chunk.index(at_s, ACTION_PERIOD_S)
+            return at, at + 1
+        end = (at_s + self.limits.period_s - chunk.observed_s) / ACTION_PERIOD_S
+        return end - periods, end
+
+    def _act(self, action, periods: float, inputs: Request) -> np.ndarray | None:
+        """Move the target by the action and solve for the joints [rad] (n,).
 
         A held arm adds nothing to the target, so that it does not catch up with a jump.
         """
         if action is None or ready(self.state, inputs, self.limits)[0] != 'moving':
             return None
-        joints, self.gripper = self.controller.step(action)
+        joints, self.gripper = self.controller.step(action, periods)
         return joints
 
-    def _commanded(self, verdict: Verdict, frame, action, now_s: float) -> Command:
+    def _commanded(self, verdict: Verdict, inputs: Request, frame, action, now_s) -> Command:
         """Account for what left the gate."""
         self.state = verdict.state
         if verdict.status == 'stopped':  # the gate itself may have latched
@@ -390,10 +484,12 @@ class ControlLoop:
         self.counts['commands'] += verdict.command is not None
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
+        self._tell(verdict, now_s)
         chunk = self._chunk if followed else None
         self.command = Command(
             joints=verdict.command,
             step=None if self.state is None else self.state.step,
+            elapsed_s=self.limits.period_s if inputs.elapsed_s is None else inputs.elapsed_s,
             gripper=self.gripper,
             status=verdict.status,
             reasons=verdict.reasons,
@@ -403,6 +499,17 @@ class ControlLoop:
             age_s=now_s - chunk.observed_s if chunk else None,
         )
         return self.command
+
+    def _tell(self, verdict: Verdict, now_s: float) -> None:
+        """Note what changed since the last step."""
+        (before, _), kinds = self._told, {'stopped': 'stop', 'disarmed': 'disarm', 'idle': 'idle'}
+        limited = verdict.status == 'moving' and bool(verdict.reasons)
+        if verdict.status != before and verdict.status != 'waiting':
+            kinds |= {'holding': 'hold', 'moving': 'resume'}
+            self.events.append(Event(now_s, kinds[verdict.status], '; '.join(verdict.reasons)))
+        elif limited and not self._told[1]:
+            self.events.append(Event(now_s, 'limit', '; '.join(verdict.reasons)))
+        self._told = verdict.status, limited
 
     # ---------------------------------------------------------------- refusals
 

@@ -22,143 +22,19 @@ on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
 """
 
 import dataclasses
-import math
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import yaml
 
-from vw2_ros.arms import open_arm
+from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.files import config_file
 
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
 _ROUNDING_RAD = 1e-12
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a robot may do; one number per joint where it says so. There are no defaults."""
-
-    joints: tuple[str, ...]
-    lower_rad: np.ndarray  # float64 (n,)
-    upper_rad: np.ndarray  # float64 (n,)
-    velocity_rad_s: np.ndarray  # float64 (n,)
-    acceleration_rad_s2: np.ndarray  # float64 (n,)
-    following_rad: np.ndarray  # float64 (n,), a command further from the measured joint stops
-    period_s: float  # time from one command to the next
-    max_age_s: float  # older inputs move nothing
-    max_future_s: float  # stamps further ahead of the clock are refused
-    frozen_frames: int  # byte-identical frames that make a frozen camera
-    latch_after: int  # not finite commands in a row until the stop latches
-    resume_tolerance_rad: float  # beyond it, resume from the measured joints
-
-    def __post_init__(self):
-        names = [name for name in self.joints if isinstance(name, str)]
-        if not names or len(set(names)) != len(self.joints):
-            raise InvalidValueError(f'limits: joints must be different names. Got {self.joints}.')
-        words = {int: 'a whole number', float: 'a number'}
-        for name, kind in typing.get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if kind in words and (isinstance(value, bool) or not isinstance(value, (int, kind))):
-                raise InvalidValueError(f'limits: {name} must be {words[kind]}. Got {value!r}.')
-        for name in (
-            'lower_rad',
-            'upper_rad',
-            'velocity_rad_s',
-            'acceleration_rad_s2',
-            'following_rad',
-        ):
-            try:
-                values = np.array(getattr(self, name), np.float64)
-            except (TypeError, ValueError):  # text, or lists within
-                values = np.array(np.nan)
-            if values.shape != (len(self.joints),) or not np.isfinite(values).all():
-                raise InvalidValueError(
-                    f'limits: {name} must be {len(self.joints)} finite numbers. '
-                    f'Got {getattr(self, name)}.'
-                )
-            values.flags.writeable = False
-            object.__setattr__(self, name, values)
-        if (self.lower_rad >= self.upper_rad).any():
-            raise InvalidValueError(
-                f'limits: lower_rad must be below upper_rad. Got {self.lower_rad} '
-                f'and {self.upper_rad}.'
-            )
-        if max(-self.lower_rad.min(), self.upper_rad.max()) > 2 * math.pi:
-            raise InvalidValueError(
-                'limits: lower_rad and upper_rad must lie within one turn of 0. Got '
-                f'{self.lower_rad} and {self.upper_rad}. Are these degrees?'
-            )
-        for name in (
-            'velocity_rad_s',
-            'acceleration_rad_s2',
-            'following_rad',
-            'period_s',
-            'max_age_s',
-            'max_future_s',
-            'resume_tolerance_rad',
-            'frozen_frames',
-            'latch_after',
-        ):
-            value = getattr(self, name)
-            if not (np.asarray(value) > 0).all() or not np.isfinite(value).all():
-                raise InvalidValueError(f'limits: {name} must be above 0. Got {value}.')
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> 'Limits':
-        """Build from a mapping with exactly this class's keys.
-
-        With `arm`, the name of an arm of `open_arm`, it need not have `joints`, `lower_rad` and
-        `upper_rad`: they are that arm's.
-
-        Raises:
-            ValueError: a key is missing or unknown, or a value makes no sense.
-        """
-        if isinstance(values, Mapping) and 'arm' in values:
-            values = dict(values)
-            arm = open_arm(values.pop('arm'))
-            facts = {'joints': arm.joints, 'lower_rad': arm.lower_rad, 'upper_rad': arm.upper_rad}
-            values = facts | values
-        wanted = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(values, Mapping) or set(values) != wanted:
-            got = set(values) if isinstance(values, Mapping) else set()
-            raise InvalidValueError(
-                'limits are mandatory, no start without them: missing '
-                f'{sorted(wanted - got)}, unknown {sorted(got - wanted)}'
-            )
-        try:
-            return cls(**{**values, 'joints': tuple(values['joints'])})
-        except TypeError as error:
-            raise InvalidValueError(f'limits: {error}') from error
-
-    @classmethod
-    def from_yaml(cls, path) -> 'Limits':
-        """Read a file like config/limits.yaml.
-
-        Raises:
-            ValueError: the file is missing or no YAML, or as `from_dict`.
-        """
-        try:
-            with open(path, encoding='utf-8') as file:
-                values = yaml.safe_load(file)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidValueError(
-                f'limits are mandatory, no start without them: cannot read {path}: {error}'
-            ) from error
-        return cls.from_dict(values)
-
-    @classmethod
-    def panda(cls) -> 'Limits':
-        """Return the limits of the real Panda, config/limits.yaml."""
-        return cls.from_yaml(config_file('limits.yaml'))
-
-    @classmethod
-    def play_table(cls) -> 'Limits':
-        """Return the limits of the simulated Panda, config/limits_play_table.yaml."""
-        return cls.from_yaml(config_file('limits_play_table.yaml'))
+DISARMED = 'disarmed: call rearm'  # why a robot does not move before anybody said so
+SHORTEST_TICK_S = 1e-4  # in a shorter one nothing moves
+SETTLED_S = 0.5  # an arm whose command has stood so long has arrived
 
 
 @dataclass(frozen=True)
@@ -166,11 +42,14 @@ class GateState:
     """What the gate remembers from one tick to the next. Start it with `armed_at`."""
 
     position: np.ndarray  # last command [rad] (n,)
-    step: np.ndarray  # last command minus the one before [rad per tick] (n,)
+    step: np.ndarray  # last command minus the one before [rad] (n,)
     target: np.ndarray  # last target that was asked for [rad] (n,)
+    elapsed_s: float | None = None  # time in which `step` was made; None: one period
+    still_s: float = 0.0  # how long the command has stood
     bad_frames: int = 0  # not finite targets in a row
     latched: str = ''  # why the arm is stopped, '' if it is not
     retreat: np.ndarray | None = None  # where it was found when it did not follow [rad] (n,)
+    silent: bool = False  # the last command was not sent: the robot's controller holds by itself
 
 
 @dataclass(frozen=True)
@@ -183,15 +62,23 @@ class Request:
     measured: np.ndarray | None = None  # joints [rad] (n,); None: not known just now
     # topics that may be older than Limits.max_age_s, e.g. the plan of a world that waits for us
     allowed_s: Mapping[str, float] = field(default_factory=dict)
+    # time since the tick before [s]; None: one period, as all ticks before and after this one
+    elapsed_s: float | None = None
+    speed: float = 1.0  # share of the limits' velocities, in 0..1
+    idle: bool = False  # nobody wants anything of the arm
+    # what a robot is owed: nothing is sent while nobody knows where it is (Contract.on_stale)
+    silent_on_stale: bool = False
+    # and an arm that others moved while its command stood is not moved back
+    movable: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's answer: `command` is None only before the first command."""
+    """The gate's answer."""
 
     state: GateState | None
-    command: np.ndarray | None  # [rad] (n,)
-    status: str  # 'waiting' | 'moving' | 'holding' | 'stopped'
+    command: np.ndarray | None  # [rad] (n,); None: nothing is sent
+    status: str  # 'waiting' | 'disarmed' | 'idle' | 'moving' | 'holding' | 'stopped'
     reasons: tuple[str, ...]  # why it is not exactly what was asked for
 
 
@@ -222,6 +109,11 @@ def stopped(state: GateState, why: str) -> GateState:
     return dataclasses.replace(state, latched=state.latched or why)
 
 
+def at_rest(state: GateState) -> GateState:
+    """Take the arm as standing at its last command: there was no tick for long."""
+    return dataclasses.replace(state, step=np.zeros_like(state.step), elapsed_s=None)
+
+
 def rearmed(state: GateState, joints, limits: Limits) -> GateState:
     """Undo the latch, at rest and without a jump.
 
@@ -234,7 +126,7 @@ def rearmed(state: GateState, joints, limits: Limits) -> GateState:
     measured = armed_at(joints, limits)
     if np.abs(measured.position - state.position).max() > limits.resume_tolerance_rad:
         return measured
-    return GateState(state.position, state.step, state.position)
+    return GateState(state.position, state.step, state.position, state.elapsed_s)
 
 
 def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[str, tuple]:
@@ -245,10 +137,14 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
     missing = tuple(
         f'nothing ever came on {topic}' for topic, age_s in request.ages_s.items() if age_s is None
     )
+    if state is not None and state.latched == DISARMED:
+        return 'disarmed', (DISARMED,)
     if state is None or missing:
         return 'waiting', missing or ('not armed',)
     if state.latched:
         return 'stopped', (f'stopped: {state.latched}',)
+    if request.idle:
+        return 'idle', ('no instruction',)
     stale = []
     for topic, age_s in request.ages_s.items():
         allowed_s = request.allowed_s.get(topic, limits.max_age_s)
@@ -262,54 +158,93 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
 def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     """Let one command through, or as much of it as is safe; `state` None means not armed yet."""
     status, reasons = ready(state, request, limits)
-    if status == 'waiting':
+    if status in ('waiting', 'disarmed'):
         return Verdict(state, None, status, reasons)
+    why = _moved(state, request, limits)
+    if why:
+        state = _seated(stopped(state, why), request.measured, limits)
+        status, reasons = 'stopped', (f'stopped: {state.latched}',)
     why = '' if state.latched else _astray(state, request.measured, limits)
     if why:
         state = dataclasses.replace(stopped(state, why), retreat=request.measured)
         status, reasons = 'stopped', (f'stopped: {why}',)
+    if request.silent_on_stale and request.measured is None:
+        # where the arm is nobody knows: its controller stops it, at the last command at the latest
+        state = dataclasses.replace(at_rest(state), still_s=np.inf, silent=True)
+        state = dataclasses.replace(state, target=state.position)
+        return Verdict(state, None, status if state.latched else 'holding', reasons)
     if status != 'moving':
-        return _hold(state, status, reasons, limits)
+        return _hold(state, request, status, reasons, limits)
     if request.target is None:
-        return _hold(state, 'holding', ('no target',), limits)
+        return _hold(state, request, 'holding', ('no target',), limits)
 
     target = np.asarray(request.target, np.float64)
     if target.shape != state.position.shape or not np.isfinite(target).all():
         state = dataclasses.replace(state, bad_frames=state.bad_frames + 1)
         if state.bad_frames >= limits.latch_after:
             why = f'{state.bad_frames} targets in a row were not finite'
-            return _hold(stopped(state, why), 'stopped', (f'stopped: {why}',), limits)
-        return _hold(state, 'holding', ('target is not finite',), limits)
+            return _hold(stopped(state, why), request, 'stopped', (f'stopped: {why}',), limits)
+        return _hold(state, request, 'holding', ('target is not finite',), limits)
 
-    command, reasons = limit_motion(state.position, state.step, state.target, target, limits)
-    state = GateState(command, command - state.position, target)
-    return Verdict(state, command, 'moving', reasons)
+    command, reasons = _limited(state, target, request, limits)
+    state = _went(state, command, request)
+    return Verdict(
+        dataclasses.replace(state, target=target, bad_frames=0), command, 'moving', reasons
+    )
 
 
-def limit_motion(position, step, last_target, target, limits: Limits):
+def limit_motion(
+    position,
+    step,
+    last_target,
+    target,
+    limits: Limits,
+    *,
+    elapsed_s=None,
+    before_s=None,
+    speed: float = 1.0,
+):
     """One tick towards `target` within the limits; the arrays may be (..., n).
 
     A target that moves within the limits is met exactly. After a jump the command catches up
     without overshooting a target that stands or moves evenly. The command never gets into a state
-    from which it could not brake before a position limit.
+    from which it could not brake before a position limit, however long the next ticks are.
+
+    The velocity of a command is its step through the time that passed since the one before. It may
+    change by the acceleration limit times the shorter of two times: that of this tick, and the
+    mean of this one and the last. So neither the difference of velocities through the time of the
+    tick, nor the second difference of the positions is above the limit, late or early.
+
+    Args:
+        position, step: the last command and its way from the one before [rad].
+        last_target, target: [rad].
+        elapsed_s, before_s: time since the last command, and from the one before to that, a number
+            or (..., 1) [s]. None: one period each, and so for ever: the arm then brakes later
+            before a position limit.
+        speed: share of the velocity limits.
 
     Returns:
         command [rad] (..., n), and the names of the limits that changed it.
     """
-    accel = limits.acceleration_rad_s2 * limits.period_s**2  # rad per tick^2
-    speed = limits.velocity_rad_s * limits.period_s  # rad per tick
+    even = elapsed_s is None
+    now_s = limits.period_s if even else elapsed_s
+    before_s = limits.period_s if before_s is None else before_s
+    came = step * (now_s / before_s)  # what the velocity of before makes of this tick
+    accel = limits.acceleration_rad_s2 * (now_s * np.minimum(now_s, (now_s + before_s) / 2))
+    # a limit that was lowered meanwhile is met by braking
+    fast = np.maximum(limits.velocity_rad_s * speed * now_s, np.abs(came) - accel)
+    tick2 = limits.acceleration_rad_s2 * (now_s * now_s)  # rad per tick^2
+    brake = _longest_step if even else _surely_braked_step
     inside = np.clip(target, limits.lower_rad, limits.upper_rad)
     way = inside - position
     drift = inside - np.clip(last_target, limits.lower_rad, limits.upper_rad)
     behind = way - drift  # how far the last command was from the last target
-    want = drift + np.sign(behind) * _longest_step(np.abs(behind), accel)
+    want = drift + np.sign(behind) * _longest_step(np.abs(behind), tick2)
     low = np.maximum(
-        np.maximum(step - accel, -speed),
-        -_longest_step(np.maximum(position - limits.lower_rad, 0), accel),
+        np.maximum(came - accel, -fast), -brake(np.maximum(position - limits.lower_rad, 0), tick2)
     )
     high = np.minimum(
-        np.minimum(step + accel, speed),
-        _longest_step(np.maximum(limits.upper_rad - position, 0), accel),
+        np.minimum(came + accel, fast), brake(np.maximum(limits.upper_rad - position, 0), tick2)
     )
     move = np.clip(want, low, np.maximum(low, high))
     command = np.where(np.abs(move - way) <= _ROUNDING_RAD, inside, position + move)
@@ -319,9 +254,9 @@ def limit_motion(position, step, last_target, target, limits: Limits):
     reasons = []
     if not np.array_equal(inside, target):
         reasons.append('position limit')
-    if (np.abs(way) > speed + _ROUNDING_RAD).any():
+    if (np.abs(way) > fast + _ROUNDING_RAD).any():
         reasons.append('velocity limit')
-    if (np.abs(np.clip(way, -speed, speed) - move) > _ROUNDING_RAD).any():
+    if (np.abs(np.clip(way, -fast, fast) - move) > _ROUNDING_RAD).any():
         reasons.append('acceleration limit')
     return command, tuple(reasons)
 
@@ -334,6 +269,44 @@ def _longest_step(room, accel):
     """
     m = np.floor((np.sqrt(1 + 8 * room / accel) - 1) / 2)
     return (room + accel * m * (m + 1) / 2) / (m + 1)
+
+
+def _surely_braked_step(room, accel):
+    """As `_longest_step`, if nobody knows how long the next ticks are: the worst that they can be.
+
+    A velocity v that may fall by a min(t_k, (t_k + t_k-1) / 2) >= a t_k / 2 in each tick t_k is 0
+    after v^2 / a. With this step, made in the time t: v t + v^2 / a = room; solved for v t.
+    """
+    return accel / 2 * (np.sqrt(1 + 4 * room / accel) - 1)
+
+
+def _limited(state: GateState, target, request: Request, limits: Limits):
+    # one tick of `limit_motion`
+    elapsed_s = request.elapsed_s
+    if elapsed_s is not None and elapsed_s < SHORTEST_TICK_S:
+        return state.position, ()
+    return limit_motion(
+        state.position,
+        state.step,
+        state.target,
+        target,
+        limits,
+        elapsed_s=elapsed_s,
+        before_s=state.elapsed_s,
+        speed=request.speed,
+    )
+
+
+def _went(state: GateState, command, request: Request) -> GateState:
+    # the state after a command that is sent
+    elapsed_s = request.elapsed_s
+    if elapsed_s is not None and elapsed_s < SHORTEST_TICK_S:
+        return dataclasses.replace(state, silent=False)
+    step = command - state.position
+    still_s = 0.0 if step.any() else state.still_s + (elapsed_s or 0.0)
+    return dataclasses.replace(
+        state, position=command, step=step, elapsed_s=elapsed_s, still_s=still_s, silent=False
+    )
 
 
 def _astray(state: GateState, measured, limits: Limits) -> str:
@@ -350,18 +323,54 @@ def _astray(state: GateState, measured, limits: Limits) -> str:
     )
 
 
-def _hold(state: GateState, status: str, reasons, limits: Limits) -> Verdict:
+def _moved(state: GateState, request: Request, limits: Limits) -> str:
+    # whether others moved an arm whose command stands: by hand, or another controller; '' if not
+    if not request.movable or request.measured is None or state.still_s < SETTLED_S:
+        return ''
+    away = np.abs(request.measured - state.position)
+    i = int(np.argmax(away))
+    if away[i] <= limits.resume_tolerance_rad:
+        return ''
+    return (
+        f'{limits.joints[i]} was moved by {away[i]:.2f} rad, though nothing was commanded, limit '
+        f'{limits.resume_tolerance_rad:.2f} rad: call rearm to go on from here'
+    )
+
+
+def _seated(state: GateState, measured, limits: Limits) -> GateState:
+    # the command of a latched arm is where the arm is
+    at = np.clip(measured, limits.lower_rad, limits.upper_rad)
+    outside = np.abs(at - measured).max() > limits.resume_tolerance_rad
+    silent = state.silent or bool(outside)
+    state = dataclasses.replace(at_rest(state), position=at, target=at, retreat=None)
+    return dataclasses.replace(state, still_s=np.inf, silent=silent)
+
+
+def _hold(state: GateState, request: Request, status: str, reasons, limits: Limits) -> Verdict:
+    if status == 'stopped' and state.silent:  # nothing was sent before: nothing is to be held
+        return Verdict(state, None, status, tuple(reasons))
     if state.retreat is None:
         # the last commanded target, or where braking towards it ends
-        accel = limits.acceleration_rad_s2 * limits.period_s**2
-        step = np.sign(state.step) * np.maximum(np.abs(state.step) - accel, 0)
-        command = np.clip(state.position + step, limits.lower_rad, limits.upper_rad)
+        command = _braked(state, request, limits)
     else:  # nothing is left to pull at an arm that comes free
-        command, _ = limit_motion(state.position, state.step, state.retreat, state.retreat, limits)
-    held = dataclasses.replace(
-        state, position=command, step=command - state.position, target=command
-    )
+        state = dataclasses.replace(state, target=state.retreat)
+        command, _ = _limited(state, state.retreat, request, limits)
+    held = dataclasses.replace(_went(state, command, request), target=command)
+    if status == 'idle' and not held.step.any():
+        return Verdict(dataclasses.replace(held, silent=True), None, status, tuple(reasons))
     return Verdict(held, command, status, tuple(reasons))
+
+
+def _braked(state: GateState, request: Request, limits: Limits) -> np.ndarray:
+    # the command of a tick in which each joint brakes
+    now_s = limits.period_s if request.elapsed_s is None else request.elapsed_s
+    if now_s < SHORTEST_TICK_S:
+        return state.position
+    before_s = limits.period_s if state.elapsed_s is None else state.elapsed_s
+    came = state.step * (now_s / before_s)
+    accel = limits.acceleration_rad_s2 * (now_s * min(now_s, (now_s + before_s) / 2))
+    step = np.sign(came) * np.maximum(np.abs(came) - accel, 0)
+    return np.clip(state.position + step, limits.lower_rad, limits.upper_rad)
 
 
 def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-from vw2_ros.control.safety import Limits
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.phrases import train_phrases

@@ -26,7 +26,6 @@ import numpy as np
 from vw2_ros.errors import MissingPackageError
 from vw2_ros.files import write_whole
 from vw2_ros.inspection import page, plots
-from vw2_ros.models.checkpoint import save_json
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.inspection.clips import (
@@ -43,6 +42,7 @@ from vw2_ros.models.inspection.intervals import differences, figures
 from vw2_ros.models.inspection.probes import probe, scene_probe
 from vw2_ros.models.inspection.retrieval import retrieve
 from vw2_ros.models.inspection.swaps import swap_maps
+from vw2_ros.models.storage import save_json
 from vw2_ros.models.training.provenance import provenance
 from vw2_ros.progress import progress_bar
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""ROS messages <-> numpy, without rclpy and without cv_bridge.
+"""ROS messages <-> numpy, without rclpy. Pictures of any camera: `vw2_ros.encodings`.
+
+What the nodes write themselves:
 
 | encoding | numpy                  | meaning here                            |
 | -------- | ---------------------- | --------------------------------------- |
@@ -27,7 +29,9 @@ from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from vw2_ros.errors import InvalidValueError
+from vw2_ros import encodings
+from vw2_ros.encodings import ConvertError, compressed_to_rgb, samples
+from vw2_ros.messages import bridge
 
 NS_PER_S = 1_000_000_000
 
@@ -38,14 +42,7 @@ ENCODINGS = {
     '16UC1': (np.dtype(np.uint16), 1),
     '32FC1': (np.dtype(np.float32), 1),
 }
-# A foreign message must not make us allocate without bound.
-MAX_SIDE_PX = 8192
-MAX_COMPRESSED_BYTES = 32 * 1024 * 1024
-MAX_JOINTS = 256
-
-
-class ConvertError(InvalidValueError):
-    """A message that does not say what its type promises; the text is one clear reason."""
+MAX_JOINTS = 256  # a foreign message must not make us allocate without bound
 
 
 # ---------------------------------------------------------------- time stamps
@@ -88,28 +85,8 @@ def image_to_numpy(msg) -> np.ndarray:
             f'image encoding must be one of {", ".join(ENCODINGS)}. Got {msg.encoding!r:.60}.'
         )
     dtype, channels = ENCODINGS[msg.encoding]
-    H, W = int(msg.height), int(msg.width)
-    if not (0 < H <= MAX_SIDE_PX and 0 < W <= MAX_SIDE_PX):
-        raise ConvertError(
-            f'image must measure 1 to {MAX_SIDE_PX} px on each side. Got {W} x {H}.'
-        )
-    row_bytes = W * channels * dtype.itemsize
-    step = int(msg.step)
-    if step < row_bytes:
-        raise ConvertError(
-            f'image step must be at least {row_bytes} bytes for {W} px of '
-            f'{msg.encoding}. Got {step}.'
-        )
-    if len(msg.data) != step * H:
-        raise ConvertError(
-            f'image data must hold step x height = {step * H} bytes. Got {len(msg.data)}.'
-        )
-    rows = np.frombuffer(msg.data, np.uint8).reshape(H, step)  # (H, step)
-    pixels = rows[:, :row_bytes].copy()  # (H, W * channels * itemsize)
-    if dtype.itemsize > 1:
-        sent = dtype.newbyteorder('>' if msg.is_bigendian else '<')
-        pixels = pixels.view(sent).astype(dtype)
-    return pixels.reshape(H, W, 3) if channels == 3 else pixels  # (H, W[, 3])
+    pixels = samples(msg, dtype, channels).copy()  # (H, W * channels)
+    return pixels.reshape(len(pixels), -1, 3) if channels == 3 else pixels  # (H, W[, 3])
 
 
 def numpy_to_image(pixels, encoding: str, *, stamp_ns: int = 0, frame_id: str = '') -> Image:
@@ -146,21 +123,14 @@ def numpy_to_image(pixels, encoding: str, *, stamp_ns: int = 0, frame_id: str = 
 
 
 def image_to_rgb(msg) -> np.ndarray:
-    """Camera image (rgb8, bgr8 or mono8) -> uint8 (H, W, 3), red first.
+    """Camera image of any encoding of `vw2_ros.encodings` -> uint8 (H, W, 3), red first.
+
+    By cv_bridge where it works and knows the encoding; it gives the same.
 
     Raises:
-        ConvertError: as `image_to_numpy`, and for encodings that are no picture.
+        ConvertError: as `encodings.image_to_rgb`.
     """
-    if msg.encoding not in ('rgb8', 'bgr8', 'mono8'):
-        raise ConvertError(
-            f'a camera image must be rgb8, bgr8 or mono8. Got {msg.encoding!r:.60}.'
-        )
-    pixels = image_to_numpy(msg)
-    if msg.encoding == 'bgr8':
-        return np.ascontiguousarray(pixels[:, :, ::-1])
-    if msg.encoding == 'mono8':
-        return np.repeat(pixels[:, :, None], 3, axis=2)  # (H, W, 3)
-    return pixels
+    return bridge.image_to_rgb(msg) if bridge.knows(msg) else encodings.image_to_rgb(msg)
 
 
 def image_to_depth(msg) -> np.ndarray:
@@ -171,42 +141,6 @@ def image_to_depth(msg) -> np.ndarray:
     if msg.encoding != '32FC1':
         raise ConvertError(f'a depth image must be 32FC1 or 16UC1. Got {msg.encoding!r:.60}.')
     return pixels
-
-
-def compressed_to_rgb(msg) -> np.ndarray:
-    """sensor_msgs/CompressedImage (jpeg or png) -> uint8 (H, W, 3), red first.
-
-    Raises:
-        ConvertError: not a whole JPEG or PNG file, or larger than `MAX_SIDE_PX` a side.
-    """
-    data = bytes(msg.data)
-    if not 0 < len(data) <= MAX_COMPRESSED_BYTES:
-        raise ConvertError(
-            f'compressed image must hold 1 to {MAX_COMPRESSED_BYTES} bytes. Got {len(data)}.'
-        )
-    if data.startswith(b'\xff\xd8'):
-        size, whole = _jpeg_size(data), data.rstrip(b'\0').endswith(b'\xff\xd9')
-    elif data.startswith(b'\x89PNG\r\n\x1a\n'):
-        size, whole = _png_size(data), b'IEND' in data[-16:]
-    else:
-        raise ConvertError(
-            f'compressed image must be a jpeg or png file. Got format '
-            f'{msg.format!r:.60} starting with {data[:4].hex()}.'
-        )
-    # Decoders return half a picture for half a file: look before they do.
-    if not whole or size is None:
-        raise ConvertError(f'compressed image of {len(data)} bytes is cut off')
-    if not all(0 < side <= MAX_SIDE_PX for side in size):
-        raise ConvertError(
-            f'image must measure 1 to {MAX_SIDE_PX} px on each side. Got {size[0]} x {size[1]}.'
-        )
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise ConvertError(f'compressed image cannot be decoded: {error.err}') from error
-    if bgr is None:
-        raise ConvertError(f'compressed image of {len(data)} bytes cannot be decoded')
-    return np.ascontiguousarray(bgr[:, :, ::-1])
 
 
 def rgb_to_compressed(
@@ -366,26 +300,3 @@ def _pick(what: str, values, count: int, order) -> np.ndarray:
     if not all(map(math.isfinite, picked)):
         raise ConvertError(f'{what} must be finite. Got {picked.tolist()!s:.200}.')
     return picked
-
-
-def _png_size(data: bytes) -> tuple[int, int] | None:
-    if len(data) < 24:
-        return None
-    return int.from_bytes(data[16:20], 'big'), int.from_bytes(data[20:24], 'big')
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height from the frame header (ITU T.81 B.2.2), None if there is none."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return (
-                int.from_bytes(data[at + 7 : at + 9], 'big'),
-                int.from_bytes(data[at + 5 : at + 7], 'big'),
-            )
-        at += 2 + max(2, int.from_bytes(data[at + 2 : at + 4], 'big'))
-    return None

@@ -31,9 +31,10 @@ from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.arms.limits import Limits
 from vw2_ros.control.clock import Lockstep, RealTime
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
-from vw2_ros.control.safety import Limits, age_of_stamp
+from vw2_ros.control.safety import age_of_stamp
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos

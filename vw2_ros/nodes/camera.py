@@ -17,8 +17,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from vw2_ros import names
 from vw2_ros.cameras.frames import Fit, Source
+from vw2_ros.cameras.losses import Losses
+from vw2_ros.control.camera import CameraWatch
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.messages import convert, qos
+from vw2_ros.files import config_file
+from vw2_ros.messages import bridge, convert, qos
 from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.health import ERROR, WARN
 from vw2_ros.nodes.lifecycle import transition
@@ -27,6 +30,7 @@ from vw2_ros.nodes.process import run
 from vw2_ros.nodes.worker import Worker
 
 REOPEN_PERIOD_S = 1.0
+REMEDY = "set FASTRTPS_DEFAULT_PROFILES_FILE={} in the environment of the camera's driver"
 SOURCES = ('topic', 'compressed', 'device', 'file')
 
 
@@ -54,7 +58,10 @@ class Config(BaseConfig):
         'camera_optical_frame', 'frame of the images of sources that have none'
     )
     max_image_age_s: float = parameter(
-        0.1, 'silence that is reported as an error [s]', low=0.001, high=60.0
+        0.1,
+        'silence that is reported as an error [s]; of a camera slower than 30 Hz, 3 periods are',
+        low=0.001,
+        high=60.0,
     )
 
     def __post_init__(self):
@@ -77,6 +84,8 @@ class CameraNode(NodeBase):
     def on_configure(self):
         self.config = c = self.read_config()
         self.fit = Fit(c.crop, (c.width, c.height))
+        self.remedy = REMEDY.format(config_file('fastdds.xml'))
+        bridge.works()  # asks in a child process: now, not at the first image
         self.images_out = self.advertise(Image, names.IMAGE, qos.reliable(1))
         self.infos_out = self.advertise(CameraInfo, names.CAMERA_INFO, qos.reliable(1))
         self.compressed_out = (
@@ -90,6 +99,7 @@ class CameraNode(NodeBase):
         c = self.config
         self.info, self.ended, self.sent_s = None, '', -1e9
         self.period_s = 1 / c.max_rate_hz if c.max_rate_hz else 0.0
+        self.camera, self.losses = CameraWatch(c.max_image_age_s), Losses()
         if c.source in ('device', 'file'):
             self.origin = c.device if c.source == 'device' else c.file
             source = Source(self.origin, loop=c.loop)
@@ -100,7 +110,7 @@ class CameraNode(NodeBase):
         self.worker = Worker(
             lambda: None, self._forward, lambda e: self.refuse(names.INPUT, e), 'camera'
         )
-        self.subscribe(CameraInfo, names.INPUT_INFO, self._on_info, qos.newest())
+        self.subscribe(CameraInfo, names.INPUT_INFO, self._on_info, qos.newest(10))
         topic, kind = (
             (names.compressed(names.INPUT), CompressedImage)
             if c.source == 'compressed'
@@ -119,8 +129,12 @@ class CameraNode(NodeBase):
 
     def _on_info(self, msg) -> None:
         self.info = msg
+        self.losses.see_info(self.now_s())
 
     def _on_image(self, msg) -> None:
+        now_s = self.now_s()
+        self.camera.see(now_s)
+        self.losses.see_image(now_s)
         if self._due():
             self.worker.submit(msg)
 
@@ -151,6 +165,7 @@ class CameraNode(NodeBase):
             if rgb is None:
                 self.ended = f'{source.path} has ended'
                 return
+            self.camera.see(self.now_s())
             if self._due():
                 self._publish(rgb, self.now_ns(), '')
                 self.ended = ''
@@ -195,11 +210,14 @@ class CameraNode(NodeBase):
         age_s = self.health.age_s('image', now_s)
         if self.ended:
             return ERROR, self.ended
+        lost = self.losses.report(now_s)
+        lost = lost and f'{lost}; {self.remedy}'
         if age_s is None:
-            return WARN, f'no image yet from {self.origin}'
-        if age_s > max(self.config.max_image_age_s, 3 * self.period_s):
-            return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
-        return super().assess(now_s)
+            return WARN, '; '.join(filter(None, (f'no image yet from {self.origin}', lost)))
+        if age_s > max(self.camera.max_age_s, 3 * self.period_s):
+            text = f'camera silent for {age_s * 1e3:.0f} ms'
+            return ERROR, '; '.join(filter(None, (text, lost)))
+        return (WARN, lost) if lost else super().assess(now_s)
 
 
 def main(args=None):

@@ -6,7 +6,14 @@ import threading
 from collections import Counter, deque
 
 OK, WARN, ERROR, STALE = 0, 1, 2, 3  # diagnostic_msgs/DiagnosticStatus
-_COMMAND_LEVELS = {'waiting': WARN, 'moving': OK, 'holding': ERROR, 'stopped': ERROR}
+_COMMAND_LEVELS = {
+    'waiting': WARN,
+    'disarmed': WARN,
+    'idle': OK,
+    'moving': OK,
+    'holding': ERROR,
+    'stopped': ERROR,
+}
 
 
 def verdict(command, lockstep: bool = False) -> tuple[int, str]:

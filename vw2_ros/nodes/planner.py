@@ -20,9 +20,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from vw2_ros import names
-from vw2_ros.control.safety import MIN_KNOWN_WORDS, FrozenCamera, age_of_stamp
+from vw2_ros.control.camera import CameraWatch
+from vw2_ros.control.safety import MIN_KNOWN_WORDS, age_of_stamp
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.messages import convert, qos
+from vw2_ros.messages import bridge, convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.health import ERROR, WARN
 from vw2_ros.nodes.lifecycle import transition
@@ -44,7 +45,12 @@ class Config(ModelConfig):
         0.0, 'least time between two plans; 0: each image [s]', low=0.0, high=10.0
     )
     lockstep: bool = parameter(False, 'plan for every image, reliably; the world waits')
-    max_image_age_s: float = parameter(0.1, 'older images make no plan [s]', low=0.001, high=60.0)
+    max_image_age_s: float = parameter(
+        0.1,
+        'older images make no plan [s]; of a camera slower than 30 Hz they may be 3 periods old',
+        low=0.001,
+        high=60.0,
+    )
     frozen_frames: int = parameter(
         10, 'identical images in a row from which on none makes a plan; 0: off', low=0, high=1000
     )
@@ -89,7 +95,7 @@ class PlannerNode(ModelNode):
         c = self.config
         self.codes = deque(maxlen=1000)  # of the newest plans, for the code usage
         self.planned_s, self.planning = -1e9, False
-        self.frozen = FrozenCamera(c.frozen_frames) if c.frozen_frames and not c.lockstep else None
+        self.camera = CameraWatch(c.max_image_age_s, c.frozen_frames)
         self.set_instruction(
             self.get_parameter('instruction').value
             if self.instruction is None
@@ -130,27 +136,27 @@ class PlannerNode(ModelNode):
             c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
         )
         self.health.set('warm-up [ms]', policy.warm_up())
+        bridge.works()  # asks in a child process: now, not at the first image
         self.health.set('weights', f'{policy.path.name} {policy.sha256[:12]}')
         return policy
 
     def _on_image(self, msg) -> None:
         now_s, c = self.now_s(), self.config
-        if not self.instruction:
-            return
         if c.lockstep:
-            return self.worker.submit((msg, self.instruction, now_s))
+            return self.worker.submit((msg, self.instruction, now_s)) if self.instruction else None
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
         age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
-        if age_s > c.max_image_age_s:
+        self.camera.see(now_s - age_s, msg.data)
+        if age_s > self.camera.max_age_s:
             raise InvalidValueError(
-                f'image is {age_s * 1e3:.0f} ms old, limit {c.max_image_age_s * 1e3:.0f} ms'
+                f'image is {age_s * 1e3:.0f} ms old, limit {self.camera.max_age_s * 1e3:.0f} ms'
             )
-        if self.frozen is not None and self.frozen.see(msg.data):
+        if self.camera.frozen or not self.instruction:
             return
         if self.planning:
             # an image that waited would make an older plan than the next one does at once
             self.health.count('skipped images')
-        elif now_s - self.planned_s >= c.period_s - 0.005:
+        elif now_s - self.planned_s >= c.period_s - (self.camera.period_s or 0.015) / 3:
             self.planned_s, self.planning = now_s, True
             self.worker.submit((msg, self.instruction, now_s))
 
@@ -187,10 +193,10 @@ class PlannerNode(ModelNode):
             return super().assess(now_s)
         if age_s is None:
             return WARN, f'nothing ever came on {self.resolve_topic_name(topic)}'
-        if age_s > self.config.max_image_age_s:
+        if age_s > self.camera.max_age_s:
             return ERROR, f'camera silent for {age_s * 1e3:.0f} ms'
-        if self.frozen is not None and self.frozen.frozen:
-            return ERROR, f'camera frozen: {self.frozen.identical} identical images'
+        if self.camera.frozen:
+            return ERROR, f'camera frozen: {self.camera.identical} identical images'
         if not self.instruction:
             return WARN, 'no instruction'
         return super().assess(now_s)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros import names
-from vw2_ros.control.safety import Limits
+from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import write_whole
 from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint

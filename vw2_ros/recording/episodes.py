@@ -12,7 +12,7 @@ import numpy as np
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
-from vw2_ros.control.safety import Limits
+from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
 from vw2_ros.recording.tracks import Track, Tracks

@@ -9,21 +9,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from vw2_ros.encodings import compressed_to_rgb, image_to_rgb
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.data.pictures import read_picture
 from vw2_ros.models.data.video.reader import Frames, library
 
 BAGS = ('.mcap', '.db3')
-_ENCODINGS = {
-    'rgb8': (3, None),
-    'bgr8': (3, cv2.COLOR_BGR2RGB),
-    'rgba8': (4, cv2.COLOR_RGBA2RGB),
-    'bgra8': (4, cv2.COLOR_BGRA2RGB),
-    'mono8': (1, cv2.COLOR_GRAY2RGB),
-}
 _IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 
 
@@ -33,17 +25,8 @@ def message_picture(message) -> np.ndarray:
     Raises:
         ValueError: damaged, or an encoding that is no picture.
     """
-    if message.__msgtype__ == _COMPRESSED:
-        return read_picture(message.data)
-    if message.encoding not in _ENCODINGS:
-        raise InvalidValueError(
-            f'image encoding {message.encoding!r}; can be read: {", ".join(_ENCODINGS)}'
-        )
-    channels, code = _ENCODINGS[message.encoding]
-    h, w = message.height, message.width
-    lines = np.asarray(message.data).reshape(h, message.step)  # a line may be padded
-    rgb = lines[:, : w * channels].reshape(h, w, channels)
-    return rgb if code is None else cv2.cvtColor(np.ascontiguousarray(rgb), code)
+    compressed = message.__msgtype__ == _COMPRESSED
+    return compressed_to_rgb(message) if compressed else image_to_rgb(message)
 
 
 @dataclasses.dataclass(frozen=True)

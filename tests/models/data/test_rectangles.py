@@ -10,25 +10,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from policy_files import tiny_planner, tiny_policy, tiny_words
 from video_files import pictures, write_video
 
 from vw2_ros import cli
-from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import save_checkpoint
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.batches import ClipConfig
 from vw2_ros.models.data.codes import read_codes
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.imagination import Imagination
-from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_model
 from vw2_ros.models.stages.warmup import WarmUpStage
-from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.training.config import config_path
 from vw2_ros.models.training.run import run  # noqa: E402
-from vw2_ros.models.vision import VisionConfig
 
 pytest.importorskip('av')
 pytest.importorskip('diffusers')
@@ -120,26 +116,11 @@ def test_models_of_two_shapes_do_not_go_together(runs):
 @pytest.fixture(scope='module')
 def policy(runs, tmp_path_factory):
     """A policy of square pictures, 48 px, with the dLDM of rectangles that its codes are of."""
-    words = Tokenizer.build(['open the drawer'], buckets=32)
-    planner = Planner(
-        PlannerConfig(
-            vocab_size=words.vocab_size,
-            buckets=32,
-            width=16,
-            layers=1,
-            heads=2,
-            hidden=16,
-            vision=VisionConfig(image_size=W, stem=4, channels=4, keypoints=4),
-        )
-    )
-    folder = tmp_path_factory.mktemp('policy') / 'm'
-    save_checkpoint(
-        folder,
-        planner=planner,
-        head=ActionHead(ActionHeadConfig(width=16, hidden=16, layers=1)),
-        tokenizer=words,
-        dldm=load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm'),
-    )
+    words, folder = tiny_words(), tmp_path_factory.mktemp('policy') / 'm'
+    torch.manual_seed(0)
+    planner = tiny_planner(words, W, codebook_size=1000)
+    dldm = load_model(DLDM, DLDMConfig, runs / 'dldm', 'dldm')
+    tiny_policy(folder, words=words, planner=planner, dldm=dldm)
     return folder
 
 

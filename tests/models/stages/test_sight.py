@@ -11,12 +11,11 @@ import pytest
 import torch
 import yaml
 
-from vw2_ros.models.checkpoint import CheckpointError, load_tensors
 from vw2_ros.models.data.augment import AugmentConfig, moved, shift_images
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.keypoints import KEPT, Shown, find_all
 from vw2_ros.models.data.store import FrameStore
-from vw2_ros.models.errors import ConfigError
+from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.policy import Policy
 from vw2_ros.models.run_folder import load_sight
 from vw2_ros.models.stages import sight as train_sight
@@ -24,6 +23,7 @@ from vw2_ros.models.stages.head import HeadStage
 from vw2_ros.models.stages.planner import PlannerStage
 from vw2_ros.models.stages.sight import SightStage
 from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training.config import config_path
 from vw2_ros.models.training.run import run
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig

@@ -14,7 +14,6 @@ import yaml
 pytest.importorskip('diffusers')
 
 from vw2_ros.cli import main as vw2  # noqa: E402
-from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
 from vw2_ros.models.data.codes import CODES_FILE
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
 from vw2_ros.models.errors import ConfigError
@@ -29,6 +28,7 @@ from vw2_ros.models.stages.disentangle import (  # noqa: E402
 )
 from vw2_ros.models.stages.vdm import VDMStage
 from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.storage import load_tensors  # noqa: E402
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import config_path, read_settings
 from vw2_ros.models.training.run import run  # noqa: E402

@@ -16,7 +16,6 @@ import yaml
 
 pytest.importorskip('diffusers')
 
-from vw2_ros.models.checkpoint import load_tensors  # noqa: E402
 from vw2_ros.models.data.batches import ClipConfig  # noqa: E402
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.run_folder import load_model  # noqa: E402
@@ -25,6 +24,7 @@ from vw2_ros.models.stages.vdm import (
     VDMSettings,
     VDMStage,  # noqa: E402
 )
+from vw2_ros.models.storage import load_tensors  # noqa: E402
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import TrainConfig, config_path, read_settings
 from vw2_ros.models.training.run import run as train_stage  # noqa: E402

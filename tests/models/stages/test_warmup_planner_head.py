@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from vw2_ros import cli
-from vw2_ros.models.checkpoint import MAX_FILE_BYTES, load_checkpoint, load_tensors, resolve
+from vw2_ros.models.checkpoint import load_checkpoint, resolve
 from vw2_ros.models.data.batches import to_video
 from vw2_ros.models.data.codes import CodedFrames, read_codes
 from vw2_ros.models.data.store import FrameStore
@@ -30,6 +30,7 @@ from vw2_ros.models.run_folder import load_model
 from vw2_ros.models.stages.head import HeadStage
 from vw2_ros.models.stages.planner import PlannerStage
 from vw2_ros.models.stages.warmup import WarmUpStage
+from vw2_ros.models.storage import MAX_FILE_BYTES, load_tensors
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import config_path
 from vw2_ros.models.training.run import run

@@ -12,8 +12,8 @@ import pytest
 import torch
 from toy_stage import Toy
 
-from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.errors import TrainingError
+from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training import checkpoints as state
 from vw2_ros.models.training import loop as training
 from vw2_ros.models.training.batches import Prefetcher

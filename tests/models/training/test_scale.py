@@ -23,11 +23,11 @@ import torch
 import yaml
 
 from vw2_ros.models import parallel
-from vw2_ros.models.checkpoint import load_tensors
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.stages.planner import PlannerStage
 from vw2_ros.models.stages.warmup import WarmUpSettings, WarmUpStage
+from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training.batches import own_share
 from vw2_ros.models.training.checkpoints import checkpoints
 from vw2_ros.models.training.config import TrainConfig, config_path, read_settings
@@ -112,6 +112,8 @@ def folder(tmp_path_factory):
     # Of this seed's steps some see half of the clips, and some a single one: less than processes.
     content['vdm']['train']['seed'] = 1
     content['dldm']['train']['validate_every'] = STEPS // 2  # and so before the last checkpoint
+    for stage in VIDEO_JOBS:  # to look takes ten times as long as to learn
+        content[stage]['train']['validate_every'] = STEPS
     often = content['dldm']['train']['checkpoint_minutes'] = 1e-9  # after every step
     (folder / 'c.yaml').write_text(yaml.safe_dump(content))
     content['planner']['train'].update(steps=10**6, checkpoint_minutes=10 / often)
