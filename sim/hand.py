@@ -69,9 +69,7 @@ def hand_text() -> str:
         re.search(rf'<link name="{name}">.*?</link>', text, flags=re.S).group(0) for name in names
     ]
     for name in (*FINGER_JOINTS, 'wrist_camera_joint'):
-        parts.append(
-            re.search(rf'<joint name="{name}" .*?</joint>', text, flags=re.S).group(0)
-        )
+        parts.append(re.search(rf'<joint name="{name}" .*?</joint>', text, flags=re.S).group(0))
     return ''.join(parts)
 
 

@@ -131,7 +131,8 @@ def write_obj(path: Path, faces: Faces, texture_span: float = 1.0, centre=(0.0, 
 def write_simplified(path: Path, stl: Path, grid_m: float = 0.008) -> Path:
     """Write a binary STL file as an OBJ with fewer triangles: corners within one cell are one."""
     data = np.frombuffer(
-        stl.read_bytes()[84:], np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('', '<u2')])
+        stl.read_bytes()[84:],
+        np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('', '<u2')]),
     )
     corners = data['corners'].reshape(-1, 3).astype(float)  # (n, 3, 3) -> (3 n, 3)
     cells, which = np.unique(np.round(corners / grid_m), axis=0, return_inverse=True)

@@ -36,8 +36,8 @@ MOUNTS = {
     ),
     'xarm7': Mount(
         'play_table_xarm7',
-        (-0.30, -0.40, 0.40),
-        reach_m=0.68,
+        (-0.25, -0.40, 0.36),
+        reach_m=0.69,
         wrist_m=0.237,
         urdf='xarm_description/urdf/xarm7.urdf',
         flange='link7',
@@ -45,9 +45,9 @@ MOUNTS = {
     ),
     'ur5e': Mount(
         'play_table_ur5e',
-        (-0.34, -0.46, 0.40),
-        reach_m=0.745,
-        wrist_m=0.222,
+        (-0.25, -0.46, 0.40),
+        reach_m=0.75,
+        wrist_m=0.24,
         urdf='ur_description/urdf/ur5_robot.urdf',
         flange='tool0',
         hand_rpy=(0.0, 0.0, -math.pi / 4),

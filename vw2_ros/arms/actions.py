@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from vw2_ros.arms.arm import Arm
-from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler
+from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, rotation_error, wrapped
 from vw2_ros.errors import InvalidValueError
 
 ACTION_HZ = 30
@@ -100,6 +100,22 @@ class EndEffectorController:
         a = check_action(np.concatenate([np.ravel(position), np.ravel(euler), [gripper]]))
         self.position, self.euler = a[:3], a[3:6]
         return self._solve(a[6])
+
+    def hold_back(self, joints, lead_m: float, lead_rad: float) -> None:
+        """Bring the target back to where it leads joints (n,) [rad] by so much at most.
+
+        The solver then starts at these joints, which are what the arm was told.
+        """
+        at, turn = self.arm.forward(joints)
+        at = at + self.arm.base_position
+        ahead = self.position - at
+        far = math.sqrt(ahead.dot(ahead)) / lead_m
+        if far > 1.0:
+            self.position = at + ahead / far
+        ahead = rotation_error(euler_to_matrix(self.euler), turn)
+        if math.hypot(*ahead) > lead_rad:
+            share = lead_rad / math.hypot(*ahead)
+            self.euler = self.euler + (1.0 - share) * wrapped(matrix_to_euler(turn) - self.euler)
 
     def _solve(self, gripper: float, periods: float = 1.0) -> tuple[np.ndarray, float]:
         self.gripper = float(gripper)

@@ -103,6 +103,12 @@ COMMON_ARGUMENTS = (
 CALVIN_ARGUMENTS = (
     *COMMON_ARGUMENTS,
     Argument('scene', '', 'scene of the play table: A, B, C or D'),
+    Argument(
+        'arm',
+        '',
+        'arm before the table: panda, fr3, xarm7 or ur5e',
+        ('', 'panda', 'fr3', 'xarm7', 'ur5e'),
+    ),
     Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
     Argument(
         'execute',
@@ -151,7 +157,8 @@ def calvin(**given: str) -> tuple[Process, ...]:
     camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
-    bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
+    arm = {'arm': a['arm']} if a['arm'] else {}
+    bridge = _base(a) | step | sim_time | scene | arm | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}
     if step:  # an image is due whenever a plan is
@@ -170,12 +177,12 @@ def calvin(**given: str) -> tuple[Process, ...]:
 
 
 def evaluation(
-    weights: str, scene: str, *, real_time: bool = False, execute: int = 8
+    weights: str, scene: str, *, real_time: bool = False, execute: int = 8, arm: str = ''
 ) -> tuple[Process, ...]:
     """The play table for evaluation, where every wording is tried.
 
     Args:
-        weights, scene: as in `CALVIN_ARGUMENTS`.
+        weights, scene, arm: as in `CALVIN_ARGUMENTS`.
         real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
     """
     how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
@@ -183,7 +190,7 @@ def evaluation(
         dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
         if p.name == 'planner'
         else p
-        for p in calvin(weights=weights, scene=scene, **how)
+        for p in calvin(weights=weights, scene=scene, arm=arm, **how)
     )
 
 

@@ -9,8 +9,11 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.commands.options import (
+    DEFAULT_ARM,
     Json,
     Scene,
+    TableArm,
+    check_arm,
     check_file,
     check_policy,
     check_scene,
@@ -49,6 +52,7 @@ def run(
         int, typer.Option(min=0, max=1000, help='Chains of five tasks to run (long horizon).')
     ] = 0,
     scene: Scene = 'D',
+    arm: TableArm = DEFAULT_ARM,
     seed: Annotated[int, typer.Option(help='The same seed gives the same result.')] = 0,
     phrases: Phrases = None,
     workers: Annotated[int, typer.Option(min=1, help='Processes that work side by side.')] = 1,
@@ -80,6 +84,7 @@ def run(
         rollouts=rollouts,
         chains=chains,
         scene=check_scene(scene),
+        arm=check_arm(arm),
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
         workers=workers,

@@ -154,6 +154,10 @@ def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
 # ---------------------------------------------------------------------------- options
 
 Scene = Annotated[str, typer.Option(help='The scene of the play table: A, B, C or D.')]
+DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
+TableArm = Annotated[
+    str, typer.Option('--arm', help='The arm before the table: panda, fr3, xarm7 or ur5e.')
+]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')
 ]

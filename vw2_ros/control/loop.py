@@ -48,6 +48,8 @@ from vw2_ros.control.safety import (
 )
 from vw2_ros.errors import InvalidValueError
 
+LEAD_S = 0.0167  # the target leads a limited command by what the tool may go in this time ...
+LEAD_ARM_M = 0.1  # ... and is turned by what makes this way at such a lever
 BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
 COUNTS = (
     'plans',
@@ -485,6 +487,9 @@ class ControlLoop:
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
         self._tell(verdict, now_s)
+        if followed and verdict.reasons:  # an arm that is held back does not have to catch up
+            lead_m = LEAD_S * self.limits.tool_speed_m_s
+            self.controller.hold_back(verdict.command, lead_m, lead_m / LEAD_ARM_M)
         chunk = self._chunk if followed else None
         self.command = Command(
             joints=verdict.command,

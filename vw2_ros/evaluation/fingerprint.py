@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from vw2_ros import files
 from vw2_ros.evaluation.rollouts import SCRIPTED, Options
+from vw2_ros.sim.mounts import MOUNTS
 from vw2_ros.sim.table import table_class
 
 PACKAGE = pathlib.Path(files.__file__).parent
@@ -18,7 +19,10 @@ ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through t
 MODULES = ('names.py',)  # also these files of the package
 ROS_MODULES = ('client.py',)
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
-CONFIGS = ('limits_play_table.yaml',)  # below config/
+CONFIGS = (  # below config/
+    'limits_play_table.yaml',
+    *(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values()),
+)
 ROS_CONFIGS = ('calvin.yaml',)
 
 
@@ -48,6 +52,7 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         'policy': options.policy if sha256 is None else 'weights',
         'checkpoint_sha256': sha256,
         'scene': options.scene,
+        'arm': options.arm,
         'seed': options.seed,
         'execute': options.execute,
         'ros': options.ros,

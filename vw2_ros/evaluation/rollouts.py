@@ -16,6 +16,7 @@ import numpy as np
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
+from vw2_ros.sim.mounts import DEFAULT_ARM, mount_of
 from vw2_ros.sim.phrases import read_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.table import Table
@@ -44,10 +45,12 @@ class Options:
     ros: bool = False  # through the nodes, in lockstep
     real_time: bool = False  # through the nodes, and the table waits for nobody
     out: pathlib.Path | None = None  # None: out/eval/<policy>-<tasks, chains, ros>
+    arm: str = DEFAULT_ARM  # what stands before the table; others than CALVIN's have a contract
     execute: int = 8  # actions of a plan that are executed before the next; the policy checks it
 
     def __post_init__(self):
         get_scene(self.scene)
+        mount_of(self.arm)
         object.__setattr__(self, 'tasks', tuple(check_task(t) for t in self.tasks))
         if not self.tasks and not self.chains:
             raise InvalidValueError('nothing to evaluate: name tasks, or say how many chains')
@@ -100,11 +103,17 @@ def rollouts(options: Options) -> list[Rollout]:
     ]
 
 
-def start(table: Table, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
-    """Bring the table to where a rollout starts; (robot_obs (15,), scene_obs (24,)) of it."""
+def start(table: Table, rollout: Rollout) -> tuple[np.ndarray | None, np.ndarray]:
+    """Bring the table to where a rollout starts.
+
+    Returns:
+        its robot_obs (8 + n,), None for the arm's rest, and scene_obs (24,).
+    """
     if rollout.chain is not None:
         chain = chains(table.scene.name)[rollout.chain]
-        robot_obs, scene_obs = chain.robot_obs, chain.scene_obs
+        # its joints are the Panda's: another arm starts at rest
+        robot_obs = chain.robot_obs if table.arm.name == DEFAULT_ARM else None
+        scene_obs = chain.scene_obs
     else:
         prepare(table, rollout.tasks[0], np.random.default_rng(rollout.seed))
         robot_obs, scene_obs = table.robot_obs(), table.scene_obs()

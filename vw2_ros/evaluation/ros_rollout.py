@@ -30,6 +30,7 @@ from vw2_ros import names
 from vw2_ros.bringup import system
 from vw2_ros.client import Client, ClientError
 from vw2_ros.messages import qos
+from vw2_ros.sim.mounts import DEFAULT_ARM
 
 NODES = ('calvin_bridge', 'planner', 'action')
 
@@ -42,6 +43,7 @@ class RosRollout:
         scene: A, B, C or D.
         real_time: the table waits for nobody.
         execute: in lockstep, actions of a plan until the next one.
+        arm: what stands before the table.
         log_dir: for the nodes' output; None: a temporary folder.
         on_state: called with each state of the table, a dict with robot_obs and scene_obs.
 
@@ -56,6 +58,7 @@ class RosRollout:
         *,
         real_time: bool = False,
         execute: int = 8,
+        arm: str = DEFAULT_ARM,
         log_dir=None,
         on_state=None,
     ):
@@ -71,7 +74,9 @@ class RosRollout:
             )
             self.children = stack.enter_context(
                 system.Children(
-                    system.evaluation(str(weights), scene, real_time=real_time, execute=execute),
+                    system.evaluation(
+                        str(weights), scene, real_time=real_time, execute=execute, arm=arm
+                    ),
                     log_dir=log_dir,
                     env=env,
                 )

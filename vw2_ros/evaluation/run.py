@@ -19,7 +19,7 @@ Result keys:
 | chains | how many; without any, avg_len and success_at are None |
 | per_task | task -> {success, trials}: of the single tasks, or else of the chains' subtasks |
 | mean_success | mean over tasks of success / trials |
-| scene, renderer, policy, seed, ros, command | what was run |
+| scene, arm, renderer, policy, seed, ros, command | what was run |
 | checkpoint_sha256 | None for expert and random |
 | seconds | wall clock of these rollouts, also where they were done by an earlier call |
 | videos | [{file, rollout, success, subtasks: [{task, instruction, success, steps}]}] |
@@ -86,6 +86,7 @@ def run(options: Options) -> dict:
     result = {
         **summarise(done),
         'scene': options.scene,
+        'arm': options.arm,
         'renderer': table_class().renderer,
         'checkpoint_sha256': sha256,
         'seconds': round(sum(line['wall_s'] for line in done), 1),

@@ -12,6 +12,7 @@ from vw2_ros.evaluation import film
 from vw2_ros.evaluation.players import player
 from vw2_ros.evaluation.reel import VIDEO_HZ, Reel
 from vw2_ros.evaluation.rollouts import Options, Rollout, start
+from vw2_ros.sim.arms import table_contract
 from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, SUCCEEDED, TaskRun
 
@@ -20,8 +21,8 @@ class InProcess:
     """Rollouts on a play table of this process. The camera is drawn only when the policy plans."""
 
     def __init__(self, options: Options):
-        self._table = open_table(options.scene)
-        self._player = player(options.policy, options.execute)
+        self._table = open_table(options.scene, arm=table_contract(options.arm).arm)
+        self._player = player(options.policy, options.execute, options.arm)
 
     def close(self) -> None:
         """Free the table."""
@@ -67,7 +68,8 @@ class ThroughNodes:
     def __init__(self, options: Options):
         from vw2_ros.evaluation.ros_rollout import RosRollout
 
-        self._table = open_table(options.scene)  # finds starts, draws films
+        # finds starts, draws films
+        self._table = open_table(options.scene, arm=table_contract(options.arm).arm)
         policy = options.policy
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
         self._states: list[dict] = []
@@ -76,6 +78,7 @@ class ThroughNodes:
             options.scene,
             real_time=options.real_time,
             execute=options.execute,
+            arm=options.arm,
             on_state=self._states.append,
         )
 
