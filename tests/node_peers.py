@@ -73,6 +73,7 @@ class Robot:
         self.send_plans = self.send_joints = self.send_images = self.follows = True
         self.instruction = 'open the drawer'
         self.joints_age_s = 0.0
+        self.weights = ''  # SHA-256 that its plans bear; '': that of the node under test
 
     def __call__(self):
         now_ns = self.bench.peer.get_clock().now().nanoseconds
@@ -98,7 +99,10 @@ class Robot:
         if self.send_plans:
             self.plans.publish(
                 plan_message.hidden_to_message(
-                    self.rng.normal(size=(4, 16)).astype(np.float32), now_ns, self.instruction
+                    self.rng.normal(size=(4, 16)).astype(np.float32),
+                    now_ns,
+                    self.instruction,
+                    self.weights or self.bench.nodes[-1].model.sha256,
                 )
             )
 

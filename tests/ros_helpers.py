@@ -13,9 +13,9 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 
-def tiny_weights(folder, image_size=32, dldm=True):
+def tiny_weights(folder, image_size=32, dldm=True, seed=0):
     """Write an untrained policy whose actions are small; return its path as text."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     words, head = tiny_words(), tiny_head()
     head.set_normalization(torch.zeros(6), torch.full((6,), 0.3))
     planner = tiny_planner(words, image_size)

@@ -23,6 +23,9 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
 | table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
 | task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
+| weights                 | std_msgs/String, JSON, latched | planner -> action: load, swap | on change |
+| weights_loaded          | std_msgs/String, JSON          | action -> planner         | on change   |
+| load_weights            | std_srvs/Trigger               | operator -> planner       |             |
 | heartbeat               | std_msgs/Empty; its liveliness counts, nothing is sent | action -> watchdog | 50 Hz |
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
 | stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
@@ -50,6 +53,9 @@ START_TASK = 'start_task'
 STOP = 'stop'
 REARM = 'rearm'
 RESTART = 'restart'
+LOAD_WEIGHTS = 'load_weights'
+WEIGHTS = 'weights'
+WEIGHTS_LOADED = 'weights_loaded'
 HEARTBEAT = 'heartbeat'
 DIAGNOSTICS = '/diagnostics'
 CLOCK = '/clock'

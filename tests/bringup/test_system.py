@@ -169,11 +169,15 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
 
 def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
     deaths = system.Deaths()
-    assert 'action did not get ready' in deaths.reason('action', 2, True, 0.0)
-    assert deaths.reason('action', -9, False, 0.0) == 'action was killed by SIGKILL'
-    reasons = [deaths.reason('action', -11, True, float(s)) for s in range(8)]
-    assert reasons[:5] == [''] * 5 and '6 times in 60 s' in reasons[5]
-    assert deaths.reason('action', 1, True, 100.0) == ''
+    with pytest.raises(system.BringUpError, match='action did not get ready'):
+        deaths.count('action', 2, True, 0.0)
+    with pytest.raises(system.BringUpError, match='action was killed by SIGKILL'):
+        deaths.count('action', -9, False, 0.0)
+    for second in range(5):
+        deaths.count('action', -11, True, float(second))
+    with pytest.raises(system.BringUpError, match='SIGSEGV, 6 times in 60 s'):
+        deaths.count('action', -11, True, 5.0)
+    deaths.count('action', 1, True, 100.0)
 
 
 def test_a_robot_is_said_to_begin_disarmed():

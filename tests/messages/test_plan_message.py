@@ -12,22 +12,24 @@ from vw2_ros.messages import plan as plan_message
 from vw2_ros.messages.convert import ConvertError  # noqa: E402
 
 STAMP_NS = 1_700_000_000_123_456_789
+WEIGHTS = '0123456789abcdef' * 4
 
 
 def test_codes_round_trip():
     codes = np.random.default_rng(0).integers(0, 1000, (4, 4))
-    msg = plan_message.codes_to_message(codes, STAMP_NS, 'open the drawer')
+    msg = plan_message.codes_to_message(codes, STAMP_NS, 'open the drawer', WEIGHTS)
     assert msg.encoding == '16UC1' and (msg.height, msg.width) == (4, 4)
     part = plan_message.codes_from_message(msg, (4, 4), 1000)
     np.testing.assert_array_equal(part.values, codes)
     assert part.stamp_ns == STAMP_NS
     assert part.instruction_id == plan_message.instruction_id(' open the drawer ')
     assert part.instruction_id != plan_message.instruction_id('close the drawer')
+    assert part.weights == WEIGHTS
 
 
 def test_hidden_round_trip_is_exact():
     hidden = np.random.default_rng(1).normal(size=(4, 192)).astype(np.float32)
-    msg = plan_message.hidden_to_message(hidden, STAMP_NS, 'lift')
+    msg = plan_message.hidden_to_message(hidden, STAMP_NS, 'lift', WEIGHTS)
     part = plan_message.hidden_from_message(msg, (4, 192))
     assert part.values.tobytes() == hidden.tobytes()
     assert part.stamp_ns == STAMP_NS
@@ -44,11 +46,11 @@ def test_hidden_round_trip_is_exact():
 )
 def test_codes_that_are_none(codes, reason):
     with pytest.raises(ConvertError, match=reason):
-        plan_message.codes_to_message(codes, STAMP_NS, '')
+        plan_message.codes_to_message(codes, STAMP_NS, '', WEIGHTS)
 
 
 def test_what_a_foreign_plan_gets_wrong():
-    codes = plan_message.codes_to_message(np.full((4, 4), 1000), STAMP_NS, 'x')
+    codes = plan_message.codes_to_message(np.full((4, 4), 1000), STAMP_NS, 'x', WEIGHTS)
     with pytest.raises(ConvertError, match='below 1000. Got 1000'):
         plan_message.codes_from_message(codes, (4, 4), 1000)
     with pytest.raises(ConvertError, match=r'shape \(4, 8\). Got \(4, 4\)'):
@@ -59,10 +61,11 @@ def test_what_a_foreign_plan_gets_wrong():
     spoilt[2, 3] = np.nan
     with pytest.raises(ConvertError, match='finite. Got 1 '):
         plan_message.hidden_from_message(
-            convert.numpy_to_image(spoilt, '32FC1', frame_id='plan/00000000')
+            convert.numpy_to_image(spoilt, '32FC1', frame_id=f'plan/00000000/{WEIGHTS}')
         )
     with pytest.raises(ConvertError, match='finite'):
-        plan_message.hidden_to_message(spoilt, STAMP_NS, 'x')
-    codes.header.frame_id = 'world'
-    with pytest.raises(ConvertError, match="'world'"):
-        plan_message.codes_from_message(codes)
+        plan_message.hidden_to_message(spoilt, STAMP_NS, 'x', WEIGHTS)
+    for frame in ('world', 'plan/00000000', f'plan/00000000/{WEIGHTS[1:]}'):
+        codes.header.frame_id = frame
+        with pytest.raises(ConvertError, match=f"Got '{frame}'"):
+            plan_message.codes_from_message(codes)

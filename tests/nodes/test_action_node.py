@@ -185,13 +185,13 @@ def test_an_arm_that_another_node_commands_too_is_held(bench, action):
 
 def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
     limits = yaml.safe_load(config_file('limits.yaml').read_text())
-    limits['period_s'] = 0.01
+    limits['max_age_s'] = 0.0
     (tmp_path / 'limits.yaml').write_text(yaml.safe_dump(limits))
     monkeypatch.chdir(tmp_path)
     newest = diagnosed(bench, 'action')
     bench.add(ActionNode, wait=False)
     assert bench.until(lambda: newest()[0] == 2)
-    assert 'configure: limits: period_s must be 0.033333 within 1 %' in newest()[1]
+    assert 'configure: limits.max_age_s must be above 0' in newest()[1]
 
 
 def test_action_drops_malformed_and_foreign_plans(bench, action):
@@ -200,10 +200,11 @@ def test_action_drops_malformed_and_foreign_plans(bench, action):
     robot.send_plans = False
     bench.spin(0.3, each=robot)
     now_ns = bench.peer.get_clock().now().nanoseconds
-    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x')
-    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x')
+    sha256 = node.model.sha256
+    good = plan_message.hidden_to_message(np.zeros((4, 16), np.float32), now_ns, 'x', sha256)
+    broken = plan_message.hidden_to_message(np.zeros((3, 16), np.float32), now_ns, 'x', sha256)
     infinite = plan_message.hidden_to_message(
-        np.zeros((4, 16), np.float32), now_ns, 'open the drawer'
+        np.zeros((4, 16), np.float32), now_ns, 'open the drawer', sha256
     )
     data = np.full((4, 16), np.nan, np.float32)
     infinite.data = array.array('B', data.tobytes())

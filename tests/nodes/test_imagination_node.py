@@ -25,7 +25,9 @@ def test_imagination_shows_the_plan_of_an_image(bench, weights):
     plans = bench.peer.create_publisher(Image, names.LATENT_PLAN, qos.reliable(1))
     seen = image(bench.peer)
     stamp_ns = convert.stamp_to_ns(seen.header.stamp)
-    codes = plan_message.codes_to_message(np.arange(16).reshape(4, 4) % 12, stamp_ns, 'lift')
+    codes = plan_message.codes_to_message(
+        np.arange(16).reshape(4, 4) % 12, stamp_ns, 'lift', '0' * 64
+    )
 
     def send():
         if not frames:
@@ -55,7 +57,7 @@ def test_imagination_drops_plans_rather_than_fall_behind(bench, weights, monkeyp
     for code in range(1, 6):
         node._on_codes(
             plan_message.codes_to_message(
-                np.full((4, 4), code), convert.stamp_to_ns(seen.header.stamp), 'lift'
+                np.full((4, 4), code), convert.stamp_to_ns(seen.header.stamp), 'lift', '0' * 64
             )
         )
         assert bench.until(lambda: drawn == [1])  # the first is being drawn
@@ -80,7 +82,7 @@ def test_imagination_by_the_vdm(bench, weights, tmp_path):
     node._on_image(seen)
     node._on_codes(
         plan_message.codes_to_message(
-            np.zeros((4, 4), int), convert.stamp_to_ns(seen.header.stamp), 'lift'
+            np.zeros((4, 4), int), convert.stamp_to_ns(seen.header.stamp), 'lift', '0' * 64
         )
     )
     assert bench.until(lambda: len(frames) >= 3)

@@ -6,13 +6,7 @@ import os
 import sys
 import time
 
-from launch.actions import (
-    DeclareLaunchArgument,
-    LogInfo,
-    OpaqueFunction,
-    SetEnvironmentVariable,
-    TimerAction,
-)
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
@@ -35,9 +29,7 @@ def description(processes, arguments, says=None) -> LaunchDescription:
 
     def bring_up(context):
         given = {a.name: context.launch_configurations[a.name] for a in arguments}
-        nodes = [
-            _Respawned(p, given).node() for p in processes(**given, **_others(context, given))
-        ]
+        nodes = [_node(p, given) for p in processes(**given, **_others(context, given))]
         return ([LogInfo(msg=says(given))] if says else []) + nodes
 
     declared = [
@@ -65,35 +57,23 @@ def _others(context, known) -> dict[str, str]:
     return {name: value for name, sign, value in pairs if sign and name not in known}
 
 
-class _Respawned:
-    """A node, and what becomes of it when its process ends."""
+def _node(process: system.Process, given: dict[str, str]) -> Node:
+    respawn, deaths = given['respawn'] == 'true', system.Deaths()
 
-    def __init__(self, process: system.Process, given: dict[str, str]):
-        self.process, self.given = process, given
-        self.deaths = system.Deaths()
+    def ended(event, context):
+        if event.returncode and not context.is_shutdown:
+            deaths.count(process.name, event.returncode, respawn, time.monotonic())
 
-    def node(self) -> Node:
-        """A new action that starts it."""
-        process = self.process
-        return Node(
-            package='vw2_ros',
-            executable=process.executable,
-            name=process.name,
-            namespace=self.given['namespace'],
-            parameters=[process.params_file, process.parameters | {'exit_on_failure': True}],
-            remappings=list(process.remappings),
-            output='screen',
-            ros_arguments=['--log-level', self.given['log_level']],
-            on_exit=self._ended,
-        )
-
-    def _ended(self, event, context):
-        if event.returncode == 0 or context.is_shutdown:
-            return None
-        reason = self.deaths.reason(
-            self.process.name, event.returncode, self.given['respawn'] == 'true', time.monotonic()
-        )
-        if reason:
-            raise system.BringUpError(reason)
-        again = LogInfo(msg=f'{self.process.name} died; it is started again')
-        return [again, TimerAction(period=RESPAWN_DELAY_S, actions=[self.node()])]
+    return Node(
+        package='vw2_ros',
+        executable=process.executable,
+        name=process.name,
+        namespace=given['namespace'],
+        parameters=[process.params_file, process.parameters | {'exit_on_failure': True}],
+        remappings=list(process.remappings),
+        output='screen',
+        ros_arguments=['--log-level', given['log_level']],
+        respawn=respawn,
+        respawn_delay=RESPAWN_DELAY_S,
+        on_exit=ended,
+    )

@@ -54,27 +54,27 @@ class Process:
 
 
 class Deaths:
-    """When the process of one node died, and whether it should be started again."""
+    """Judges the ends of one node's process: may it be started again?"""
 
     def __init__(self):
         self._times_s: list[float] = []
 
-    def reason(self, name: str, status: int, respawn: bool, now_s: float) -> str:
-        """Why it should not be started again, '' if it should; `status` is not 0."""
+    def count(self, name: str, status: int, respawn: bool, now_s: float) -> None:
+        """Take note of an end with `status`, which is not 0; the node is started again if it may be.
+
+        Raises:
+            BringUpError: it may not: it never got ready, it died too often, or `respawn` is False.
+        """
         if status == names.NOT_STARTED:
-            return f'{name} did not get ready; its last error in the log says why'
-        how = (
-            f'was killed by {signal.Signals(-status).name}'
-            if status < 0
-            else f'ended with {status}'
-        )
+            raise BringUpError(f'{name} did not get ready; its last error in the log says why')
+        killed = status < 0
+        how = f'was killed by {signal.Signals(-status).name}' if killed else f'ended with {status}'
         if not respawn:
-            return f'{name} {how}'
-        times_s = [t for t in self._times_s if now_s - t < RESPAWN_WITHIN_S]
-        self._times_s = [*times_s, now_s]
+            raise BringUpError(f'{name} {how}')
+        self._times_s = [t for t in self._times_s if now_s - t < RESPAWN_WITHIN_S] + [now_s]
         if len(self._times_s) > RESPAWN_AT_MOST:
-            return f'{name} {how}, {len(self._times_s)} times in {RESPAWN_WITHIN_S:.0f} s'
-        return ''
+            often = f'{len(self._times_s)} times in {RESPAWN_WITHIN_S:.0f} s'
+            raise BringUpError(f'{name} {how}, {often}')
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@
 | `plan_hidden` | 32FC1    | steps x d (4 x d)   | hidden states that predicted these codes       |
 
 `header.stamp` is the stamp of the camera image that the plan was made from: whoever executes the
-plan judges the age of that observation. `header.frame_id` is `plan/` + the CRC-32 of the
-instruction, so that a plan for yesterday's instruction cannot be mistaken for one for today's.
+plan judges the age of that observation. `header.frame_id` is `plan/<CRC-32 of the instruction>/<SHA-256
+of the weights>`, so that a plan for yesterday's instruction cannot be mistaken for one for today's,
+nor the hidden states of one policy for those of another, which its action head would misread.
 """
 
 import re
@@ -20,7 +21,7 @@ import numpy as np
 
 from vw2_ros.messages.convert import ConvertError, image_to_numpy, numpy_to_image, stamp_to_ns
 
-_FRAME = re.compile(r'plan/([0-9a-f]{8})')
+_FRAME = re.compile(r'plan/([0-9a-f]{8})/([0-9a-f]{64})')
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class PlanPart:
     values: np.ndarray
     stamp_ns: int
     instruction_id: str
+    weights: str  # SHA-256 of the policy that made it, as `Policy.sha256`
 
 
 def instruction_id(instruction: str) -> str:
@@ -37,8 +39,10 @@ def instruction_id(instruction: str) -> str:
     return f'{zlib.crc32(instruction.strip().encode()):08x}'
 
 
-def codes_to_message(codes, stamp_ns: int, instruction: str):
+def codes_to_message(codes, stamp_ns: int, instruction: str, weights: str):
     """Codes, integers (steps, codes) in [0, 65535] -> sensor_msgs/Image, 16UC1.
+
+    `weights` is the SHA-256 of the policy, 64 hexadecimal digits.
 
     Raises:
         ConvertError: another shape, or a code that does not fit.
@@ -51,10 +55,7 @@ def codes_to_message(codes, stamp_ns: int, instruction: str):
     if codes.min() < 0 or codes.max() > 65535:
         raise ConvertError(f'codes must lie in [0, 65535]. Got {codes.min()} to {codes.max()}.')
     return numpy_to_image(
-        codes.astype(np.uint16),
-        '16UC1',
-        stamp_ns=stamp_ns,
-        frame_id=f'plan/{instruction_id(instruction)}',
+        codes.astype(np.uint16), '16UC1', stamp_ns=stamp_ns, frame_id=_frame(instruction, weights)
     )
 
 
@@ -70,8 +71,10 @@ def codes_from_message(msg, shape=None, codebook: int | None = None) -> PlanPart
     return part
 
 
-def hidden_to_message(hidden, stamp_ns: int, instruction: str):
+def hidden_to_message(hidden, stamp_ns: int, instruction: str, weights: str):
     """Hidden states, float (steps, d), finite -> sensor_msgs/Image, 32FC1.
+
+    `weights` is the SHA-256 of the policy, 64 hexadecimal digits.
 
     Raises:
         ConvertError: another shape, or a value that is not finite.
@@ -81,7 +84,7 @@ def hidden_to_message(hidden, stamp_ns: int, instruction: str):
         raise ConvertError(f'hidden states must be (steps, d). Got {hidden.shape}.')
     _finite(hidden)
     return numpy_to_image(
-        hidden, '32FC1', stamp_ns=stamp_ns, frame_id=f'plan/{instruction_id(instruction)}'
+        hidden, '32FC1', stamp_ns=stamp_ns, frame_id=_frame(instruction, weights)
     )
 
 
@@ -105,10 +108,14 @@ def _from_message(msg, encoding: str, shape) -> PlanPart:
     frame = _FRAME.fullmatch(msg.header.frame_id)
     if frame is None:
         raise ConvertError(
-            "plan's frame_id must be 'plan/' and 8 hexadecimal digits, "
-            f'Got {msg.header.frame_id!r:.60}.'
+            "plan's frame_id must be 'plan/', 8 hexadecimal digits of the instruction, '/' and 64 of "
+            f"the weights' SHA-256. Got {msg.header.frame_id!r:.90}."
         )
-    return PlanPart(values, stamp_to_ns(msg.header.stamp), frame.group(1))
+    return PlanPart(values, stamp_to_ns(msg.header.stamp), *frame.groups())
+
+
+def _frame(instruction: str, weights: str) -> str:
+    return f'plan/{instruction_id(instruction)}/{weights}'
 
 
 def _finite(values: np.ndarray) -> None:

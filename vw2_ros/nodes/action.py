@@ -23,10 +23,11 @@ In lockstep `_answer` and `Lockstep.step` stand for `_tick` and `RealTime.step`.
 
 import os
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Empty, Float64MultiArray, String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
@@ -45,6 +46,7 @@ from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
+from vw2_ros.nodes.weights import Follower, label
 
 _ARM = open_arm()  # its names are the defaults
 
@@ -53,6 +55,11 @@ _ARM = open_arm()  # its names are the defaults
 class Config(ModelConfig):
     """Parameters of the action node; those of the loop have `ControlConfig`'s defaults."""
 
+    weights: str = parameter(
+        ModelConfig.weights,
+        "shipped weights by name, or a model folder; the planner's `load_weights` changes them",
+        dynamic=True,
+    )
     limits: str = parameter(
         'limits.yaml',
         "limits of the robot: a file, or the name of one of this package's config/; there is no "
@@ -115,11 +122,17 @@ class ActionNode(ModelNode):
 
     def __init__(self, **options):
         super().__init__('action', **options)
-        self.loop = self.clock = self.guard = None
+        self.loop = self.clock = self.guard = self.follower = None
+        self.held = ''  # why no plan is followed
         self.instruction: str | None = None  # None: nobody said, plans for any are followed
 
     def parameters_set(self, values):
         """Take `instruction`; a plan for the one before is void even if it is the same."""
+        if 'weights' in values and self.model is not None:
+            if values['weights'] != self.config.weights:
+                raise InvalidValueError(
+                    f'weights: the planner leads; set them there and call {names.LOAD_WEIGHTS}'
+                )
         if 'instruction' in values and self.loop is not None:
             self.instruct(values['instruction'], again=True)
 
@@ -156,6 +169,9 @@ class ActionNode(ModelNode):
         c, policy = self.config, self.wait_for_model()
         self.chunks = deque()  # from the worker's thread to the executor's
         self.guard = self.create_guard_condition(self._take_chunks)
+        self.held = ''
+        self.follower = Follower(self, self.load_policy, self.take_policy, self.hold)
+        self.health.set('weights', label(policy))
         self.loop.restart(c.control(policy.chunk))
         self.clock = self._new_clock()
         self._look_for_others()
@@ -168,24 +184,42 @@ class ActionNode(ModelNode):
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
             self.every(self.limits.period_s, self._tick)
-            # a node that is deactivated takes it back, so that only a lost one is silent
-            heartbeat = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
-            self.every(qos.HEARTBEAT_PERIOD_S, heartbeat.assert_liveliness)
+            self.beat()
 
     def halt(self):
         """End the worker and what wakes the executor."""
         super().halt()
         if self.guard is not None:
             self.destroy_guard_condition(self.guard)
-        self.guard = None
+            self.follower.close()
+        self.guard = self.follower = None
 
     def load(self):
+        return self.load_policy(self.config.weights)
+
+    def load_policy(self, weights: str):
+        """Load and warm up a policy; in the worker thread."""
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
         c = self.config
-        policy = Policy.load(c.weights, threads=c.threads, device=c.device)
+        policy = Policy.load(weights, threads=c.threads, device=c.device)
         policy.warm_up()
+        c.control(policy.chunk)  # refuses a chunk that is shorter than `execute`
         return policy
+
+    def take_policy(self, policy, weights: str) -> None:
+        """Follow plans of another policy only."""
+        self.take_model(policy)
+        self.config = replace(self.config, weights=weights)
+        self.loop.config = replace(self.loop.config, chunk=policy.chunk)
+        self.set_parameters([Parameter('weights', value=weights)])
+        self.health.set('weights', label(policy))
+        self.get_logger().info(f'weights: {label(policy)}')
+
+    def hold(self, why: str) -> None:
+        """Drop the plan and follow none until the reason is ''."""
+        self.loop.drop_plan()
+        self.held = why
 
     def instruct(self, text: str, *, again: bool = False) -> None:
         """Follow plans for this instruction only; `again`: also those for it are void."""
@@ -251,6 +285,11 @@ class ActionNode(ModelNode):
 
     def work(self, policy, item):
         part, observed_s = item
+        if part.weights != policy.sha256:  # another policy's hidden states mean something else
+            raise InvalidValueError(
+                f'plan must be of the weights {label(policy)}, as the action head. Got '
+                f'{part.weights[:12]}. Call {names.LOAD_WEIGHTS}, which brings both the same ones.'
+            )
         actions = policy.actions(part.values)
         self.chunks.append(Chunk(part.stamp_ns, actions, observed_s, part.instruction_id))
         self.guard.trigger()
@@ -260,7 +299,7 @@ class ActionNode(ModelNode):
             chunk = self.chunks.popleft()
             # in a world that waits nothing gets older
             now_s = chunk.observed_s if self.config.lockstep else self.now_s()
-            dropped = self.others or self.loop.accept(chunk, now_s)
+            dropped = self.others or self.held or self.loop.accept(chunk, now_s)
             if dropped:
                 self.refuse('plan', dropped)
         if self.config.lockstep:

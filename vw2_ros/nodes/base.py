@@ -4,12 +4,15 @@
 
 import dataclasses
 import gc
+import inspect
 import time
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from std_msgs.msg import Empty
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -17,6 +20,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 from vw2_ros import names
+from vw2_ros.messages import qos
+from vw2_ros.nodes.claim import Claim, heartbeat_claim
 from vw2_ros.nodes.diagnostics import Reporter
 from vw2_ros.nodes.health import ERROR, OK, WARN, Health
 from vw2_ros.nodes.lifecycle import StartFailed, transition
@@ -138,23 +143,38 @@ class NodeBase(LifecycleNode):
         return made
 
     def serve(self, service_type, name: str, answer):
-        """Offer a service: `answer()` returns the text of success or raises ValueError."""
+        """Offer a service: `answer()` returns the text of success or raises ValueError.
 
-        def callback(_, response):
+        It may be a coroutine function, whose answer comes later; the node goes on meanwhile.
+        """
+        slow = inspect.iscoroutinefunction(answer)
+        group = ReentrantCallbackGroup() if slow else None
+
+        async def callback(_, response):
             try:
-                response.message = answer() or ''
+                response.message = (await answer() if slow else answer()) or ''
                 response.success = True
             except ValueError as error:
                 response.success, response.message = False, str(error)
             return response
 
-        self._remember(self.create_service(service_type, name, callback), self.destroy_service)
+        made = self.create_service(service_type, name, callback, callback_group=group)
+        self._remember(made, self.destroy_service)
 
     def every(self, period_s: float, callback):
         """Call back on the monotonic clock, whatever the ROS clock does."""
         made = self.create_timer(period_s, callback, clock=self._steady)
         self._remember(made, self.destroy_timer)
         return made
+
+    def beat(self) -> None:
+        """Show the watchdog that this node's executor runs, until the transition is undone.
+
+        An orderly end takes the heartbeat back; one that falls silent is lost.
+        """
+        sender = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
+        self.every(qos.HEARTBEAT_PERIOD_S, sender.assert_liveliness)
+        self._remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
 
     def now_s(self) -> float:
         """Seconds of the monotonic clock."""
@@ -204,10 +224,10 @@ class NodeBase(LifecycleNode):
         if inactive and not self.ready():
             return  # services and diagnostics are answered meanwhile
         self.destroy_timer(self._autostart_timer)
+        gc.collect()  # before the first tick: it takes longer than a period
+        gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
         if inactive and self.trigger_activate() != TransitionCallbackReturn.SUCCESS:
             self._not_started()
-        gc.collect()
-        gc.freeze()  # what is loaded by now stays: the collector need not walk it in every tick
 
     def _not_started(self) -> None:
         if self.get_parameter('exit_on_failure').value:

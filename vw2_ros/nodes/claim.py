@@ -3,6 +3,7 @@
 """A name that one process of this machine can hold at a time."""
 
 import hashlib
+import os
 import socket
 
 
@@ -25,3 +26,8 @@ class Claim:
         """Let the name go."""
         self._socket.close()
         self.held = False
+
+
+def heartbeat_claim(topic: str) -> str:
+    """The name that the sender of a heartbeat holds: it is free once its process is gone."""
+    return f'{os.environ.get("ROS_DOMAIN_ID", 0)} {topic}'

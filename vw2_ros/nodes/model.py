@@ -61,6 +61,11 @@ class ModelNode(NodeBase, abc.ABC):
         self.model = self.worker.wait()
         return self.model
 
+    def take_model(self, model) -> None:
+        """Work with another model from the next item on."""
+        self.model = model
+        self.worker.swap(model)
+
     def ready(self):
         return self.worker is None or self.worker.loaded
 

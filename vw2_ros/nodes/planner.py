@@ -12,12 +12,15 @@ The way of a picture, call by call:
     -> Planner.plan         models/planner.py: the maths
 """
 
+import dataclasses
 from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
+from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.control.camera import CameraWatch
@@ -30,12 +33,18 @@ from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelConfig, ModelNode
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
+from vw2_ros.nodes.weights import Leader, label
 
 
 @dataclass(frozen=True)
 class Config(ModelConfig):
     """Parameters of the planner node."""
 
+    weights: str = parameter(
+        ModelConfig.weights,
+        'shipped weights by name, or a model folder; `load_weights` takes another one',
+        dynamic=True,
+    )
     temperature: float = parameter(
         0.0, '0: the likeliest codes; above: codes are sampled', low=0.0, high=10.0
     )
@@ -76,6 +85,7 @@ class PlannerNode(ModelNode):
     def __init__(self, **options):
         super().__init__('planner', **options)
         self.instruction: str | None = None  # None: nobody said, the parameter counts
+        self.leader: Leader | None = None
 
     def parameters_set(self, values):
         """Take `instruction`, as from the topic."""
@@ -93,6 +103,9 @@ class PlannerNode(ModelNode):
     def on_activate(self):
         self.wait_for_model()
         c = self.config
+        self.leader = Leader(self, self.load_policy, self.take_policy)
+        self.serve(Trigger, names.LOAD_WEIGHTS, self.load_weights)
+        self.health.set('weights', label(self.model))
         self.codes = deque(maxlen=1000)  # of the newest plans, for the code usage
         self.planned_s, self.planning = -1e9, False
         self.camera = CameraWatch(c.max_image_age_s, c.frozen_frames)
@@ -129,16 +142,47 @@ class PlannerNode(ModelNode):
             self.health.set('instruction', f'{text:.80}')
 
     def load(self):
+        return self.load_policy(self.config.weights)
+
+    def load_policy(self, weights: str):
+        """Load and warm up a policy; in the worker thread."""
         from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
 
         c = self.config
         policy = Policy.load(
-            c.weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
+            weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
         )
         self.health.set('warm-up [ms]', policy.warm_up())
+        if self.model is not None and policy.image_size != self.model.image_size:
+            raise InvalidValueError(
+                f'weights must see images of {self.model.image_size} px, as the camera node makes '
+                f'them. Got {policy.image_size} px. Launch with these weights instead.'
+            )
         bridge.works()  # asks in a child process: now, not at the first image
-        self.health.set('weights', f'{policy.path.name} {policy.sha256[:12]}')
         return policy
+
+    async def load_weights(self) -> str:
+        """Bring the parameter `weights` into this node and all action nodes, or leave all as is."""
+        weights = self.get_parameter('weights').value
+        try:
+            return await self.leader.change(weights)
+        except InvalidValueError:
+            self.set_parameters([Parameter('weights', value=self.config.weights)])
+            raise
+
+    def take_policy(self, policy, weights: str) -> None:
+        """Plan with another policy from the next image on."""
+        self.take_model(policy)
+        self.config = dataclasses.replace(self.config, weights=weights)
+        self.health.set('weights', label(policy))
+        self.get_logger().info(f'weights: {label(policy)}')
+
+    def halt(self):
+        """End the worker and a change of weights."""
+        if self.leader is not None:
+            self.leader.close()
+        self.leader = None
+        super().halt()
 
     def _on_image(self, msg) -> None:
         now_s, c = self.now_s(), self.config
@@ -151,7 +195,7 @@ class PlannerNode(ModelNode):
             raise InvalidValueError(
                 f'image is {age_s * 1e3:.0f} ms old, limit {self.camera.max_age_s * 1e3:.0f} ms'
             )
-        if self.camera.frozen or not self.instruction:
+        if self.camera.frozen or not self.instruction or self.leader.busy:
             return
         if self.planning:
             # an image that waited would make an older plan than the next one does at once
@@ -165,12 +209,9 @@ class PlannerNode(ModelNode):
             msg, instruction, arrived_s = item
             plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
             stamp_ns = convert.stamp_to_ns(msg.header.stamp)
-            self.hidden_out.publish(
-                plan_message.hidden_to_message(plan.hidden, stamp_ns, instruction)
-            )
-            self.codes_out.publish(
-                plan_message.codes_to_message(plan.codes, stamp_ns, instruction)
-            )
+            made_for = stamp_ns, instruction, policy.sha256
+            self.hidden_out.publish(plan_message.hidden_to_message(plan.hidden, *made_for))
+            self.codes_out.publish(plan_message.codes_to_message(plan.codes, *made_for))
             now_s = self.now_s()
             self.health.tick('plan', now_s)
             self.health.set('image to plan [ms]', (now_s - arrived_s) * 1e3)

@@ -50,6 +50,7 @@ class Worker:
         self._wake = threading.Event()
         self._loaded = threading.Event()
         self._product = None
+        self._successors: deque = deque()  # (load, done)
         self._error: BaseException | None = None
         self._closing = False
         self._thread = threading.Thread(
@@ -78,6 +79,21 @@ class Worker:
         self.inbox.put(item)
         self._wake.set()
 
+    def prepare(self, load, done) -> None:
+        """Load a successor in the thread, between two items; the present product stays.
+
+        Args:
+            load: returns it, or raises.
+            done: called in the thread with it and None, or with None and the exception. Hand it to
+                `swap` from there or from any thread.
+        """
+        self._successors.append((load, done))
+        self._wake.set()
+
+    def swap(self, product) -> None:
+        """Work with another product from the next item on."""
+        self._product = product
+
     def close(self, timeout_s: float = 5.0) -> bool:
         """Finish what is being worked on and end; False if that took too long.
 
@@ -101,6 +117,8 @@ class Worker:
         while True:
             self._wake.wait()
             self._wake.clear()
+            while self._successors and not self._closing:
+                self._load_successor(*self._successors.popleft())
             if self._closing:
                 return
             item = self.inbox.take()
@@ -110,3 +128,12 @@ class Worker:
                 work(self._product, item)
             except Exception as error:
                 failed(error)
+
+    @staticmethod
+    def _load_successor(load, done) -> None:
+        try:
+            product = load()
+        except Exception as error:
+            done(None, error)
+        else:
+            done(product, None)
