@@ -197,7 +197,9 @@ class FrankaNode(NodeBase):
         if gripper.joint and width_m is not None:
             joints = (*joints, gripper.joint)
             share = width_m / HAND_WIDTH_M
-            position = np.append(position, gripper.closed + share * (gripper.open - gripper.closed))
+            position = np.append(
+                position, gripper.closed + share * (gripper.open - gripper.closed)
+            )
             velocity = np.append(velocity, 0.0)
         self.states.publish(
             convert.joints_to_message(
