@@ -125,11 +125,6 @@ def rotation_error(target: np.ndarray, current: np.ndarray) -> tuple[float, floa
     return vx * k, vy * k, vz * k
 
 
-def wrapped(angle):
-    """Angles [rad], brought to [-pi, pi)."""
-    return (angle + math.pi) % (2 * math.pi) - math.pi
-
-
 def mean_velocity(before: Pose, after: Pose, period_s: float) -> np.ndarray:
     """Velocity [m/s] and angular velocity [rad/s] (6,) from one pose to another.
 

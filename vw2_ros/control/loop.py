@@ -52,8 +52,6 @@ from vw2_ros.errors import InvalidValueError
 
 __all__ = ['Chunk', 'Command', 'ControlConfig', 'ControlLoop', 'Event']
 
-LEAD_S = 0.0167  # the target leads a limited command by what the tool may go in this time ...
-LEAD_ARM_M = 0.1  # ... and is turned by what makes this way at such a lever
 BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
 COUNTS = (
     'plans',
@@ -106,7 +104,11 @@ class ControlLoop:
     def __init__(self, contract: Contract, config: ControlConfig | None = None):
         if isinstance(contract, Limits):  # until all callers have a contract
             contract = SimpleNamespace(
-                arm=open_arm(), limits=contract, on_stale='hold', disarmed_at_start=False
+                arm=open_arm(),
+                limits=contract,
+                on_stale='hold',
+                disarmed_at_start=False,
+                action_frame='base',
             )
         self.contract, arm, limits = contract, contract.arm, contract.limits
         self.arm = arm
@@ -137,7 +139,10 @@ class ControlLoop:
             config: how chunks are followed from now on; None: as before.
         """
         self.config = config.followed(self.limits) if config else self.config
-        self.controller = EndEffectorController(self.arm)
+        robot = self.contract.disarmed_at_start
+        self.controller = EndEffectorController(
+            self.arm, self.limits if robot else None, self.contract.action_frame
+        )
         self.state: GateState | None = None
         self.command: Command | None = None  # of the last step
         self.gripper = 1.0
@@ -280,6 +285,8 @@ class ControlLoop:
         frame, action, periods = self._plan(now_s, inputs.elapsed_s)
         target = self._act(action, periods * inputs.speed, inputs)
         verdict = gate(self.state, replace(inputs, target=target), self.limits)
+        if target is not None and self.controller.slowed:
+            verdict = replace(verdict, reasons=(*verdict.reasons, self.controller.slowed))
         return self._commanded(verdict, inputs, frame, action, now_s)
 
     def report(self) -> dict[str, int]:
@@ -404,9 +411,6 @@ class ControlLoop:
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
         self._tell(verdict, now_s)
-        if followed and verdict.reasons:  # an arm that is held back does not have to catch up
-            lead_m = LEAD_S * self.limits.tool_speed_m_s
-            self.controller.hold_back(verdict.command, lead_m, lead_m / LEAD_ARM_M)
         chunk = self._chunk if followed else None
         self.command = Command(
             joints=verdict.command,
