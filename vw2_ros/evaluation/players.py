@@ -59,10 +59,16 @@ class RandomPlayer:
 class _Loop:
     """The nodes' control loop in lockstep with a table: actions in, joint commands out."""
 
-    def __init__(self, contract: Contract, execute: int, chunk: int):
+    def __init__(self, contract: Contract, table: Table, execute: int, chunk: int):
         how = ControlConfig(lockstep=True, execute=execute, blend=0, chunk=chunk)
         self.loop = ControlLoop(contract, how)
         self._ticks = 0
+        if contract.disarmed_at_start:
+            now_s = self.now_ns * 1e-9
+            self.loop.see_joints(table.joint_positions(), now_s)
+            why = self.loop.rearm(now_s)
+            if why:
+                raise EvaluationError(f'the arm cannot be armed: {why}')
 
     @property
     def now_ns(self) -> int:
@@ -93,7 +99,7 @@ class ThroughContract:
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
-        self._loop = _Loop(self._contract, execute=1, chunk=1)
+        self._loop = _Loop(self._contract, table, execute=1, chunk=1)
         self._player.reset(table, seed)
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
@@ -119,7 +125,7 @@ class LearnedPlayer:
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
-        self._loop = _Loop(self._contract, self._execute, self._policy.chunk)
+        self._loop = _Loop(self._contract, table, self._execute, self._policy.chunk)
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
