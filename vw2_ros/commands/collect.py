@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""`vw2 collect`: data of the play table."""
+"""`vw2 collect`: data of a simulated table."""
 
 import pathlib
 from typing import Annotated
@@ -9,9 +9,12 @@ import typer
 
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    CalvinEnv,
+    Egl,
     TableArm,
-    check_arm,
+    TableName,
     check_scenes,
+    check_simulator,
     counts,
     new_folder,
     show,
@@ -73,6 +76,9 @@ def run(
     ] = 30,
     validation_episodes: ValidationEpisodes = None,
     policy: Astray = '',
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
     arm: TableArm = DEFAULT_ARM,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
@@ -95,7 +101,7 @@ def run(
         validation_episodes=validation_episodes,
         policy=(checkpoint_sha256(policy) or policy) if policy else '',
         astray=PolicyTurn(policy) if policy else None,
-        arm=check_arm(arm),
+        simulator=check_simulator(table, calvin_env, egl, arm),
     )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)

@@ -10,13 +10,16 @@ import typer
 from vw2_ros import files
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    CalvinEnv,
+    Egl,
     Json,
     Scene,
     TableArm,
-    check_arm,
+    TableName,
     check_file,
     check_policy,
     check_scene,
+    check_simulator,
     check_tasks,
     new_folder,
     show,
@@ -28,6 +31,12 @@ EXAMPLE = 'vw2 eval --policy play_table --chains 20 --json out/e.json'
 Phrases = Annotated[
     pathlib.Path | None,
     typer.Option(help='JSON, task -> list of wordings, instead of the validation phrases.'),
+]
+Words = Annotated[
+    str,
+    typer.Option(
+        help="Validation phrases to say: play_table, or calvin: CALVIN's own, from --calvin-env."
+    ),
 ]
 Out = Annotated[
     pathlib.Path | None,
@@ -52,9 +61,13 @@ def run(
         int, typer.Option(min=0, max=1000, help='Chains of five tasks to run (long horizon).')
     ] = 0,
     scene: Scene = 'D',
-    arm: TableArm = DEFAULT_ARM,
     seed: Annotated[int, typer.Option(help='The same seed gives the same result.')] = 0,
     phrases: Phrases = None,
+    words: Words = 'play_table',
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
+    arm: TableArm = DEFAULT_ARM,
     workers: Annotated[int, typer.Option(min=1, help='Processes that work side by side.')] = 1,
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
     execute: Annotated[
@@ -84,9 +97,10 @@ def run(
         rollouts=rollouts,
         chains=chains,
         scene=check_scene(scene),
-        arm=check_arm(arm),
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
+        words=words,
+        simulator=check_simulator(table, calvin_env, egl, arm),
         workers=workers,
         video=video,
         ros=ros,
@@ -104,4 +118,6 @@ def run(
     keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
         ['mean_success'] if tasks else []
     )
+    if table != 'play_table':
+        keys.append('disagreements')
     show({k: result[k] for k in (*keys, 'seconds')} | {'report': str(options.out / 'report.html')})

@@ -17,11 +17,9 @@ from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.evaluation.rollouts import SCRIPTED
-from vw2_ros.sim.arms import table_contract
 from vw2_ros.sim.expert.expert import Expert
-from vw2_ros.sim.mounts import DEFAULT_ARM
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.table import Table, table_class
+from vw2_ros.sim.table import Simulator, Table
 
 
 class ExpertPlayer:
@@ -119,12 +117,12 @@ class LearnedPlayer:
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
-        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
         self._contract = contract
         self._execute = execute
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
+        self._policy.check_renderer(table.renderer)
         self._loop = _Loop(self._contract, table, self._execute, self._policy.chunk)
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
@@ -147,15 +145,21 @@ class LearnedPlayer:
 Player = ExpertPlayer | RandomPlayer | ThroughContract | LearnedPlayer
 
 
-def player(policy: str, execute: int = 8, arm: str = DEFAULT_ARM) -> Player:
-    """The player of that name, for an arm on the table.
+def player(policy: str, execute: int = 8, simulator: Simulator | None = None) -> Player:
+    """The player of that name.
 
     The scripted ones act on CALVIN's own arm directly, on others through the arm's contract.
+
+    Args:
+        simulator: the table that it will act on; None: the play table.
     """
+    simulator = simulator or Simulator()
     if policy not in SCRIPTED:
-        return LearnedPlayer(policy, execute, table_contract(arm))
+        return LearnedPlayer(policy, execute, simulator.contract)
     scripted = ExpertPlayer() if policy == 'expert' else RandomPlayer()
-    return scripted if arm == DEFAULT_ARM else ThroughContract(scripted, table_contract(arm))
+    if simulator.arm == Simulator.arm:
+        return scripted
+    return ThroughContract(scripted, simulator.contract)
 
 
 @dataclass(frozen=True)
