@@ -91,6 +91,8 @@ def description(name: str) -> str:
     text = re.sub(r'<!--.*?-->', '', text, flags=re.S)
     text = text.replace('package://example-robot-data/robots', str(folder))
     text = re.sub(r'<(transmission|gazebo)\b.*?</\1>', '', text, flags=re.S)
+    for theirs, ours in mount.origins:
+        text = text.replace(f'xyz="{theirs}"', f'xyz="{ours}"')
     for link in mount.dropped:
         text = re.sub(rf'<link name="{link}"\s*(/>|>.*?</link>)', '', text, flags=re.S)
         text = re.sub(

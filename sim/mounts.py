@@ -27,6 +27,8 @@ class Mount:
     flange: str = ''  # link that carries the hand
     hand_rpy: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the hand on the flange [rad]
     dropped: tuple[str, ...] = ()  # links at the end of that file that stand in the hand's way
+    # origins of joints [m] in that file, and what they are on this arm
+    origins: tuple[tuple[str, str], ...] = ()
 
 
 MOUNTS = {
@@ -45,13 +47,22 @@ MOUNTS = {
     ),
     'ur5e': Mount(
         'play_table_ur5e',
-        (-0.25, -0.46, 0.40),
-        reach_m=0.75,
+        (-0.25, -0.46, 0.36),
+        reach_m=0.86,
         wrist_m=0.24,
         urdf='ur_description/urdf/ur5_robot.urdf',
         flange='tool0',
         hand_rpy=(0.0, 0.0, -math.pi / 4),
         dropped=('ee_link',),
+        origins=(  # the file is of the UR5; lengths as Universal Robots publishes them
+            ('0.0 0.0 0.089159', '0.0 0.0 0.1625'),
+            ('0.0 0.13585 0.0', '0.0 0.138 0.0'),
+            ('0.0 -0.1197 0.425', '0.0 -0.131 0.425'),
+            ('0.0 0.0 0.39225', '0.0 0.0 0.3922'),
+            ('0.0 0.093 0.0', '0.0 0.1263 0.0'),
+            ('0.0 0.0 0.09465', '0.0 0.0 0.0997'),
+            ('0 0.0823 0', '0 0.0996 0'),
+        ),
     ),
 }
 
