@@ -415,6 +415,9 @@ class ControlLoop:
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
         self._tell(verdict, now_s)
+        if followed and verdict.reasons and self.contract.disarmed_at_start:
+            # what a robot could not do is not made up for later
+            self.controller.reset(verdict.command, self.gripper)
         chunk = self._chunk if followed else None
         self.command = Command(
             joints=verdict.command,
