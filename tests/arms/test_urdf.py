@@ -2,10 +2,10 @@
 # Copyright 2026 vw2_ros maintainers
 """Arms by Pinocchio: against the Panda's own code, finite differences, and along random paths."""
 
+import arm_files
 import numpy as np
 import pytest
 
-from tests import arm_files
 from vw2_ros.arms import geometry, open_arm
 from vw2_ros.arms.actions import (
     ACTION_PERIOD_S,
