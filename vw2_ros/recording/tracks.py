@@ -127,8 +127,9 @@ class Tracks:
             (names.POSITION_COMMANDS, (by_name,) * (form == 'positions'), self._on_positions),
             (names.GRIPPER_COMMAND, (self._hand.topic,), self._on_gripper),
         ):
-            for topic in (_choose(bag.topics, t) for t in dict.fromkeys((*topics, name)) if t):
-                wanted.update({topic: (name, reader)} if topic else {})
+            found = [_choose(bag.topics, topic) for topic in topics if topic]
+            for topic in filter(None, found if any(found) else [_choose(bag.topics, name)]):
+                wanted[topic] = (name, reader)
         self.tracks = {name: Track(topic) for topic, (name, _) in wanted.items()}
         self.fingers, self.command_fingers = Track('finger joint'), Track('finger command')
         self._seen_names: set[tuple] = set()
