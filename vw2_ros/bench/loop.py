@@ -95,28 +95,15 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         InvalidValueError: a size that is none.
         BringUpError, ClientError: a node did not come up, or the arm was never moved.
     """
-    from diagnostic_msgs.msg import DiagnosticArray
-    from sensor_msgs.msg import Image
-    from trajectory_msgs.msg import JointTrajectory
-
-    from vw2_ros import names
     from vw2_ros.bringup.system import Children, private_domain
-    from vw2_ros.client import Client, ClientError
-    from vw2_ros.messages import convert, qos
+    from vw2_ros.client import Client
 
     if not seconds > 0:
         raise InvalidValueError(f'seconds must be above 0. Got {seconds}.')
     if camera:
         camera_driver.size_of(camera)
     where = machine()
-    commands, plans, seen = [], collections.deque(), {}
     weights = str(pathlib.Path(name).resolve()) if os.path.isdir(name) else name
-
-    def note(msg):
-        for status in msg.status:
-            if status.name.endswith('action'):
-                seen.update({v.key: v.value for v in status.values}, message=status.message)
-
     with (
         private_domain() as env,
         tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs,
@@ -125,27 +112,55 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         Client(check=children.check) as client,
     ):
         client.wait_active([p.name for p in children.processes], 120.0)
-        client.subscribe(
-            JointTrajectory,
-            names.JOINT_COMMANDS,
-            lambda m: commands.append(convert.stamp_to_ns(m.header.stamp)),
-            qos.reliable(),
+        return _heard(client, seconds) | {
+            'camera': camera or 'of the table',
+            'policy': name,
+            **where,
+        }
+
+
+def _heard(client, seconds: float) -> dict:
+    """Instruct the running nodes and account for what they send.
+
+    Raises:
+        ClientError: the arm was never moved.
+    """
+    from diagnostic_msgs.msg import DiagnosticArray
+    from sensor_msgs.msg import Image
+    from trajectory_msgs.msg import JointTrajectory
+
+    from vw2_ros import names
+    from vw2_ros.client import ClientError
+    from vw2_ros.messages import convert, qos
+
+    commands, plans, seen = [], collections.deque(), {}
+
+    def note(msg):
+        for status in msg.status:
+            if status.name.endswith('action'):
+                seen.update({v.key: v.value for v in status.values}, message=status.message)
+
+    client.subscribe(
+        JointTrajectory,
+        names.JOINT_COMMANDS,
+        lambda m: commands.append(convert.stamp_to_ns(m.header.stamp)),
+        qos.reliable(),
+    )
+    client.subscribe(
+        Image, names.PLAN_HIDDEN, lambda m: plans.append(m.header.stamp), qos.reliable()
+    )
+    client.subscribe(DiagnosticArray, names.DIAGNOSTICS, note, qos.reliable())
+    client.say(INSTRUCTION)
+    if not client.wait(lambda: plans and commands, 20.0):
+        raise ClientError(
+            f'no joint command within 20 s; action says: {seen.get("message", "nothing")}'
         )
-        client.subscribe(
-            Image, names.PLAN_HIDDEN, lambda m: plans.append(m.header.stamp), qos.reliable()
-        )
-        client.subscribe(DiagnosticArray, names.DIAGNOSTICS, note, qos.reliable())
-        client.say(INSTRUCTION)
-        if not client.wait(lambda: plans and commands, 20.0):
-            raise ClientError(
-                f'no joint command within 20 s; action says: {seen.get("message", "nothing")}'
-            )
-        client.spin(2.0)
-        commands.clear(), plans.clear()
-        began = time.monotonic()
-        client.spin(seconds)
-        took = time.monotonic() - began
-        client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
+    client.spin(2.0)
+    commands.clear(), plans.clear()
+    began = time.monotonic()
+    client.spin(seconds)
+    took = time.monotonic() - began
+    client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
     if len(commands) < 3 or 'image to command p50 [ms]' not in seen:
         raise ClientError(f'the arm was not moved; action says: {seen.get("message", "nothing")}')
     return {
@@ -157,9 +172,6 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         'seconds': took,
         'holds': int(seen.get('holds', 0)),
         'late_plans': int(seen.get('plans late', 0)),
-        'camera': camera or 'of the table',
-        'policy': name,
-        **where,
     }
 
 

@@ -32,9 +32,9 @@ from vw2_ros.bringup.checks import (
 PARTS = (package, python_packages, ros, gpu, cameras, weights)
 
 
-def checks() -> Iterator[Check]:
-    """Look at everything; a part that fails is reported and does not end the others."""
-    for part in PARTS:
+def checks(parts=None) -> Iterator[Check]:
+    """Look at everything, or at `parts`; one that fails is reported and does not end the others."""
+    for part in PARTS if parts is None else parts:
         try:
             yield from part()
         except Exception as error:  # the doctor must outlive any patient
@@ -68,14 +68,14 @@ def render(results: Iterable[Check]) -> Iterator[str]:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print the report; return 0 where nothing needed is missing, else 1."""
+def main(argv: list[str] | None = None, parts=None) -> int:
+    """Print the report, of all or of `parts`; return 0 where nothing needed is missing, else 1."""
     parser = argparse.ArgumentParser(
         prog='vw2 doctor', description='What is installed, what is missing and how to mend it.'
     )
     parser.add_argument('--json', action='store_true', help='print the checks as JSON')
     args = parser.parse_args(argv)
-    shown, results = itertools.tee(checks())
+    shown, results = itertools.tee(checks(parts))
     if not args.json:
         for line in render(shown):
             print(line, flush=True)
