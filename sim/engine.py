@@ -20,25 +20,25 @@ from vw2_ros.sim.errors import SimulationError
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    # pybullet greets on the process's stderr, from C
+def quiet(stream: int = 2) -> Iterator[None]:
+    """Drop what is printed to a stream of this process, 1 or 2, also from C: PyBullet greets."""
     try:
-        saved = os.dup(2)
+        saved = os.dup(stream)
     except OSError:
         yield
         return
     try:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
+        os.dup2(null, stream)
         os.close(null)
         yield
         ctypes.CDLL(None).fflush(None)
     finally:
-        os.dup2(saved, 2)
+        os.dup2(saved, stream)
         os.close(saved)
 
 
-with _quiet_stderr():
+with quiet():
     import pybullet as _p
     import pybullet_data as _data
 
@@ -111,14 +111,14 @@ class Engine:
         )
 
     def add_plane(self) -> int:
-        """An endless floor at z = 0, not drawn."""
+        """Add an endless floor at z = 0, not drawn."""
         shape = _p.createCollisionShape(
             _p.GEOM_PLANE, planeNormal=(0, 0, 1), physicsClientId=self._client
         )
         return _p.createMultiBody(0, shape, physicsClientId=self._client)
 
     def add_box(self, size, position, quaternion, *, mass: float) -> int:
-        """A free box with full side lengths `size`, not drawn."""
+        """Add a free box with full side lengths `size`, not drawn."""
         shape = _p.createCollisionShape(
             _p.GEOM_BOX, halfExtents=[0.5 * s for s in size], physicsClientId=self._client
         )
@@ -127,7 +127,7 @@ class Engine:
         )
 
     def add_visual_mesh(self, obj_file: str, rgba=(1, 1, 1, 1), position=(0, 0, 0)) -> int:
-        """A body that is only seen."""
+        """Add a body that is drawn and touches nothing."""
         visual = _p.createVisualShape(
             _p.GEOM_MESH,
             fileName=obj_file,

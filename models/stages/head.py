@@ -359,7 +359,7 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
 def _from_scratch(
     config: Path | str, data: Sequence[Path], seed: int, sight: Path | None
 ) -> tuple[Planner, Tokenizer, None, int]:
-    """As `_from_planner_run`, of the sizes that the config's sections give; only sight is trained."""
+    """Make what `_from_planner_run` reads anew, in the config's sizes; only sight may be trained."""
     sizes = read_settings(PlannerSettings, config)
     dldm = read_settings(WarmUpSettings, config)
     store = FrameStore(data, 'training', sizes.vision.image_size)
@@ -374,7 +374,7 @@ def _from_scratch(
 
 
 def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
-    """The same planner for more words, new ones as unknown ones are; `learn_sight`: see `main`."""
+    """The same planner for more words, new ones as unknown ones are; `learn_sight`: see `HeadStage`."""
     old = planner.config
     vision = dataclasses.replace(old.vision, frozen=old.vision.frozen and not learn_sight)
     config = dataclasses.replace(old, vocab_size=vocab_size, vision=vision)
@@ -389,13 +389,20 @@ def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
 
 
 def renderer_of(store: FrameStore) -> str:
-    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`."""
+    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`.
+
+    CALVIN's own folders say whether it was EGL.
+    """
     found = set()
     for folder in store.folders:
         path = folder.path / '.hydra' / 'merged_config.yaml'
         try:
             content = yaml.safe_load(path.read_text()) or {}
-            found.add(str(content.get('renderer', content.get('env', {}).get('renderer'))))
+            env = content.get('env', {})
+            named = content.get('renderer', env.get('renderer'))
+            if named is None and 'use_egl' in env:
+                named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
+            found.add(str(named))
         except (OSError, yaml.YAMLError, AttributeError):
             found.add('unknown')
     return ', '.join(sorted(found)).replace('None', 'unknown')

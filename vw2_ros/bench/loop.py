@@ -95,7 +95,8 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         InvalidValueError: a size that is none.
         BringUpError, ClientError: a node did not come up, or the arm was never moved.
     """
-    from vw2_ros.bringup.system import Children, private_domain
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children
     from vw2_ros.client import Client
 
     if not seconds > 0:

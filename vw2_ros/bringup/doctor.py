@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -28,18 +29,25 @@ from vw2_ros.bringup.checks import (
     ros,
     weights,
 )
+from vw2_ros.bringup.running import contract, robot
 
-PARTS = (package, python_packages, ros, gpu, cameras, weights)
+PARTS = (package, python_packages, ros, robot, gpu, cameras, weights)
 
 
-def checks(parts=None) -> Iterator[Check]:
-    """Look at everything, or at `parts`; one that fails is reported and does not end the others."""
-    for part in PARTS if parts is None else parts:
+def checks(of: str = '', parts=None) -> Iterator[Check]:
+    """Look at everything; a part that fails is reported and does not end the others.
+
+    Args:
+        of: a contract to look at too, by name or file; ''.
+        parts: functions to ask instead of `PARTS`.
+    """
+    parts = PARTS if parts is None else parts
+    for part in (*parts, functools.partial(contract, of)) if of else parts:
         try:
             yield from part()
         except Exception as error:  # the doctor must outlive any patient
             yield Check(
-                part.__name__,
+                getattr(part, '__name__', 'contract'),
                 'check',
                 MISSING,
                 f'{type(error).__name__}: {error}',
@@ -74,8 +82,9 @@ def main(argv: list[str] | None = None, parts=None) -> int:
         prog='vw2 doctor', description='What is installed, what is missing and how to mend it.'
     )
     parser.add_argument('--json', action='store_true', help='print the checks as JSON')
+    parser.add_argument('--contract', default='', help="also check a robot's contract")
     args = parser.parse_args(argv)
-    shown, results = itertools.tee(checks(parts))
+    shown, results = itertools.tee(checks(args.contract, parts))
     if not args.json:
         for line in render(shown):
             print(line, flush=True)

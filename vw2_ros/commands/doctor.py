@@ -14,6 +14,9 @@ EXAMPLE = 'vw2 doctor --json'
 
 def run(
     as_json: Annotated[bool, typer.Option('--json', help='Print the checks as JSON.')] = False,
+    contract: Annotated[
+        str, typer.Option(help="Also check a robot's contract: a file, or a name of config/arms/.")
+    ] = '',
     camera: Annotated[
         str,
         typer.Option(
@@ -36,4 +39,5 @@ def run(
         from vw2_ros.bringup import camera_view
 
         parts = [lambda: camera_view.checks(camera, policy, out)]
-    raise typer.Exit(doctor.main(['--json'] if as_json else [], parts))
+    arguments = [*(['--json'] if as_json else []), '--contract', contract]
+    raise typer.Exit(doctor.main(arguments, parts))

@@ -35,7 +35,7 @@ from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     return calvin_files.write_data(
-        tmp_path_factory.mktemp('videos') / 'data', shards=True, words=False
+        tmp_path_factory.mktemp('videos') / 'data', 20, shards=True, words=False
     )
 
 
@@ -77,6 +77,19 @@ def test_stage_writes_a_model_that_loads(run):
     record = json.loads((out / 'provenance.json').read_text())
     assert record['stage'] == 'vdm' and record['steps'] == 6 and record['vae']['steps'] == 4
     assert list((out / 'tensorboard').iterdir()) and (out / 'vae' / 'log.jsonl').is_file()
+
+
+def test_a_patch_code_is_taken_from_clips_without_a_lesson(data, tmp_path):
+    config = tiny(tmp_path / 'c.yaml', model={'vae': 'patch', 'predict': 'x0'}, train={'steps': 2})
+    train_stage(VDMStage(config, [data]), tmp_path / 'vdm')
+    assert not (tmp_path / 'vdm' / 'vae').exists()
+    model = VDM.load(tmp_path / 'vdm')
+    directions = model.vae.directions
+    torch.testing.assert_close(directions @ directions.T, torch.eye(8), rtol=0, atol=1e-4)
+    record = json.loads((tmp_path / 'vdm' / 'provenance.json').read_text())
+    assert 0 < record['scores']['rebuilt_mse'] < 0.1 and record['vae'] == {}
+    stage = VDMStage(config, [data], max_minutes=10)
+    assert stage.train.max_minutes == 10  # there is nothing to share them with
 
 
 def test_frames_that_are_left_out_lower_the_rate(data, tmp_path):
