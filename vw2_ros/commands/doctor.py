@@ -17,6 +17,9 @@ def run(
     contract: Annotated[
         str, typer.Option(help="Also check a robot's contract: a file, or a name of config/arms/.")
     ] = '',
+    calvin_env: Annotated[
+        str, typer.Option(help='Also check a checkout of calvin_env, for --table calvin.')
+    ] = '',
     camera: Annotated[
         str,
         typer.Option(
@@ -39,5 +42,6 @@ def run(
         from vw2_ros.bringup import camera_view
 
         parts = [lambda: camera_view.checks(camera, policy, out)]
-    arguments = [*(['--json'] if as_json else []), '--contract', contract]
-    raise typer.Exit(doctor.main(arguments, parts))
+
+    asked = ['--contract', contract, '--calvin-env', calvin_env]
+    raise typer.Exit(doctor.main([*(['--json'] if as_json else []), *asked], parts))
