@@ -15,7 +15,7 @@ import time
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip('rclpy')
+pytest.importorskip('rclpy')
 
 from ros_helpers import Bench
 from sensor_msgs.msg import JointState
@@ -57,9 +57,7 @@ def simulator():
 
 @against_the_simulator
 def test_it_follows_holds_and_stops(bench, simulator):
-    node = bench.add(
-        FrankaNode, address='127.0.0.1', realtime='ignore', contract='play_table_fr3'
-    )
+    node = bench.add(FrankaNode, address='127.0.0.1', realtime='ignore', contract='play_table_fr3')
     heard = bench.hear(JointState, 'joint_states', qos.reliable())
     joints = (*node.contract.joints, node.contract.gripper.joint)
     sender = bench.peer.create_publisher(JointTrajectory, 'joint_commands', qos.reliable(1))
