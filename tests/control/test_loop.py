@@ -108,7 +108,7 @@ def test_full_speed_from_rest_on_a_real_panda_arrives_where_the_actions_lead():
     actions = np.zeros((60, 7))
     actions[:10, 0] = 1.0  # 0.6 m/s at once: more than the joints' acceleration allows
     actions[:, 6] = 1.0
-    loop = lockstep(LIMITS)
+    loop = lockstep(dataclasses.replace(LIMITS, tool_speed_m_s=1.0))
     joints, _ = run_lockstep(loop, actions)
     moved = open_arm().forward(joints[-1])[0] - open_arm().forward(REST_JOINTS)[0]
     np.testing.assert_allclose(moved, [0.2, 0, 0], atol=2e-3)

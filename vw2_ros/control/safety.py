@@ -22,18 +22,17 @@ on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vw2_ros.arms.limits import Limits
+from vw2_ros.control.motion import SHORTEST_TICK_S, Tick, braked, limit_motion, limit_tool
 from vw2_ros.errors import InvalidValueError
 
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
-_ROUNDING_RAD = 1e-12
 DISARMED = 'disarmed: call rearm'  # why a robot does not move before anybody said so
-SHORTEST_TICK_S = 1e-4  # in a shorter one nothing moves
 SETTLED_S = 0.5  # an arm whose command has stood so long has arrived
 
 
@@ -65,6 +64,8 @@ class Request:
     # time since the tick before [s]; None: one period, as all ticks before and after this one
     elapsed_s: float | None = None
     speed: float = 1.0  # share of the limits' velocities, in 0..1
+    # joints (n,) [rad] -> pose of the tool in the base frame; None: the tool has no limits
+    forward: Callable | None = None
     idle: bool = False  # nobody wants anything of the arm
     # what a robot is owed: nothing is sent while nobody knows where it is (Contract.on_stale)
     silent_on_stale: bool = False
@@ -193,107 +194,38 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     )
 
 
-def limit_motion(
-    position,
-    step,
-    last_target,
-    target,
-    limits: Limits,
-    *,
-    elapsed_s=None,
-    before_s=None,
-    speed: float = 1.0,
-):
-    """One tick towards `target` within the limits; the arrays may be (..., n).
-
-    A target that moves within the limits is met exactly. After a jump the command catches up
-    without overshooting a target that stands or moves evenly. The command never gets into a state
-    from which it could not brake before a position limit, however long the next ticks are.
-
-    The velocity of a command is its step through the time that passed since the one before. It may
-    change by the acceleration limit times the shorter of two times: that of this tick, and the
-    mean of this one and the last. So neither the difference of velocities through the time of the
-    tick, nor the second difference of the positions is above the limit, late or early.
-
-    Args:
-        position, step: the last command and its way from the one before [rad].
-        last_target, target: [rad].
-        elapsed_s, before_s: time since the last command, and from the one before to that, a number
-            or (..., 1) [s]. None: one period each, and so for ever: the arm then brakes later
-            before a position limit.
-        speed: share of the velocity limits.
-
-    Returns:
-        command [rad] (..., n), and the names of the limits that changed it.
-    """
-    even = elapsed_s is None
-    now_s = limits.period_s if even else elapsed_s
-    before_s = limits.period_s if before_s is None else before_s
-    came = step * (now_s / before_s)  # what the velocity of before makes of this tick
-    accel = limits.acceleration_rad_s2 * (now_s * np.minimum(now_s, (now_s + before_s) / 2))
-    # a limit that was lowered meanwhile is met by braking
-    fast = np.maximum(limits.velocity_rad_s * speed * now_s, np.abs(came) - accel)
-    tick2 = limits.acceleration_rad_s2 * (now_s * now_s)  # rad per tick^2
-    brake = _longest_step if even else _surely_braked_step
-    inside = np.clip(target, limits.lower_rad, limits.upper_rad)
-    way = inside - position
-    drift = inside - np.clip(last_target, limits.lower_rad, limits.upper_rad)
-    behind = way - drift  # how far the last command was from the last target
-    want = drift + np.sign(behind) * _longest_step(np.abs(behind), tick2)
-    low = np.maximum(
-        np.maximum(came - accel, -fast), -brake(np.maximum(position - limits.lower_rad, 0), tick2)
-    )
-    high = np.minimum(
-        np.minimum(came + accel, fast), brake(np.maximum(limits.upper_rad - position, 0), tick2)
-    )
-    move = np.clip(want, low, np.maximum(low, high))
-    command = np.where(np.abs(move - way) <= _ROUNDING_RAD, inside, position + move)
-    command = np.clip(command, limits.lower_rad, limits.upper_rad)
-    if np.array_equal(command, target):
-        return command, ()
-    reasons = []
-    if not np.array_equal(inside, target):
-        reasons.append('position limit')
-    if (np.abs(way) > fast + _ROUNDING_RAD).any():
-        reasons.append('velocity limit')
-    if (np.abs(np.clip(way, -fast, fast) - move) > _ROUNDING_RAD).any():
-        reasons.append('acceleration limit')
-    return command, tuple(reasons)
-
-
-def _longest_step(room, accel):
-    """Return the longest step from which braking by `accel` per tick still stops within `room`.
-
-    With m = floor(step / accel) the whole way is (m + 1) step - accel m (m + 1) / 2; solved for
-    step. All in rad per tick, room >= 0.
-    """
-    m = np.floor((np.sqrt(1 + 8 * room / accel) - 1) / 2)
-    return (room + accel * m * (m + 1) / 2) / (m + 1)
-
-
-def _surely_braked_step(room, accel):
-    """As `_longest_step`, if nobody knows how long the next ticks are: the worst that they can be.
-
-    A velocity v that may fall by a min(t_k, (t_k + t_k-1) / 2) >= a t_k / 2 in each tick t_k is 0
-    after v^2 / a. With this step, made in the time t: v t + v^2 / a = room; solved for v t.
-    """
-    return accel / 2 * (np.sqrt(1 + 4 * room / accel) - 1)
-
-
 def _limited(state: GateState, target, request: Request, limits: Limits):
-    # one tick of `limit_motion`
-    elapsed_s = request.elapsed_s
-    if elapsed_s is not None and elapsed_s < SHORTEST_TICK_S:
+    # one tick towards a target, within the limits of joints and tool; and which of them bound it
+    tick = _tick(state, request, limits)
+    if tick.elapsed_s < SHORTEST_TICK_S:
         return state.position, ()
-    return limit_motion(
-        state.position,
-        state.step,
-        state.target,
-        target,
-        limits,
-        elapsed_s=elapsed_s,
-        before_s=state.elapsed_s,
-        speed=request.speed,
+    command, reasons = limit_motion(state.position, state.step, state.target, target, limits, tick)
+    return _tool_limited(state, command, reasons, request, limits, tick)
+
+
+def _braked(state: GateState, request: Request, limits: Limits):
+    # one tick towards a stand
+    tick = _tick(state, request, limits)
+    if tick.elapsed_s < SHORTEST_TICK_S or not state.step.any():
+        return state.position
+    command = braked(state.position, state.step, limits, tick)
+    return _tool_limited(state, command, (), request, limits, tick)[0]
+
+
+def _tool_limited(state: GateState, command, reasons, request: Request, limits: Limits, tick):
+    if request.forward is None:
+        return command, reasons
+    command, more = limit_tool(state.position, state.step, command, limits, request.forward, tick)
+    return command, (*reasons, *more)
+
+
+def _tick(state: GateState, request: Request, limits: Limits) -> Tick:
+    even = request.elapsed_s is None
+    return Tick(
+        limits.period_s if even else request.elapsed_s,
+        limits.period_s if state.elapsed_s is None else state.elapsed_s,
+        even,
+        request.speed,
     )
 
 
@@ -359,18 +291,6 @@ def _hold(state: GateState, request: Request, status: str, reasons, limits: Limi
     if status == 'idle' and not held.step.any():
         return Verdict(dataclasses.replace(held, silent=True), None, status, tuple(reasons))
     return Verdict(held, command, status, tuple(reasons))
-
-
-def _braked(state: GateState, request: Request, limits: Limits) -> np.ndarray:
-    # the command of a tick in which each joint brakes
-    now_s = limits.period_s if request.elapsed_s is None else request.elapsed_s
-    if now_s < SHORTEST_TICK_S:
-        return state.position
-    before_s = limits.period_s if state.elapsed_s is None else state.elapsed_s
-    came = state.step * (now_s / before_s)
-    accel = limits.acceleration_rad_s2 * (now_s * min(now_s, (now_s + before_s) / 2))
-    step = np.sign(came) * np.maximum(np.abs(came) - accel, 0)
-    return np.clip(state.position + step, limits.lower_rad, limits.upper_rad)
 
 
 def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:

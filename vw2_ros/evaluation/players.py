@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.arms.limits import Limits
+from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.sim.expert.expert import Expert
@@ -61,13 +61,13 @@ class LearnedPlayer:
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
         self._policy.check_renderer(table_class().renderer, self._policy.image_size)
-        self._limits = Limits.play_table()
+        self._contract = Contract.load('play_table')
         self._execute = execute
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         how = ControlConfig(lockstep=True, execute=self._execute, chunk=self._policy.chunk)
-        self._loop = ControlLoop(self._limits, how)
+        self._loop = ControlLoop(self._contract, how)
         self._ticks = 0
 
     def begin(self, table: Table, task: str, instruction: str) -> None:

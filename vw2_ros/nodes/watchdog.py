@@ -9,28 +9,41 @@ topic `heartbeat` (DDS liveliness, manual by topic). The middleware tells this n
 without it, or when the publisher leaves in an orderly way: a node that was deactivated or shut down
 is no alarm, nor is one that has nothing to do. A process of this machine that is silent but there
 gets 100 ms more before it counts as hanging.
+
+Where the robot wants commands (`nodes/hold.py`), this node then sends those that bring the arm to
+rest, until the action node is back, another node commands, or the arm is not where it was told to
+be. Only as long has it a publisher on the command topic.
 """
 
 from dataclasses import dataclass
 
-from std_msgs.msg import Empty
+from geometry_msgs.msg import TwistStamped
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Empty, Float64MultiArray
 
 from vw2_ros import names
+from vw2_ros.arms.contract import Contract
 from vw2_ros.messages import qos
 from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.claim import Claim, heartbeat_claim
 from vw2_ros.nodes.health import ERROR, OK, WARN
+from vw2_ros.nodes.hold import Hold, wants_commands
 from vw2_ros.nodes.lifecycle import transition
-from vw2_ros.nodes.parameters import BaseConfig
+from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
 
 HANG_S = 0.1  # beyond HEARTBEAT_LEASE_S
 LOOK_S = 0.005  # how often a silent process is looked for
+OTHERS_S = 0.05  # how often, while holding, another node that commands is looked for
+DISCOVERY_S = 0.5  # until joint_states must have been heard
+FORMS = {'positions': Float64MultiArray, 'joint_state': JointState, 'twist': TwistStamped}
 
 
 @dataclass(frozen=True)
 class Config(BaseConfig):
     """Parameters of the watchdog node."""
+
+    contract: str = parameter('panda', "the robot's contract: a file, or a name of config/arms/")
 
 
 class WatchdogNode(NodeBase):
@@ -43,10 +56,14 @@ class WatchdogNode(NodeBase):
         self.alive = 0  # action nodes with a heartbeat
         self.silent_s: float | None = None  # since when there is none any more, though none left
         self.lost = ''  # what became of it
+        self.hold: Hold | None = None  # None: the robot's controller holds by itself
+        self.holding = ''  # what is done about it
 
     @transition
     def on_configure(self):
         self.config = self.read_config()
+        contract = Contract.load(self.config.contract)
+        self.hold = Hold(contract) if wants_commands(contract) else None
 
     @transition
     def on_activate(self):
@@ -54,10 +71,19 @@ class WatchdogNode(NodeBase):
         self.subscribe(
             Empty, names.HEARTBEAT, lambda _: None, qos.heartbeat(), liveliness=self._on_liveliness
         )
+        if self.hold is not None:
+            command = self.hold.contract.command
+            self.subscribe(
+                FORMS[command.form],
+                command.topic,
+                lambda message: self.hold.hear(message, self.now_s()),
+                qos.reliable(2),
+            )
 
     def halt(self):
         """End what silence began."""
         self.undo('silence')
+        self.undo('hold')
 
     def _on_liveliness(self, event) -> None:
         if event.alive_count or (self.silent_s is None and event.not_alive_count_change <= 0):
@@ -69,8 +95,8 @@ class WatchdogNode(NodeBase):
         self.diagnose()
 
     def _back(self, alive: int) -> None:
-        self.alive, self.silent_s, self.lost = alive, None, ''
-        self.undo('silence')
+        self.alive, self.silent_s, self.lost, self.holding = alive, None, '', ''
+        self.halt()
 
     def _judge(self) -> None:
         """Decide whether what is silent was killed, hangs, or is only late."""
@@ -84,7 +110,59 @@ class WatchdogNode(NodeBase):
         after_ms = 1e3 * (qos.HEARTBEAT_LEASE_S + silent_s)
         what = 'was killed' if killed else 'hangs'
         self.lost = f'{self._sender()} {what}: no heartbeat for {after_ms:.0f} ms'
-        self.diagnose()
+        self.diagnose()  # first of all
+        if self.hold is not None and self.hold.begin(self.now_s()):
+            self._begin_hold()
+
+    # -- holding the arm
+
+    def _begin_hold(self) -> None:
+        contract, self.stage = self.hold.contract, 'hold'
+        topic = contract.command.topic
+        self.known = self._commanders()  # the lost one stays in the graph for a while
+        self.commands = self.advertise(FORMS[contract.command.form], topic, qos.reliable(1))
+        self.measured, self.measured_s = {}, self.now_s() + DISCOVERY_S
+        for source in contract.joint_states:
+            self.subscribe(JointState, source, self._on_joints, qos.newest(10))
+        self.holding = 'this node holds the arm'
+        self.every(contract.limits.period_s, self._hold)
+        self.every(OTHERS_S, self._look_for_others)
+        self._hold()
+
+    def _hold(self) -> None:
+        age_s = self.now_s() - self.measured_s
+        if self.hold.position is not None and age_s > self.hold.contract.limits.max_age_s:
+            return self._end_hold(f'no {names.JOINT_STATES} come')
+        self.commands.publish(self.hold.next(self.get_clock().now().to_msg()))
+
+    def _end_hold(self, why: str) -> None:
+        self.undo('hold')
+        self.holding = f'nobody holds the arm: {why}'
+
+    def _commanders(self) -> set[bytes]:
+        """Publishers on the command topic that are not this node's."""
+        topic = self.resolve_topic_name(self.hold.contract.command.topic)
+        own = (self.get_name(), self.get_namespace())
+        return {
+            bytes(p.endpoint_gid)
+            for p in self.get_publishers_info_by_topic(topic)
+            if (p.node_name, p.node_namespace) != own
+        }
+
+    def _look_for_others(self) -> None:
+        if self._commanders() - self.known:
+            self._end_hold('another node commands')
+
+    def _on_joints(self, message) -> None:
+        """Let go of an arm that is not where it is told to be: it was moved, or its driver was."""
+        self.measured |= zip(message.name, message.position)
+        self.measured_s = max(self.measured_s, self.now_s())
+        limits, told = self.hold.contract.limits, self.hold.position
+        if told is None or not set(limits.joints) <= set(self.measured):
+            return
+        for joint, at, far in zip(limits.joints, told, limits.following_rad):
+            if not abs(self.measured[joint] - at) <= far:
+                return self._end_hold(f'{joint} is not where it was told to be')
 
     def _sender(self) -> str:
         """Full name of the node that sent the heartbeat; the graph knows a dead one for a while."""
@@ -96,7 +174,7 @@ class WatchdogNode(NodeBase):
     def assess(self, now_s):
         """Say whether an action node is there; ERROR once it is lost."""
         if self.lost:
-            return ERROR, self.lost
+            return ERROR, f'{self.lost}; {self.holding}' if self.holding else self.lost
         if self.silent_s is not None:
             return (
                 WARN,
