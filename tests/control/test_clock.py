@@ -197,7 +197,7 @@ def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
 
 
 def joints_at(tick):
-    return Joints(REST_JOINTS, None, S_NS + tick * S_NS // 30)
+    return Joints(REST_JOINTS, S_NS + tick * S_NS // 30)
 
 
 def lockstep(execute):

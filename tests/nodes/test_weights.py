@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from node_peers import SIZE, Robot, diagnosed
+from node_peers import SIZE, Robot, contract_file, diagnosed
 from rclpy.parameter import Parameter
 from ros_helpers import tiny_weights
 from std_msgs.msg import String
@@ -29,9 +29,9 @@ def others(tmp_path_factory):
 
 
 @pytest.fixture
-def both(bench, weights):
+def both(bench, weights, tmp_path):
     planner = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
-    action = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    action = bench.add(ActionNode, weights=weights, contract=contract_file(tmp_path))
     assert bench.until(lambda: planner.leader._out.get_subscription_count() == 1)
     assert bench.until(lambda: action.follower._out.get_subscription_count() == 1)
     return planner, action
@@ -47,8 +47,8 @@ def test_both_swap_within_a_second_and_the_arm_holds_meanwhile(bench, both, othe
     before, held = planner.model.sha256, []
     robot = Robot(bench)
     robot.send_plans = False
-    action.hold, hold = lambda why: (held.append((why, time.monotonic())), hold(why)), action.hold
-    action.follower._hold = action.hold
+    hold = action.follower._hold
+    action.follower._hold = lambda why: (held.append((why, time.monotonic())), hold(why))
     answer = load(bench, planner, others)
     assert answer.success and 'others' in answer.message and '1 action node(s)' in answer.message
     assert bench.until(lambda: action.model.sha256 == planner.model.sha256 != before)
@@ -126,9 +126,14 @@ def test_an_action_node_waits_for_the_planner_and_not_for_ever(bench, both, othe
         assert bench.until(lambda n=n: action.health.counters['weights refused'] == n)
 
 
-def test_plans_of_other_weights_move_nothing(bench, weights):
+def test_plans_of_other_weights_move_nothing(bench, weights, tmp_path):
     newest = diagnosed(bench, 'action')
-    node = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    node = bench.add(
+        ActionNode,
+        weights=weights,
+        contract=contract_file(tmp_path),
+        instruction='open the drawer',
+    )
     robot = Robot(bench)
     robot.weights = '1' * 64
     assert bench.until(lambda: 'Got 111111111111' in newest()[1], each=robot)

@@ -121,17 +121,12 @@ ROBOT_ARGUMENTS = (
     ),
     Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
     Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
-    Argument('limits', '', 'file with the limits of the robot, like config/limits.yaml'),
-    Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
-    Argument(
-        'command_topic',
-        '',
-        'where the commands go, e.g. joint_trajectory_controller/joint_trajectory',
-    ),
-    Argument(
-        'gripper_topic', '', "where the gripper's position goes, e.g. gripper_controller/commands"
-    ),
+    Argument('contract', '', 'the robot: a file, or panda, fr3, ... of config/arms/'),
 )
+
+
+# arguments of earlier versions
+IN_THE_CONTRACT = ('limits', 'output', 'command_topic', 'gripper_topic')
 
 
 def calvin(**given: str) -> tuple[Process, ...]:
@@ -206,11 +201,7 @@ def robot(**given: str) -> tuple[Process, ...]:
     size = image_size(a['weights'])
     if size:
         source |= {'width': size, 'height': size}
-    output = {name: a[name] for name in ('limits', 'output') if a[name]}
-    forms = (names.JOINT_COMMANDS, names.POSITION_COMMANDS, names.TWIST_COMMANDS)
-    topics = dict.fromkeys(forms, a['command_topic'])
-    topics[names.GRIPPER_COMMAND] = a['gripper_topic']
-    commands = tuple((ours, theirs) for ours, theirs in topics.items() if theirs)
+    contract = {'contract': a['contract']} if a['contract'] else {}
     model = _base(a) | _weights(a)
     processes = [
         Process(
@@ -225,7 +216,7 @@ def robot(**given: str) -> tuple[Process, ...]:
             ),
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
-        Process('action_node', 'action', file, model | _instruction(a) | output, commands),
+        Process('action_node', 'action', file, model | _instruction(a) | contract),
         _watchdog(a, file),
     ]
     if a['imagination'] == 'true':
@@ -250,6 +241,11 @@ def _watchdog(a: dict, file: str) -> Process:
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
     out = {a.name: a.default for a in known}
     unknown = set(given) - set(out)
+    if unknown & set(IN_THE_CONTRACT):
+        raise InvalidValueError(
+            f'{", ".join(sorted(unknown & set(IN_THE_CONTRACT)))}: the contract says it now. Write '
+            'contract:=FILE, a copy of one in config/arms/; docs/contract.md has its keys.'
+        )
     if unknown:
         raise InvalidValueError(
             f'unknown argument(s) {", ".join(sorted(unknown))}; there are {", ".join(sorted(out))}'

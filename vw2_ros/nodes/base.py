@@ -113,10 +113,12 @@ class NodeBase(LifecycleNode):
 
     # -- what a node is made of
 
-    def subscribe(self, message_type, topic: str, callback, qos, **events):
+    def subscribe(self, message_type, topic: str, callback, qos, quiet: bool = False, **events):
         """Subscribe; the stream's rate and age, a refused message and bad QoS reach /diagnostics.
 
-        `events`: callbacks of other events, as `SubscriptionEventCallbacks` names them.
+        Args:
+            quiet: a publisher with incompatible QoS is no fault.
+            events: callbacks of other events, as `SubscriptionEventCallbacks` names them.
         """
 
         def guarded(message):
@@ -127,10 +129,10 @@ class NodeBase(LifecycleNode):
                 self.refuse(topic, error)
 
         heard = SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._incompatible(topic, event), **events
+            incompatible_qos=lambda event: quiet or self._incompatible(topic, event), **events
         )
         made = self.create_subscription(message_type, topic, guarded, qos, event_callbacks=heard)
-        self._remember(made, self.destroy_subscription)
+        self.remember(made, self.destroy_subscription)
         return made
 
     def advertise(self, message_type, topic: str, qos):
@@ -139,7 +141,7 @@ class NodeBase(LifecycleNode):
             incompatible_qos=lambda event: self._incompatible(topic, event)
         )
         made = self.create_publisher(message_type, topic, qos, event_callbacks=events)
-        self._remember(made, self.destroy_publisher)
+        self.remember(made, self.destroy_publisher)
         return made
 
     def serve(self, service_type, name: str, answer):
@@ -159,12 +161,12 @@ class NodeBase(LifecycleNode):
             return response
 
         made = self.create_service(service_type, name, callback, callback_group=group)
-        self._remember(made, self.destroy_service)
+        self.remember(made, self.destroy_service)
 
     def every(self, period_s: float, callback):
         """Call back on the monotonic clock, whatever the ROS clock does."""
         made = self.create_timer(period_s, callback, clock=self._steady)
-        self._remember(made, self.destroy_timer)
+        self.remember(made, self.destroy_timer)
         return made
 
     def beat(self) -> None:
@@ -174,7 +176,7 @@ class NodeBase(LifecycleNode):
         """
         sender = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
         self.every(qos.HEARTBEAT_PERIOD_S, sender.assert_liveliness)
-        self._remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
+        self.remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
 
     def now_s(self) -> float:
         """Seconds of the monotonic clock."""
@@ -189,7 +191,8 @@ class NodeBase(LifecycleNode):
         self.health.count(f'{what} refused')
         self.health.complain(f'{what} refused: {reason}', self.now_s())
 
-    def _remember(self, thing, destroy) -> None:
+    def remember(self, thing, destroy) -> None:
+        """Destroy a thing, by `destroy(thing)`, when the present transition is undone."""
         self._made.setdefault(self.stage, []).append((thing, destroy))
 
     def undo(self, stage: str) -> None:
