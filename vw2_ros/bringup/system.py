@@ -158,7 +158,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
         Process('action_node', 'action', file, model | step | execute | _instruction(a), camera),
     ]
     if not step:  # a world that waits does not move when nobody commands it
-        processes.append(_watchdog(a, file))
+        processes.append(_watchdog(a, file, {}))
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
     return tuple(processes)
@@ -217,7 +217,7 @@ def robot(**given: str) -> tuple[Process, ...]:
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
         Process('action_node', 'action', file, model | _instruction(a) | contract),
-        _watchdog(a, file),
+        _watchdog(a, file, contract),
     ]
     if a['imagination'] == 'true':
         processes.append(Process('imagination_node', 'imagination', file, model))
@@ -234,8 +234,8 @@ def disarmed(a: dict[str, str]) -> str:
     )
 
 
-def _watchdog(a: dict, file: str) -> Process:
-    return Process('watchdog_node', 'watchdog', file, _base(a))
+def _watchdog(a: dict, file: str, contract: dict) -> Process:
+    return Process('watchdog_node', 'watchdog', file, _base(a) | contract)
 
 
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
