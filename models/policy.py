@@ -159,12 +159,13 @@ class Policy:
         differs = []
         for key, got in (('renderer', renderer), ('image_size', image_size)):
             wanted = self.provenance.get(key)
-            if got is not None and wanted not in (None, 'unknown', got):
+            known = str(wanted).split(', ')  # data of several renderers name them all
+            if got is not None and wanted not in (None, 'unknown') and str(got) not in known:
                 differs.append(f'{key} {got!r} instead of {wanted!r}')
         if differs:
             warnings.warn(
-                f'{self.path.name} was trained on other images: {", ".join(differs)}. '
-                'Expect fewer successes; train on images of this renderer.',
+                f'{self.path.name} WAS TRAINED ON OTHER IMAGES: {", ".join(differs)}. '
+                'Expect few successes or none. Train on images of this renderer.',
                 stacklevel=2,
             )
         return not differs

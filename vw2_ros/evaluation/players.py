@@ -18,7 +18,7 @@ from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.table import Table, table_class
+from vw2_ros.sim.table import Table
 
 
 class ExpertPlayer:
@@ -60,12 +60,12 @@ class LearnedPlayer:
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
-        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
         self._contract = Contract.load('play_table')
         self._execute = execute
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
+        self._policy.check_renderer(table.renderer)
         how = ControlConfig(lockstep=True, execute=self._execute, chunk=self._policy.chunk)
         self._loop = ControlLoop(self._contract, how)
         self._ticks = 0
