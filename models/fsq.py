@@ -107,7 +107,7 @@ class CodeUsage:
         self.floor = floor
 
     def update(self, indices: Tensor) -> None:
-        """Add int64 (..., N)."""
+        """Count the indices int64 (..., N) of more clips."""
         queries, size = self.counts.shape
         flat = indices.detach().cpu().reshape(-1, queries)
         for n in range(queries):

@@ -193,7 +193,7 @@ def load_vdm(folder: Path, dldm: DLDM) -> tuple[VDM, bool]:
 
 
 def _same(a: DLDM, b: DLDM) -> bool:
-    """Equal but for the rounding of float16, in which either may have been stored."""
+    """Whether two states are equal but for the rounding of float16, in which either may be stored."""
     return all(
         torch.allclose(x, y.to(x.device), rtol=2**-10, atol=2**-24)
         for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)

@@ -30,7 +30,7 @@ _DTYPES = {'float32': torch.float32, 'float16': torch.float16, 'bfloat16': torch
 
 
 def _write(path: Path, write: Callable[[Path], None], limit: int) -> None:
-    """Call write(temporary path), check the size, sync and rename onto path."""
+    """Let `write` fill a file beside, check its size, sync it and rename it to `path`."""
     with whole(path) as beside:
         write(beside)
         size = beside.stat().st_size

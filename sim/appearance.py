@@ -62,7 +62,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Appearance:
-    """Everything that is seen and never felt."""
+    """All that changes how a table looks, and nothing of how it moves."""
 
     wood: Wood
     door: Wood

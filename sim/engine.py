@@ -111,14 +111,14 @@ class Engine:
         )
 
     def add_plane(self) -> int:
-        """An endless floor at z = 0, not drawn."""
+        """Add an endless floor at z = 0, not drawn."""
         shape = _p.createCollisionShape(
             _p.GEOM_PLANE, planeNormal=(0, 0, 1), physicsClientId=self._client
         )
         return _p.createMultiBody(0, shape, physicsClientId=self._client)
 
     def add_box(self, size, position, quaternion, *, mass: float) -> int:
-        """A free box with full side lengths `size`, not drawn."""
+        """Add a free box with full side lengths `size`, not drawn."""
         shape = _p.createCollisionShape(
             _p.GEOM_BOX, halfExtents=[0.5 * s for s in size], physicsClientId=self._client
         )
@@ -127,7 +127,7 @@ class Engine:
         )
 
     def add_visual_mesh(self, obj_file: str, rgba=(1, 1, 1, 1), position=(0, 0, 0)) -> int:
-        """A body that is only seen."""
+        """Add a body that is drawn and touches nothing."""
         visual = _p.createVisualShape(
             _p.GEOM_MESH,
             fileName=obj_file,

@@ -124,9 +124,15 @@ def write_config(split, config):
     (hydra / 'merged_config.yaml').write_text(yaml.safe_dump(config))
 
 
-def write_data(root, **options):
-    """training/ and a smaller validation/ under `root`."""
+def write_data(root, held_out_frames=None, **options):
+    """training/ and a smaller validation/ under `root`.
+
+    held_out_frames: of each episode of validation/, where they are not `frames`, too: a look at
+    many held-out clips takes a video model longer than to learn.
+    """
     write_split(root / 'training', **options)
     options.update(episodes=3, seed=1 + options.get('seed', 0))
+    if held_out_frames is not None:
+        options['frames'] = held_out_frames
     write_split(root / 'validation', **options)
     return root

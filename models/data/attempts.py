@@ -28,7 +28,7 @@ class Attempts:
 
     @classmethod
     def of(cls, store: FrameStore, tasks: Sequence[str] | None = None) -> Attempts:
-        """Those of a store; with `tasks`, only of these and numbered as there.
+        """Find the attempts in a store; `tasks` says which tasks count, and numbers them.
 
         Raises:
             DataError: the store has no language annotations.

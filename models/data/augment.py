@@ -39,7 +39,7 @@ class AugmentConfig:
                 raise ConfigError(f'{name} must be in [0, 1). Got {getattr(self, name)}')
 
     def draw(self, rng: np.random.Generator, n: int) -> dict[str, torch.Tensor]:
-        """What `apply` needs for n pictures."""
+        """Draw what `apply` needs to change n pictures."""
         shift = rng.integers(-self.shift, self.shift + 1, (n, 2))
         gain = rng.uniform(-1, 1, (n, 2)) * [self.contrast, self.brightness] + [1.0, 0.0]
         return {

@@ -177,8 +177,8 @@ class ClipSource:
         self.starts = self.store.clip_starts(self.within[-1] + 1)
         if not len(self.starts):
             raise TrainingError(
-                f'no contiguous range of the data holds {self.within[-1] + 1} '
-                'frames, so there is no clip to train on'
+                f'the data must hold {self.within[-1] + 1} frames in a row, as many as a clip '
+                'spans. Got none so long. Give longer recordings, or shorter clips'
             )
         self.frames = FrameSource(self.store, device, preload)
 

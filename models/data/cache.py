@@ -89,8 +89,8 @@ class DecodedFolder:
         free = shutil.disk_usage(self.cache).free
         if need > free:
             raise DataError(
-                f'{self.cache} needs {need / 1e9:.1f} GB for the decoded frames, '
-                f'{free / 1e9:.1f} GB are free'
+                f'{self.cache} must have {need / 1e9:.1f} GB free for the decoded frames. '
+                f'Got {free / 1e9:.1f} GB. Make room'
             )
         with whole(self.image_file) as beside:
             beside.touch()
@@ -160,7 +160,7 @@ class DecodedFolder:
         if not found.all():
             missing = ids[np.flatnonzero(~found)]
             raise DataError(
-                f'{self.folder.path / "shards"}: {len(missing)} frames of the index '
-                f'are in no shard, first {missing[0]}; collect them again'
+                f'{self.folder.path / "shards"} must hold all frames of the index. Got '
+                f'{len(missing)} that are in no shard, first {missing[0]}. Collect them again'
             )
         return state

@@ -155,7 +155,10 @@ class CalvinFolder:
             else np.zeros(0, np.int64)
         )
         if (np.diff(self.frame_ids) <= 0).any():
-            raise DataError(f'{self.path / "ep_start_end_ids.npy"}: ranges overlap')
+            raise DataError(
+                f'{self.path / "ep_start_end_ids.npy"}: ranges must not overlap. Got frames that '
+                'lie in two. Collect or download the folder again'
+            )
         self.shards = sorted((self.path / 'shards').glob('shard_*.npz'))
 
     def __len__(self) -> int:
@@ -178,7 +181,10 @@ class CalvinFolder:
             raise DataError(f'{path} must be integers (N, 2). Got {ranges.dtype} {ranges.shape}')
         ranges = ranges.astype(np.int64)
         if (ranges[:, 0] > ranges[:, 1]).any() or (ranges < 0).any():
-            raise DataError(f'{path}: each row must be (first, last) with 0 <= first <= last')
+            wrong = ranges[(ranges[:, 0] > ranges[:, 1]) | (ranges < 0).any(axis=1)][0].tolist()
+            raise DataError(
+                f'{path}: each row must be (first, last) with 0 <= first <= last. Got {wrong}'
+            )
         return ranges[np.argsort(ranges[:, 0], kind='stable')]
 
     def _read_windows(self) -> list[LanguageWindow]:
@@ -196,14 +202,14 @@ class CalvinFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f'{path} must hold language/ann, language/task and info/indx of one '
-                f'length: {error}'
+                f'length. Got {type(error).__name__}: {error}'
             ) from error
         for window in windows:
             i = np.searchsorted(self.ranges[:, 0], window.start, side='right') - 1
             if i < 0 or not window.start <= window.end <= self.ranges[i, 1]:
                 raise DataError(
-                    f'{path}: window {window.start}..{window.end} ({window.task}) '
-                    'does not lie inside one range of ep_start_end_ids.npy'
+                    f'{path}: a window must lie inside one range of ep_start_end_ids.npy. Got '
+                    f'{window.start}..{window.end} ({window.task})'
                 )
         return windows
 
@@ -250,13 +256,13 @@ def split_folder(path: Path | str, split: str) -> Path:
     if (path / 'ep_start_end_ids.npy').is_file() and split == 'training':
         return path
     raise DataError(
-        f'{path} holds no {split}/ep_start_end_ids.npy; make data with '
-        '`vw2 collect --out DIR` or give the root of a CALVIN data set'
+        f'{path} must hold {split}/ep_start_end_ids.npy. Got no such file. Make data with '
+        '`vw2 collect --out DIR`, or give the root of a CALVIN data set'
     )
 
 
 def with_validation(roots: Iterable[Path | str]) -> list[Path]:
-    """Those data folders that have held-out frames; a collection that was cut short has none."""
+    """Return the data folders with held-out frames; a collection that was cut short has none."""
     found = []
     for root in map(Path, roots):
         path = root / 'validation' / 'ep_start_end_ids.npy'
@@ -278,7 +284,7 @@ def _member(archive, key: str, path: Path) -> np.ndarray:
     try:
         stream = archive.zip.open(f'{key}.npy')
     except KeyError as error:
-        raise DataError(f'{path} lacks {key!r}') from error
+        raise DataError(f'{path} must hold {key!r}. Got no such array') from error
     with stream:
         with _HEADER:
             version = np.lib.format.read_magic(stream)
@@ -286,7 +292,9 @@ def _member(archive, key: str, path: Path) -> np.ndarray:
                 raise DataError(f'{path}: {key} must have npy format 1.0 or 2.0. Got {version}')
             shape, fortran_order, dtype = _READ_HEADER[version](stream)
         if dtype.hasobject:
-            raise DataError(f'{path}: {key} holds Python objects, which are never loaded')
+            raise DataError(
+                f'{path}: {key} must hold numbers. Got Python objects, which are never loaded'
+            )
         return np.frombuffer(stream.read(), dtype).reshape(shape, order='FC'[not fortran_order])
 
 
@@ -317,7 +325,7 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
         if value.shape != (*lead, *shape):
             raise DataError(f'{path}: {key} must have shape {(*lead, *shape)}. Got {value.shape}')
         if not np.isfinite(value).all():
-            raise DataError(f'{path}: {key} holds NaN or infinity')
+            raise DataError(f'{path}: {key} must be finite. Got NaN or infinity')
         state[key] = value.astype(np.float32)
     return state
 
@@ -351,11 +359,16 @@ def read_shard(path: Path, size: Size) -> tuple[np.ndarray, np.ndarray, dict[str
         if offsets.shape != (n + 1,) or (
             n and (offsets[-1] != len(pngs) or (np.diff(offsets) <= 0).any())
         ):
-            raise DataError(f'{path}: offsets do not fit {n} frames and {len(pngs)} bytes')
+            raise DataError(
+                f'{path}: offsets must rise to {len(pngs)} bytes in {n} steps. Got others: the '
+                'file is damaged. Collect it again'
+            )
         rgb = np.empty((n, *sides(size), 3), np.uint8)
         for i in range(n):
             image = cv2.imdecode(pngs[offsets[i] : offsets[i + 1]], cv2.IMREAD_COLOR)
             if image is None:
-                raise DataError(f'{path}: the image of frame {frame_ids[i]} is damaged')
+                raise DataError(
+                    f'{path}: the image of frame {frame_ids[i]} is damaged. Collect the file again'
+                )
             rgb[i] = resize_area(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), size)
         return frame_ids, rgb, _state_row(archive, path, n)

@@ -131,7 +131,10 @@ def read_codes(path: Path, store: ClipStore) -> tuple[np.ndarray, np.ndarray]:
         folder, ids = tensors['folder'].numpy(), tensors['frame_ids'].numpy()
         indices = tensors['indices'].numpy().astype(np.int64)
     except (KeyError, TypeError, ValueError) as error:
-        raise TrainingError(f'{path} is not a file of codes: {error}') from error
+        raise TrainingError(
+            f'{path} must be a file of codes, as vw2 train dldm writes it. Got '
+            f'{type(error).__name__}: {error}'
+        ) from error
     rows, found = [], []
     for number, content in enumerate(f.content_hash for f in store.folders):
         if content in hashes:
@@ -140,7 +143,8 @@ def read_codes(path: Path, store: ClipStore) -> tuple[np.ndarray, np.ndarray]:
             found.append(indices[here])
     if not rows:
         raise OtherDataError(
-            f'{path} holds codes of other data than was given; run `vw2 train dldm` on this data'
+            f'{path} must hold codes of the given data. Got those of other data. Run '
+            '`vw2 train dldm` on this data'
         )
     return np.concatenate(rows), np.concatenate(found)
 

@@ -72,10 +72,12 @@ class ClipStore:
     ):
         self.size, self.folders, self.decoded = sides(size), list(folders), list(decoded)
         if not self.folders:
-            raise DataError('no data folder was given')
+            raise DataError('there must be a data folder. Got none. Name one with --data')
         self._bounds = np.cumsum([0, *(len(folder) for folder in self.folders)])
         if not self._bounds[-1]:
-            raise DataError(f'{", ".join(str(f.path) for f in self.folders)}: no frames inside')
+            raise DataError(
+                f'{", ".join(str(f.path) for f in self.folders)} must hold frames. Got none'
+            )
         self.frame_ids = np.concatenate([folder.frame_ids for folder in self.folders])
         self.range_end = self._range_end()
 

@@ -73,7 +73,7 @@ def r_squared(
 
 
 def differences(first: dict, second: dict) -> dict:
-    """First less second of what `probe` and `retrieve` gave for the same clips: paired intervals.
+    """Subtract the second's figures from the first's, of the same clips, with paired intervals.
 
     Args:
         first, second: {'probe': .., 'retrieval': ..}.

@@ -64,6 +64,6 @@ def swap_maps(
 
 
 def _elsewhere(able: np.ndarray, clips: Clips, i: int) -> np.ndarray:
-    """Those of `able` in another scene than clip i, or any clip there."""
+    """Clips of other scenes than clip i's: those in `able`, or all where none of these is."""
     other = able[clips.scene[able] != clips.scene[i]]
     return other if len(other) else np.flatnonzero(clips.scene != clips.scene[i])

@@ -359,7 +359,7 @@ def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
 def _from_scratch(
     config: Path | str, data: Sequence[Path], seed: int, sight: Path | None
 ) -> tuple[Planner, Tokenizer, None, int]:
-    """As `_from_planner_run`, of the sizes that the config's sections give; only sight is trained."""
+    """Make what `_from_planner_run` reads anew, in the config's sizes; only sight may be trained."""
     sizes = read_settings(PlannerSettings, config)
     dldm = read_settings(WarmUpSettings, config)
     store = FrameStore(data, 'training', sizes.vision.image_size)
@@ -374,7 +374,7 @@ def _from_scratch(
 
 
 def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
-    """The same planner for more words, new ones as unknown ones are; `learn_sight`: see `main`."""
+    """The same planner for more words, new ones as unknown ones are; `learn_sight`: see `HeadStage`."""
     old = planner.config
     vision = dataclasses.replace(old.vision, frozen=old.vision.frozen and not learn_sight)
     config = dataclasses.replace(old, vocab_size=vocab_size, vision=vision)

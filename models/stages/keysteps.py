@@ -174,7 +174,7 @@ class KeyStepsStage(Stage):
 
 
 def blurred(rgb: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Float (B, 3, S, S), those of `which` (B,) reduced to half their size and back."""
+    """Blur those of `which` (B,) in float (B, 3, S, S): halve their size and double it again."""
     low = F.interpolate(rgb, scale_factor=0.5, mode='bilinear', antialias=True)
     low = F.interpolate(low, rgb.shape[-2:], mode='bilinear')
     return torch.where(which.view(-1, 1, 1, 1), low, rgb)

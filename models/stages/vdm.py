@@ -62,7 +62,7 @@ class VDMSettings:
 def share(
     vae: TrainConfig, train: TrainConfig, minutes: float | None
 ) -> tuple[float | None, float | None]:
-    """Minutes of both lessons together -> of each, in the ratio of their configs (else halves)."""
+    """Divide the minutes of both lessons in the ratio of their configs, else in halves."""
     if minutes is None:
         return None, None
     boxed = vae.max_minutes and train.max_minutes
@@ -275,7 +275,7 @@ class VDMStage(Stage):
 
 
 def settle(model: VDM) -> VDM:
-    """Leave autoencoder and control branch as they are from now on."""
+    """Freeze autoencoder and control branch."""
     for part in filter(None, (model.vae, model.controlnet)):
         part.requires_grad_(False)
     return model
@@ -353,6 +353,6 @@ def draw_curves(out: Path) -> None:
 
 
 def validations(log: Path) -> list[dict]:
-    """The reports of held-out clips in a log.jsonl; of one step the last."""
+    """Read the reports of held-out clips from a log.jsonl; of several for one step, the last."""
     reports = map(json.loads, log.read_text().splitlines())
     return list({r['step']: r for r in reports if r['kind'] == 'validation'}.values())

@@ -65,7 +65,7 @@ class TrainConfig:
             raise ConfigError(f'device must be one of {", ".join(DEVICES)}. Got {self.device!r}')
 
     def replaced(self, seed: int | None, max_minutes: float | None) -> TrainConfig:
-        """The config with what the command line says instead; None: nothing."""
+        """Return the config with the values of the command line; None keeps the config's own."""
         changes = {'seed': seed, 'max_minutes': max_minutes}
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 

@@ -65,7 +65,7 @@ class Footprint:
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
-        """Around the first forward and backward pass: counts operations, where a peak is known.
+        """Count operations of the first forward and backward pass, a context around both.
 
         Counting makes torch round otherwise here and there, so it is left where nobody asks.
         """
@@ -78,7 +78,7 @@ class Footprint:
 
     @contextlib.contextmanager
     def forward(self) -> Iterator[None]:
-        """Around the first forward pass: measures activations."""
+        """Measure activations of the first forward pass, a context around it."""
         if self.activations:
             yield
         elif self.device.type == 'cuda':
@@ -104,7 +104,7 @@ class Footprint:
         return self.flop / (step_s * self.peak) if self.flop else None
 
     def text(self, samples: int = 0) -> str:
-        """One line for people; samples: of one process in a step, where one was done."""
+        """Return one line for people; `samples` are those that one process had in a step."""
         fixed = {
             'weights': self.weights,
             'gradients': self.gradients,

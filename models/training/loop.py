@@ -204,12 +204,12 @@ class Training:
             yield batch
 
     def counted(self) -> contextlib.AbstractContextManager:
-        """Around forward and backward pass: the first ones are measured."""
+        """Return the context for a forward and a backward pass; the first ones are measured."""
         return self.footprint.step()
 
     @contextlib.contextmanager
     def forward(self) -> Iterator[None]:
-        """Around the forward pass: bf16 on a GPU, where the config says so."""
+        """Return the context for a forward pass: bf16 on a GPU, where the config says so."""
         bf16 = self.config.bf16 and self.device.type == 'cuda'
         with (
             torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
@@ -218,7 +218,7 @@ class Training:
             yield
 
     def backward(self, loss: torch.Tensor) -> None:
-        """The gradients of a loss, in place of those of the step before."""
+        """Compute the gradients of a loss; those of the step before are dropped."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
 
@@ -268,7 +268,7 @@ class Training:
     # --------------------------------------------------------------------------- what is told
 
     def _report(self, norm: torch.Tensor) -> None:
-        """Losses and pace since the last report, to log and bar."""
+        """Write losses and pace since the last report to log and bar."""
         c, now = self.config, time.monotonic()
         begun, first, waited = self._window
         window_s = max(now - begun, 1e-9)

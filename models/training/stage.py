@@ -71,7 +71,7 @@ class Stage(typing.Protocol):
         """Further curves and pictures, after each validation."""
 
     def facts(self) -> dict:
-        """What provenance says beside what it says of every stage; `scores` are added to those."""
+        """What provenance says of this stage alone; `scores` are added to those of `validate`."""
         return {}
 
     def save(self, out: Path, record: dict) -> None:

@@ -22,6 +22,7 @@ from vw2_ros.experiment.run import run
 def data(tmp_path_factory):
     return calvin_files.write_data(
         tmp_path_factory.mktemp('experiment') / 'data',
+        held_out_frames=24,
         shards=True,
         episodes=6,
         frames=40,
@@ -51,7 +52,7 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
     """The row without latents, for real: Ctrl-C while its head trains, then twice to the end."""
     out, scale = (
         tmp_path / 'out',
-        write_scale(tmp_path, data, head={'train': {'steps': 400, 'validate_every': 100}}),
+        write_scale(tmp_path, data, head={'train': {'steps': 150, 'validate_every': 50}}),
     )
 
     def interrupt():
@@ -68,16 +69,16 @@ def test_interrupted_row_goes_on(data, tmp_path, capsys):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert not list(out.glob('stages/head-*.json')), 'it had not ended'
     saved = list(out.glob('stages/head-*/checkpoints/*'))
-    assert saved and 0 < int(saved[-1].name) < 400
+    assert saved and 0 < int(saved[-1].name) < 150
 
     result = run('calvin-table', out, scale, rows='none')
     log = [json.loads(line) for line in next(out.glob('stages/head-*/log.jsonl')).open()]
-    assert [x['step'] for x in log if x['kind'] == 'train'] == list(range(2, 401, 2))
+    assert [x['step'] for x in log if x['kind'] == 'train'] == list(range(2, 151, 2))
     (row,) = result['rows']
     (made,) = row['runs']
     assert row['mean_length']['low'] <= row['mean_length']['mean'] <= row['mean_length']['high']
     assert len(made['lengths']) == 1 and len(made['checkpoint_sha256']) == 64
-    assert row['steps'] == {'sight': 6, 'head': 400} and row['parameters'] > 1e5
+    assert row['steps'] == {'sight': 6, 'head': 150} and row['parameters'] > 1e5
     assert set(row['seconds']) == {'sight', 'head', 'eval'} and len(made['commands']) == 3
     assert json.loads((out / 'table.json').read_text()) == json.loads(json.dumps(result))
 

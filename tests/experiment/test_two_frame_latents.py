@@ -21,6 +21,7 @@ from vw2_ros.models.run_folder import load_model
 def data(tmp_path_factory):
     return calvin_files.write_data(
         tmp_path_factory.mktemp('experiment') / 'data',
+        held_out_frames=24,
         shards=True,
         episodes=6,
         frames=40,

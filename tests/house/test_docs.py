@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""README and docs/: what they link to exists, and what they print can be typed."""
+"""README and docs/: what they link to and name exists, and what they print can be typed."""
 
+import ast
+import functools
 import pathlib
 import re
 
@@ -13,7 +15,14 @@ from vw2_ros.cli import build
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 MADE = ('out', 'runs', 'data', 'bags', 'build', 'install', 'log')  # by commands
-pages = pytest.mark.parametrize('page', [pytest.param(p, id=p.name) for p in PAGES])
+SOURCES = sorted(p for d in ('vw2_ros', 'models', 'sim') for p in (ROOT / d).rglob('*.py'))
+
+
+def each(pages):
+    return pytest.mark.parametrize('page', [pytest.param(p, id=p.name) for p in pages])
+
+
+pages = each(PAGES)
 
 
 def prose(page):
@@ -50,12 +59,44 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(file), f'{page.name}: {file.name} has no heading #{anchor}'
 
 
-@pages
+@functools.cache
+def defined(path):
+    """Return the names that a file defines: functions, classes, and Class.member of each."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            for item in ast.walk(node):
+                if isinstance(item, ast.FunctionDef):
+                    found.add(f'{node.name}.{item.name}')
+                elif isinstance(item, ast.AnnAssign):
+                    found.add(f'{node.name}.{ast.unparse(item.target).removeprefix("self.")}')
+    return found
+
+
+@each([*PAGES, ROOT / 'QUALITY_DECLARATION.md'])
 def test_named_files_exist(page):
     """Whatever stands in backquotes and begins with a folder of the project is there."""
     folders = '|'.join(p.name for p in ROOT.iterdir() if p.is_dir() and p.name not in MADE)
     for name in re.findall(rf'`((?:{folders})/[\w./-]*)`', page.read_text()):
         assert (ROOT / name).exists(), f'{page.name} names {name}'
+
+
+@pages
+def test_named_methods_exist(page):
+    everything = set().union(*(defined(p) for p in SOURCES))
+    classes = {name for name in everything if '.' not in name and name[0].isupper()}
+    for name in re.findall(r'`([A-Z]\w*\.\w+)`', page.read_text()):
+        if name.partition('.')[0] in classes:
+            assert name in everything, f'{page.name} names {name}'
+
+
+@pages
+def test_what_stands_beside_a_file_is_defined_there(page):
+    """Rows of a table that begin with a name and then a file, as the chains of architecture.md."""
+    for name, path in re.findall(r'^\| `([\w.]+)` \| `([\w/]+\.py)` \|', page.read_text(), re.M):
+        assert name in defined(ROOT / path), f'{page.name}: {path} does not define {name}'
 
 
 @pages

@@ -178,4 +178,6 @@ def test_frames_without_state_are_named(tmp_path, runs, capsys):
         )
         == 1
     )
-    assert "episode_0000003.npz lacks 'robot_obs'" in capsys.readouterr().err
+    assert (
+        "episode_0000003.npz must hold 'robot_obs'. Got no such array" in capsys.readouterr().err
+    )

@@ -23,10 +23,15 @@ def open_arm(kinematics: str = 'panda', **facts) -> Arm:
         kinematics: 'panda', this package's own code; or 'urdf', Pinocchio.
         facts: what makes it another one: see `Panda` and `UrdfArm`.
     Raises:
-        InvalidValueError: there are no such kinematics.
+        InvalidValueError: there are no such kinematics, or the facts do not fit together.
+        MissingPackageError: Pinocchio is not installed.
     """
     if kinematics == 'panda':
         return Panda(**facts) if facts else _PANDA
+    if kinematics == 'urdf':
+        from vw2_ros.arms.urdf import UrdfArm
+
+        return UrdfArm(**facts)
     raise InvalidValueError(
         f'kinematics must be one of {", ".join(KINEMATICS)}. Got {kinematics!r}. Choose one of these'
     )

@@ -9,13 +9,22 @@ import math
 import numpy as np
 
 from vw2_ros.arms.arm import Arm
-from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler
+from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, rotation_error
+from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 
 ACTION_HZ = 30
 ACTION_PERIOD_S = 1 / ACTION_HZ
 POSITION_STEP_M = 0.02  # what one unit of a relative action moves
 ROTATION_STEP_RAD = 0.05  # what one unit of a relative action turns
+
+# of a robot, whose target stays where the joints are
+FOLLOW_M, FOLLOW_RAD = 0.001, 0.005  # the tool is at its target, if not further off
+DRIFT_RAD_S = 0.3  # highest speed with which spare joints go to their rest
+AT_END_RAD = 0.01  # so near to its limit a joint is said to be at its end
+SINGULAR = 0.08  # smallest singular value of a Jacobian [m, rad] that is called near a singularity
+_TRIES = 6
+_TINY = 1e-9
 
 
 def check_action(action, size: int = 7) -> np.ndarray:
@@ -45,17 +54,27 @@ def check_action(action, size: int = 7) -> np.ndarray:
 class EndEffectorController:
     """Turns CALVIN's end-effector actions into joint commands for an arm of n joints.
 
-    A relative action moves the *target*, not the measured pose, so the target runs ahead of an arm
-    that is held back, as in CALVIN. The target is in the world frame, whose axes are those of the
-    arm's base frame, and in which that frame's origin lies at `arm.base_position`.
+    A relative action moves the *target*, not the measured pose. The target is in the world frame,
+    whose axes are those of the arm's base frame, and in which that frame's origin lies at
+    `arm.base_position`.
+
+    Without limits the target runs ahead of an arm that is held back, as in CALVIN. With limits it
+    goes only as far as the joints can follow at once: near a singularity, where a small way of the
+    tool is a long one of the joints, it slows down, and where the arm ends it stands. `slowed` says
+    so.
+
+    Args:
+        limits: of a robot; None: none are kept here.
+        frame: whose axes an action has, 'base' or 'tool'.
     """
 
-    def __init__(self, arm: Arm) -> None:
-        self.arm = arm
+    def __init__(self, arm: Arm, limits: Limits | None = None, frame: str = 'base') -> None:
+        self.arm, self.limits, self.frame = arm, limits, frame
         self.position = np.zeros(3)
         self.euler = np.zeros(3)
         self.joints = arm.rest_rad.copy()
         self.gripper = 1.0
+        self.slowed = ''  # why the last action was not followed whole, '' if it was
         self.reset(arm.rest_rad)
 
     @property
@@ -73,9 +92,7 @@ class EndEffectorController:
         n = len(self.arm.joints)
         if q.shape != (n,) or not np.isfinite(q).all():
             raise InvalidValueError(f'joints must be {n} finite numbers. Got {q!r}')
-        at, turn = self.arm.forward(q)
-        self.position = at + self.arm.base_position
-        self.euler = matrix_to_euler(turn)
+        self._put(q)
         self.joints = q
         self.gripper = 1.0 if gripper > 0 else -1.0
 
@@ -91,8 +108,17 @@ class EndEffectorController:
             InvalidValueError: as `check_action`; the target has not moved then.
         """
         a = check_action(action)
-        self.position = self.position + POSITION_STEP_M * periods * a[:3]
-        self.euler = self.euler + ROTATION_STEP_RAD * periods * a[3:6]
+        way = POSITION_STEP_M * periods * a[:3]
+        turn = ROTATION_STEP_RAD * periods * a[3:6]
+        if self.frame == 'tool':
+            tool = euler_to_matrix(self.euler)
+            way = tool @ way
+            turn = _continuous(matrix_to_euler(tool @ euler_to_matrix(turn)), self.euler)
+            turn = turn - self.euler
+        if self.limits is not None:
+            return self._follow(way, turn, a[6], periods)
+        self.position = self.position + way
+        self.euler = self.euler + turn
         return self._solve(a[6], periods)
 
     def move_to(self, position, euler, gripper: float) -> tuple[np.ndarray, float]:
@@ -101,12 +127,73 @@ class EndEffectorController:
         self.position, self.euler = a[:3], a[3:6]
         return self._solve(a[6])
 
+    def _put(self, q: np.ndarray) -> None:
+        """Put the target where joints (n,) [rad] hold the TCP."""
+        at, turn = self.arm.forward(q)
+        self.position = at + self.arm.base_position
+        self.euler = matrix_to_euler(turn)
+
     def _solve(self, gripper: float, periods: float = 1.0) -> tuple[np.ndarray, float]:
         self.gripper = float(gripper)
-        self.joints = self.arm.inverse(
-            self.position - self.arm.base_position,
-            euler_to_matrix(self.euler),
+        self.joints = self._inverse(self.position, self.euler, periods)
+        return self.joints.copy(), self.gripper
+
+    def _inverse(self, position, euler, periods: float, **settings) -> np.ndarray:
+        return self.arm.inverse(
+            position - self.arm.base_position,
+            euler_to_matrix(euler),
             self.joints,
             periods=periods,
+            **settings,
         )
+
+    def _follow(self, way, turn, gripper: float, periods: float) -> tuple[np.ndarray, float]:
+        """Move the target by as much of a step as the joints can do in that time.
+
+        Args:
+            way: (3,) [m]. turn: of the Euler angles (3,) [rad].
+        """
+        self.gripper, self.slowed = float(gripper), ''
+        elapsed_s, share, before = periods * ACTION_PERIOD_S, 1.0, self.joints
+        low, high = (speed * elapsed_s for speed in self.limits.velocity_bounds(before))
+        for _ in range(_TRIES):
+            position, euler = self.position + share * way, self.euler + share * turn
+            drift = share * DRIFT_RAD_S * elapsed_s
+            step = self._inverse(position, euler, periods, max_drift=drift) - before
+            joints = before + np.clip(step, low, high)
+            if self._holds(joints, position, euler):
+                self.position, self.euler, self.joints = position, euler, joints
+                break
+            fast = float(np.max(step / np.where(step > 0, high + _TINY, low - _TINY)))
+            share *= 0.5 if fast <= 1 else max(0.1, 0.9 / fast)
+        else:  # it cannot be done from here: stand
+            share = 0.0
+        if share < 1:
+            self.slowed = f'{self._why()}: the tool goes {100 * share:.0f} % of its way'
         return self.joints.copy(), self.gripper
+
+    def _holds(self, joints, position, euler) -> bool:
+        """Whether joints (n,) hold the tool at a pose in the world frame, as near as it matters."""
+        at, turn = self.arm.forward(joints)
+        off = np.abs(at + self.arm.base_position - position).max()
+        return off < FOLLOW_M and _size(rotation_error(euler_to_matrix(euler), turn)) < FOLLOW_RAD
+
+    def _why(self) -> str:
+        for name, q, low, high in zip(
+            self.arm.joints, self.joints, self.limits.lower_rad, self.limits.upper_rad
+        ):
+            if min(q - low, high - q) < AT_END_RAD:
+                return f'{name} is at its end'
+        jacobian = self.arm.forward_and_jacobian(self.joints)[2]
+        if np.linalg.svd(jacobian, compute_uv=False)[-1] < SINGULAR:
+            return 'near a singularity'
+        return 'joints at full speed'
+
+
+def _size(vector) -> float:
+    return math.sqrt(sum(v * v for v in vector))
+
+
+def _continuous(euler: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The same angles (3,) [rad], within half a turn of those before."""
+    return euler + 2 * math.pi * np.round((before - euler) / (2 * math.pi))

@@ -25,6 +25,7 @@ import yaml
 from vw2_ros.arms import KINEMATICS, Arm, open_arm
 from vw2_ros.arms.keys import ContractError, Keys
 from vw2_ros.arms.limits import Braking, Limits
+from vw2_ros.arms.urdf import ArmError
 from vw2_ros.errors import InvalidValueError, MissingFileError
 from vw2_ros.files import named_config
 
@@ -184,7 +185,9 @@ def needs_description(source: str | os.PathLike) -> bool:
         ContractError: there is no such file, or it is no YAML.
     """
     values = _read(source)[1]
-    return isinstance(values, Mapping) and values.get('urdf') == ROBOT_DESCRIPTION
+    if not isinstance(values, Mapping) or values.get('kinematics') != 'urdf':
+        return False
+    return values.get('urdf', ROBOT_DESCRIPTION) == ROBOT_DESCRIPTION
 
 
 def _title(path: pathlib.Path) -> str:
@@ -204,24 +207,50 @@ def _read(source: str | os.PathLike) -> tuple[pathlib.Path, object, str]:
 
 
 def _arm(keys: Keys, path: pathlib.Path, urdf: str) -> Arm:
-    kind = keys.text('kinematics', of=KINEMATICS)
-    joints = keys.names('joints')
-    home = keys.numbers('home_rad', len(joints))
-    facts = {'joints': joints, 'rest_rad': home, 'base_frame': keys.text('base_frame')}
+    kind, joints = keys.text('kinematics', of=KINEMATICS), keys.names('joints')
+    n, limits, gripper = len(joints), keys.into('limits'), keys.into('gripper', {})
+    facts: dict[str, object] = {
+        'joints': joints,
+        'rest_rad': keys.numbers('home_rad', n),
+        'base_frame': keys.text('base_frame'),
+    }
+    for key in ('lower_rad', 'upper_rad', 'velocity_rad_s'):
+        if key in limits:
+            facts[key] = _per_joint(limits, key, n)
     offset = keys.numbers('tool_offset_m', 3, [0.0, 0.0, 0.0])
     if kind == 'panda':
-        if len(joints) != 7:
-            raise keys.error('joints', f'must be 7 for kinematics: panda. Got {len(joints)}')
+        if n != 7:
+            raise keys.error('joints', f'must be 7 for kinematics: panda. Got {n}')
         if offset[:2] != (0.0, 0.0):
             raise keys.error('tool_offset_m', f'must be along z: [0, 0, z]. Got {list(offset)}')
-        return open_arm(kind, **facts, tool_offset_m=offset[2], **_ends(keys, len(joints)))
-    raise keys.error('kinematics', 'must be panda. Others are to come')
+        return open_arm(kind, **facts, tool_offset_m=offset[2])
+    finger = gripper.text('joint', '')
+    try:
+        return open_arm(
+            kind,
+            urdf=_urdf(keys, path, urdf),
+            **facts,
+            tool_frame=keys.text('tool_frame'),
+            tool_offset_m=offset,
+            tool_rpy_rad=keys.numbers('tool_rpy_rad', 3, [0.0, 0.0, 0.0]),
+            finger_joints=(finger,) if finger else (),
+        )
+    except ArmError as error:
+        raise keys.error(error.key, error.text) from error
 
 
-def _ends(keys: Keys, n: int) -> dict[str, tuple[float, ...]]:
-    """The limits of position that the file gives."""
-    limits = keys.into('limits')
-    return {key: _per_joint(limits, key, n) for key in ('lower_rad', 'upper_rad') if key in limits}
+def _urdf(keys: Keys, path: pathlib.Path, urdf: str) -> str:
+    """The URDF: as given, or as the file says, relative to where it lies."""
+    said = keys.text('urdf', ROBOT_DESCRIPTION)
+    if urdf:
+        return urdf
+    if said == ROBOT_DESCRIPTION:
+        raise keys.error(
+            'urdf',
+            f'is {ROBOT_DESCRIPTION}, and nothing came on that topic. Start robot_state_publisher, '
+            'or give the path of a URDF',
+        )
+    return str(path.parent / os.path.expanduser(said))
 
 
 def _per_joint(keys: Keys, key: str, n: int) -> tuple[float, ...]:

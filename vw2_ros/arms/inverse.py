@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -30,6 +31,7 @@ def damped_least_squares(
     damping: float = 0.02,
     rest_gain: float = 0.05,
     periods: float = 1.0,
+    max_drift: float = math.inf,
     tolerance: float = 1e-5,
     max_step: float = 0.3,
 ) -> np.ndarray:
@@ -46,6 +48,7 @@ def damped_least_squares(
         damping: of the least squares; keeps the step bounded near singular poses.
         rest_gain: share of the way to `rest` taken per period of 1/30 s, in the null space.
         periods: how many such periods the call is for.
+        max_drift: no joint drifts further than this towards `rest` [rad].
         tolerance: stop below this error [m and rad].
         max_step: no joint moves more than this in one iteration [rad].
     Returns:
@@ -71,6 +74,9 @@ def damped_least_squares(
         diagonal += 1e-9
         if i == 0 and rest_gain > 0.0:
             bias = rest_gain * periods * (rest - np.array(q))
+            far = max(map(abs, bias.tolist()))
+            if far > max_drift:
+                bias *= max_drift / far
             rhs = np.empty((6, 2))
             rhs[:, 0] = error
             rhs[:, 1] = jac @ bias

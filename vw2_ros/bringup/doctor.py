@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import itertools
 import json
 import sys
@@ -28,18 +29,24 @@ from vw2_ros.bringup.checks import (
     ros,
     weights,
 )
+from vw2_ros.bringup.running import contract, robot
 
-PARTS = (package, python_packages, ros, gpu, cameras, weights)
+PARTS = (package, python_packages, ros, robot, gpu, cameras, weights)
 
 
-def checks() -> Iterator[Check]:
-    """Look at everything; a part that fails is reported and does not end the others."""
-    for part in PARTS:
+def checks(of: str = '') -> Iterator[Check]:
+    """Look at everything; a part that fails is reported and does not end the others.
+
+    Args:
+        of: a contract to look at too, by name or file; ''.
+    """
+    parts = (*PARTS, functools.partial(contract, of)) if of else PARTS
+    for part in parts:
         try:
             yield from part()
         except Exception as error:  # the doctor must outlive any patient
             yield Check(
-                part.__name__,
+                getattr(part, '__name__', 'contract'),
                 'check',
                 MISSING,
                 f'{type(error).__name__}: {error}',
@@ -74,8 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         prog='vw2 doctor', description='What is installed, what is missing and how to mend it.'
     )
     parser.add_argument('--json', action='store_true', help='print the checks as JSON')
+    parser.add_argument('--contract', default='', help="also check a robot's contract")
     args = parser.parse_args(argv)
-    shown, results = itertools.tee(checks())
+    shown, results = itertools.tee(checks(args.contract))
     if not args.json:
         for line in render(shown):
             print(line, flush=True)

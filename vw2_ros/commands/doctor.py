@@ -11,8 +11,11 @@ EXAMPLE = 'vw2 doctor --json'
 
 def run(
     as_json: Annotated[bool, typer.Option('--json', help='Print the checks as JSON.')] = False,
+    contract: Annotated[
+        str, typer.Option(help="Also check a robot's contract: a file, or a name of config/arms/.")
+    ] = '',
 ) -> None:
     """Say what is installed, what is missing and how to mend it."""
     from vw2_ros.bringup import doctor
 
-    raise typer.Exit(doctor.main(['--json'] if as_json else []))
+    raise typer.Exit(doctor.main([*(['--json'] if as_json else []), '--contract', contract]))

@@ -104,7 +104,11 @@ class ControlLoop:
     def __init__(self, contract: Contract, config: ControlConfig | None = None):
         if isinstance(contract, Limits):  # until all callers have a contract
             contract = SimpleNamespace(
-                arm=open_arm(), limits=contract, on_stale='hold', disarmed_at_start=False
+                arm=open_arm(),
+                limits=contract,
+                on_stale='hold',
+                disarmed_at_start=False,
+                action_frame='base',
             )
         self.contract, arm, limits = contract, contract.arm, contract.limits
         self.arm = arm
@@ -135,7 +139,10 @@ class ControlLoop:
             config: how chunks are followed from now on; None: as before.
         """
         self.config = config.followed(self.limits) if config else self.config
-        self.controller = EndEffectorController(self.arm)
+        robot = self.contract.disarmed_at_start
+        self.controller = EndEffectorController(
+            self.arm, self.limits if robot else None, self.contract.action_frame
+        )
         self.state: GateState | None = None
         self.command: Command | None = None  # of the last step
         self.gripper = 1.0
@@ -278,6 +285,8 @@ class ControlLoop:
         frame, action, periods = self._plan(now_s, inputs.elapsed_s)
         target = self._act(action, periods * inputs.speed, inputs)
         verdict = gate(self.state, replace(inputs, target=target), self.limits)
+        if target is not None and self.controller.slowed:
+            verdict = replace(verdict, reasons=(*verdict.reasons, self.controller.slowed))
         return self._commanded(verdict, inputs, frame, action, now_s)
 
     def report(self) -> dict[str, int]:

@@ -38,6 +38,10 @@ class Tick:
         """What the velocity of the last `step` makes of this tick [rad] (..., n)."""
         return step * (self.elapsed_s / self.before_s)
 
+    def square(self, limits: Limits):
+        """The acceleration limit in rad per tick^2 (..., n)."""
+        return limits.acceleration_rad_s2 * (self.elapsed_s * self.elapsed_s)
+
     def change(self, limits: Limits) -> np.ndarray:
         """How much more or less than that it may be [rad] (..., n)."""
         mean_s = (self.elapsed_s + self.before_s) / 2
@@ -67,22 +71,14 @@ def limit_motion(position, step, last_target, target, limits: Limits, tick: Tick
         command [rad] (..., n), and the names of the limits that changed it.
     """
     tick = tick or Tick(limits.period_s, limits.period_s, even=True)
-    came, change = tick.came(step), tick.change(limits)
-    slowest, fastest = (
-        bound * tick.speed * tick.elapsed_s for bound in limits.velocity_bounds(position)
-    )
-    # a limit that was lowered meanwhile is met by braking
-    slowest, fastest = np.minimum(slowest, came + change), np.maximum(fastest, came - change)
     inside = np.clip(target, limits.lower_rad, limits.upper_rad)
     way = inside - position
     drift = inside - np.clip(last_target, limits.lower_rad, limits.upper_rad)
     behind = way - drift  # how far the last command was from the last target
-    tick2 = limits.acceleration_rad_s2 * (tick.elapsed_s * tick.elapsed_s)  # rad per tick^2
-    want = drift + np.sign(behind) * _longest_step(np.abs(behind), tick2)
-    down, up = _braking_steps(position, limits, tick, tick2)
-    low = np.maximum(np.maximum(came - change, slowest), -down)
-    high = np.minimum(np.minimum(came + change, fastest), up)
-    move = np.clip(want, low, np.maximum(low, high))
+    want = drift + np.sign(behind) * _longest_step(np.abs(behind), tick.square(limits))
+    slowest, fastest = _velocity_steps(position, step, limits, tick)
+    low, high = _steps(position, step, limits, tick)
+    move = np.clip(want, low, high)
     command = np.where(np.abs(move - way) <= _ROUNDING_RAD, inside, position + move)
     command = np.clip(command, limits.lower_rad, limits.upper_rad)
     if np.array_equal(command, target):
@@ -97,8 +93,29 @@ def limit_motion(position, step, last_target, target, limits: Limits, tick: Tick
     return command, tuple(reasons)
 
 
-def _braking_steps(position, limits: Limits, tick: Tick, tick2):
+def _velocity_steps(position, step, limits: Limits, tick: Tick):
+    # lowest and highest step by velocity [rad] (..., n)
+    came, change = tick.came(step), tick.change(limits)
+    slowest, fastest = (
+        bound * tick.speed * tick.elapsed_s for bound in limits.velocity_bounds(position)
+    )
+    # a limit that was lowered meanwhile is met by braking
+    return np.minimum(slowest, came + change), np.maximum(fastest, came - change)
+
+
+def _steps(position, step, limits: Limits, tick: Tick):
+    # lowest and highest step by all limits of the joints [rad] (..., n)
+    came, change = tick.came(step), tick.change(limits)
+    slowest, fastest = _velocity_steps(position, step, limits, tick)
+    down, up = _braking_steps(position, limits, tick)
+    low = np.maximum(np.maximum(came - change, slowest), -down)
+    high = np.minimum(np.minimum(came + change, fastest), up)
+    return low, np.maximum(low, high)
+
+
+def _braking_steps(position, limits: Limits, tick: Tick):
     # the longest steps towards both ends from which the arm stops before them [rad] (..., n)
+    tick2 = tick.square(limits)
     ways = (np.maximum(position - limits.lower_rad, 0), np.maximum(limits.upper_rad - position, 0))
     longest = _longest_step if tick.even else _surely_braked_step
     steps = [longest(way, tick2) for way in ways]
@@ -173,7 +190,8 @@ def limit_tool(
     came, change = tick.came(step), tick.change(limits)
     part = np.abs(came) / change  # of the velocity, a joint can lose so much: 1 / part
     move = came * max(0.0, 1 - 1 / part.max()) if part.max() > 1 else np.zeros_like(came)
-    brake = np.clip(position + move, limits.lower_rad, limits.upper_rad)
+    brake = position + np.clip(move, *_steps(position, step, limits, tick))
+    brake = np.clip(brake, limits.lower_rad, limits.upper_rad)
     low, high, left = 0.0, 1.0, brake
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

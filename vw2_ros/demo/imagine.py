@@ -8,12 +8,12 @@ import time
 import cv2
 import numpy as np
 
+from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.cameras.frames import Fit
 from vw2_ros.control.safety import MIN_KNOWN_WORDS
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import film
 
-RATE_HZ = 30  # of the play table's frames
 HELD = 10  # how long the given picture is shown [frames]
 
 
@@ -74,7 +74,7 @@ def run(
         ):
             parts.append(part)
     took_s = time.monotonic() - began_s
-    film.write(out, _film(first, parts, instruction), RATE_HZ)
+    film.write(out, _film(first, parts, instruction), ACTION_HZ)
     strip = out.with_suffix('.png')
     film.write_png(strip, film.strip(_rows(first, parts), instruction))
     known, note = loaded.known_words(instruction), {}
@@ -91,7 +91,7 @@ def run(
     return {
         'clip': str(out),
         'strip': str(strip),
-        'seconds_of_video': segments * imagination.length / RATE_HZ,
+        'seconds_of_video': segments * imagination.length / ACTION_HZ,
         'imagined_in_s': took_s,
         'renderer': renderer,
         'known_words': known,
@@ -100,7 +100,7 @@ def run(
 
 
 def _rows(first: np.ndarray, parts: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """Of each segment the frame that it starts from and every fourth one."""
+    """Choose the frame that each segment starts from, and every fourth one after it."""
     starts = [first, *(part[-1] for part in parts[:-1])]
     return [[start, *part[3::4]] for start, part in zip(starts, parts)]
 

@@ -320,7 +320,7 @@ def retrievals(result: Mapping) -> bytes:
 
 
 def differences(result: Mapping) -> bytes:
-    """The first dLDM less each other, a panel for each horizon."""
+    """Draw by how much the first dLDM exceeds each other one, a panel for each horizon."""
     groups = {f'probe R², {t}': ('probe', t) for t in TARGETS}
     groups |= {'retrieval, cosine': ('retrieval', '')}
     first = next(iter(result['dldms']))

@@ -42,6 +42,7 @@ ENCODINGS = {
     '16UC1': (np.dtype(np.uint16), 1),
     '32FC1': (np.dtype(np.float32), 1),
 }
+MAX_PIXELS = 1e6  # in a calibration
 MAX_JOINTS = 256  # a foreign message must not make us allocate without bound
 
 
@@ -241,6 +242,20 @@ def trajectory_from_message(msg, names) -> Joints:
     order = _order(msg.joint_names, names)
     position = _pick('position', msg.points[-1].positions, len(msg.joint_names), order)
     return Joints(position, stamp_to_ns(msg.header.stamp))
+
+
+def check_camera_info(msg) -> None:
+    """Refuse a calibration that is no number; zeros say that a camera is not calibrated.
+
+    Raises:
+        ConvertError: NaN, infinity or more than `MAX_PIXELS` pixels in k, d or r.
+    """
+    for name in 'kdr':
+        values = [float(v) for v in getattr(msg, name)[:16]]
+        if not all(abs(v) <= MAX_PIXELS for v in values):  # NaN is not, either
+            raise ConvertError(
+                f'camera_info: {name} must be numbers within {MAX_PIXELS:g}. Got {values!s:.200}.'
+            )
 
 
 def floats_to_message(values) -> Float64MultiArray:

@@ -128,6 +128,7 @@ class CameraNode(NodeBase):
         self.grabber = self.worker = None
 
     def _on_info(self, msg) -> None:
+        convert.check_camera_info(msg)
         self.info = msg
         self.losses.see_info(self.now_s())
 

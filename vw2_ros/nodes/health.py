@@ -29,6 +29,12 @@ def verdict(command, lockstep: bool = False) -> tuple[int, str]:
     return level, f'{command.status}: {"; ".join(command.reasons)}'
 
 
+def one_line(text: str, longest: int = 500) -> str:
+    """Return a text as one printable line: what strangers send goes into logs and onto screens."""
+    line = ' '.join(''.join(c if c.isprintable() else ' ' for c in text[: 2 * longest]).split())
+    return line if len(line) <= longest else f'{line[: longest - 4]} ...'
+
+
 class Meter:
     """Rate and age of something that happens again and again; seconds of one monotonic clock."""
 
@@ -83,9 +89,9 @@ class Health:
             self.values[name] = value
 
     def complain(self, text: str, now_s: float) -> None:
-        """Keep the newest reason why something was refused."""
+        """Keep the newest reason why something was refused, as one line."""
         with self._lock:
-            self._complaint = (now_s, text)
+            self._complaint = (now_s, one_line(text))
 
     def complaint(self, now_s: float, within_s: float = 2.0) -> str:
         """Return the newest complaint if it is young enough, else ''."""
@@ -112,5 +118,5 @@ class Health:
             for name, number in self.counters.items():
                 out[name] = str(number)
             for name, value in self.values.items():
-                out[name] = f'{value:.3g}' if isinstance(value, float) else str(value)
+                out[name] = f'{value:.3g}' if isinstance(value, float) else one_line(str(value))
         return out

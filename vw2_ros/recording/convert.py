@@ -53,7 +53,7 @@ class Part:
 
     @property
     def key(self) -> str:
-        """What tells it from other parts of the bag."""
+        """The name that tells this part from others of the bag."""
         return f'{self.number}.{self.part}'
 
 

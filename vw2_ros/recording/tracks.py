@@ -100,7 +100,7 @@ class Track:
 
 
 class Tracks:
-    """All of a bag but the pictures.
+    """All topics of a bag, without the pictures' content.
 
     Args:
         bag: the bag.

@@ -75,7 +75,7 @@ class VideoCache:
     def entry(
         self, name: str, fingerprint: str, ranges: Sequence = (), skipped: dict | None = None
     ) -> DecodedRecording:
-        """What a recording is called here: files of the same name begin alike."""
+        """Say where a recording lies here, decoded or not; files of one name begin alike."""
         begin = hashlib.sha256(name.encode()).hexdigest()[:16]
         path = self.folder / f'{begin}_{fingerprint[:16]}.u8'
         return DecodedRecording(path, self.size, name, fingerprint, ranges, skipped or {})
@@ -137,7 +137,7 @@ class VideoCache:
             part.unlink(missing_ok=True)
 
     def forget_replaced(self, kept: Iterable[DecodedRecording]) -> None:
-        """Remove what was decoded of files that have other content now."""
+        """Remove what was decoded of files whose content has changed since."""
         now = {d.path.stem.partition('_')[0]: d.path.stem for d in kept}
         for old in self.folder.iterdir():
             stem = old.name.partition('.')[0]

@@ -35,7 +35,7 @@ from vw2_ros.models.vdm_config import CONFIGS, VDMConfig  # noqa: E402
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     return calvin_files.write_data(
-        tmp_path_factory.mktemp('videos') / 'data', shards=True, words=False
+        tmp_path_factory.mktemp('videos') / 'data', 20, shards=True, words=False
     )
 
 

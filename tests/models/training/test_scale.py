@@ -98,7 +98,9 @@ def same_curve(run, wanted, rel=WITHIN, **which):
 def folder(tmp_path_factory):
     """Data, configs, and in one/ what a single process makes of them."""
     folder = tmp_path_factory.mktemp('scale')
-    calvin_files.write_data(folder / 'data', shards=True, episodes=3, frames=40, landmarks=True)
+    calvin_files.write_data(
+        folder / 'data', 24, shards=True, episodes=3, frames=40, landmarks=True
+    )
     content = yaml.safe_load(config_path('tiny').read_text())
     for train in (
         content['vdm']['vae'],
