@@ -95,7 +95,7 @@ def test_release_lets_go_until_it_is_armed_again(bench, action, robot):
         robot()
         rearm(bench, robot)
     bench.spin(0.3, each=robot)
-    assert node.link.is_open and not node.loop.stop_reason
+    assert node.arming.link.is_open and not node.loop.stop_reason
 
 
 @pytest.mark.parametrize('how', ['matched', 'polled'])
@@ -108,7 +108,7 @@ def test_a_second_publisher_silences_this_node_until_it_is_armed_again(
     rearm(bench, robot, node)
     other = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.newest())
     began = time.monotonic()
-    assert bench.until(lambda: not node.link.is_open, each=robot)
+    assert bench.until(lambda: not node.arming.link.is_open, each=robot)
     print(f'a second publisher, {how}: silent after {(time.monotonic() - began) * 1e3:.0f} ms')
     bench.spin(0.1, each=robot)
     count = len(robot.commands)
@@ -121,7 +121,7 @@ def test_a_second_publisher_silences_this_node_until_it_is_armed_again(
     assert not refused.success and '/peer also publishes' in refused.message
     bench.peer.destroy_publisher(other)
     bench.spin(0.3, each=robot)
-    assert not node.link.is_open and len(robot.commands) == count, 'latched'
+    assert not node.arming.link.is_open and len(robot.commands) == count, 'latched'
     rearm(bench, robot, node)
 
 
@@ -130,13 +130,13 @@ def test_of_two_action_nodes_the_first_goes_on_and_the_second_is_told(bench, act
     rearm(bench, robot, first)
     second = action()
     bench.spin(0.5, each=robot)
-    assert first.link.is_open and first.loop.command.status == 'moving'
+    assert first.arming.link.is_open and first.loop.command.status == 'moving'
     with pytest.raises(ValueError, match='another node named /action also publishes'):
-        second.rearm()
-    first.release()
+        second.arming.rearm()
+    first.arming.release()
     assert bench.until(lambda: not publishers(bench), each=robot)
     bench.spin(0.5, each=robot)
-    assert second.rearm().startswith('armed')
+    assert second.arming.rearm().startswith('armed')
     assert bench.until(lambda: status(second) == 'moving', each=robot)
 
 
@@ -160,9 +160,9 @@ def test_a_stop_button_without_a_service_call(bench, action, robot, profile):
     button.publish(Bool(data=True))
     assert bench.until(lambda: 'button on /stop' in node.loop.stop_reason, each=robot)
     with pytest.raises(ValueError, match='stop button on /stop is down'):
-        node.rearm()
+        node.arming.rearm()
     button.publish(Bool(data=False))
-    assert bench.until(lambda: not node.operator.pressed, each=robot)
+    assert bench.until(lambda: not node.arming.operator.pressed, each=robot)
     assert node.loop.stop_reason, 'latched'
     rearm(bench, robot, node)
 

@@ -88,7 +88,7 @@ def test_a_failed_load_keeps_the_old_weights_on_both(bench, both, others, tmp_pa
     assert {'only there': 'action: no such', 'two': 'other files'}.get(fault, 'planner: ') in (
         answer.message
     )
-    assert bench.until(lambda: not action.held and not planner.leader.busy)
+    assert bench.until(lambda: not action.arming.held and not planner.leader.busy)
     for node in both:
         assert node.model.sha256 == old and node.get_parameter('weights').value == name
 
@@ -103,7 +103,9 @@ def test_an_action_node_that_comes_later_follows_the_last_change(bench, weights,
     planner = bench.add(PlannerNode, weights=weights)
     assert load(bench, planner, others).success
     action = bench.add(ActionNode, weights=weights)
-    assert bench.until(lambda: action.model.sha256 == planner.model.sha256 and not action.held)
+    assert bench.until(
+        lambda: action.model.sha256 == planner.model.sha256 and not action.arming.held
+    )
 
 
 def test_the_planner_leads(bench, both, others):
@@ -117,9 +119,9 @@ def test_an_action_node_waits_for_the_planner_and_not_for_ever(bench, both, othe
     word = bench.peer.create_publisher(String, names.WEIGHTS, qos.latched())
     said = {'phase': 'load', 'weights': others, 'sha256': ''}
     word.publish(String(data=json.dumps(said)))
-    assert bench.until(lambda: action.held)
+    assert bench.until(lambda: action.arming.held)
     monkeypatch.setattr('vw2_ros.nodes.weights.PATIENCE_S', 0.1)
-    assert bench.until(lambda: not action.held)
+    assert bench.until(lambda: not action.arming.held)
     assert 'has not said to swap' in action.health.complaint(action.now_s())
     for n, text in enumerate(('{', '[]', '{"phase": 1}', '[' * 10000), 2):
         word.publish(String(data=text))

@@ -46,7 +46,8 @@ class ArmLink:
     """
 
     def __init__(self, node, contract, lockstep: bool, on_joints, on_other):
-        self._node, self.contract, self._on_other = node, contract, on_other
+        self._node, self.contract = node, contract
+        self._on_joints, self._on_other = on_joints, on_other
         self.output = Output(contract)
         self.reader = JointReader(contract.joints, contract.gripper.joint)
         self.topic = node.resolve_topic_name(contract.command.topic)
@@ -112,10 +113,14 @@ class ArmLink:
         """Send a `control.loop.Command` where there is one and the link is open."""
         if command.joints is None or not self.is_open:
             return False
-        self._commands.publish(self.output.arm(command, stamp_ns))
+        self.publish(self.output.arm(command, stamp_ns))
         if command.status == 'moving':  # else nobody knows what the gripper should do
             self._send_gripper(command)
         return True
+
+    def publish(self, message) -> None:
+        """Publish a command of the arm."""
+        self._commands.publish(message)
 
     def others(self) -> str:
         """Who else publishes on the command topic, by name; '' if nobody does."""
@@ -132,10 +137,11 @@ class ArmLink:
 
     # -- input
 
-    def _on_state(self, msg, on_joints) -> None:
+    def on_state(self, msg) -> None:
+        """Take a sensor_msgs/JointState."""
         joints = self.reader.take(msg)
         if joints is not None:
-            on_joints(joints)
+            self._on_joints(joints)
 
     # -- one master
 

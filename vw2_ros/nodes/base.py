@@ -60,16 +60,12 @@ class NodeBase(LifecycleNode):
             if isinstance(value, float) and given is not None and type(given.value) is int:
                 self._parameter_overrides[name] = Parameter(name, value=float(given.value))
             self.declare_parameter(name, value, descriptor(f))
-        unknown = [
-            name
-            for name in self._parameter_overrides
-            if not self.has_parameter(name) and not name.startswith('qos_overrides.')
-        ]
+        known = tuple(map(parameter_name, fields))
+        unknown = [n for n in self._parameter_overrides if not self.has_parameter(n)]
+        unknown = sorted(n for n in unknown if not n.startswith('qos_overrides.'))
         if unknown:
-            self.get_logger().warning(
-                f'no such parameter: {", ".join(sorted(unknown))}; ignored. '
-                'There are ' + ', '.join(map(parameter_name, fields))
-            )
+            text = f'no such parameter: {", ".join(unknown)}; ignored. There are '
+            self.get_logger().warning(text + ', '.join(known))
         self._fixed = {parameter_name(f) for f in fields} - self._dynamic
         self.add_on_set_parameters_callback(self._check_parameters)
         self._reporter = Reporter(self)

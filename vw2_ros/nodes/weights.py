@@ -142,7 +142,7 @@ class Follower:
         self._done: list = []
         self._guard = node.create_guard_condition(self._take)
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Give up a change that is under way."""
         self._node.destroy_guard_condition(self._guard)
 
