@@ -33,7 +33,7 @@ class Stack:
         given = {'contract': contract, 'use_sim_time': False}
         action = {'weights': weights, 'instruction': self.robot.instruction}
         self.action = Process('action_node', 'action', file, given | action)
-        watchdog = Process('watchdog_node', 'watchdog', file, given)
+        watchdog = Process('watchdog_node', 'watchdog', file, given, dds_profile='fastdds_udp.xml')
         self.children = Children([self.action, watchdog], log_dir=log_dir)
 
     def _on_said(self, message):

@@ -141,9 +141,11 @@ def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
 def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):
     for name in system.PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert set(system.environment().values()) == {str(config_file('fastdds.xml'))}
+    planner, *_, watchdog = system.robot()[1:]
+    assert set(system.environment(planner).values()) == {str(config_file('fastdds.xml'))}
+    assert set(system.environment(watchdog).values()) == {str(config_file('fastdds_udp.xml'))}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert system.environment() == {}
+    assert system.environment(planner) == {}
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):

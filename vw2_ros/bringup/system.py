@@ -43,6 +43,7 @@ class Process:
     params_file: str
     parameters: dict = field(default_factory=dict)  # beside those of the file
     remappings: tuple[tuple[str, str], ...] = ()
+    dds_profile: str = 'fastdds.xml'  # of config/
 
     @property
     def module(self) -> str:
@@ -239,7 +240,8 @@ def disarmed(a: dict[str, str]) -> str:
 
 
 def _watchdog(a: dict, file: str, contract: dict) -> Process:
-    return Process('watchdog_node', 'watchdog', file, _base(a) | contract)
+    parameters = _base(a) | contract
+    return Process('watchdog_node', 'watchdog', file, parameters, dds_profile='fastdds_udp.xml')
 
 
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
@@ -297,12 +299,11 @@ def _instruction(a: dict) -> dict:
 # ----------------------------------------------------------------- environment
 
 
-def environment() -> dict[str, str]:
-    """Variables that the nodes want beside the caller's: the DDS profile, unless one is set."""
+def environment(process: Process) -> dict[str, str]:
+    """Variables that a node wants beside the caller's: its DDS profile, unless one is set."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return {}
-    profile = str(paths.config_file('fastdds.xml'))
-    return dict.fromkeys(PROFILE_VARIABLES, profile)
+    return dict.fromkeys(PROFILE_VARIABLES, str(paths.config_file(process.dds_profile)))
 
 
 # ------------------------------------------------------------------- processes
@@ -333,7 +334,6 @@ class Children:
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.env = {
             **os.environ,
-            **environment(),
             **(env or {}),
             names.PARENT_VARIABLE: str(os.getpid()),
             'PYTHONUNBUFFERED': '1',
@@ -389,7 +389,7 @@ class Children:
         try:
             child = subprocess.Popen(
                 self.command(process),
-                env=self.env,
+                env={**environment(process), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,
