@@ -171,7 +171,8 @@ def run(name: str = 'play_table', *, minutes: float = 30.0, out: pathlib.Path) -
     from diagnostic_msgs.msg import DiagnosticArray
 
     from vw2_ros import names
-    from vw2_ros.bringup.system import Children, private_domain
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children
     from vw2_ros.client import Client
     from vw2_ros.messages import qos
 

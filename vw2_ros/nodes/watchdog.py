@@ -117,13 +117,11 @@ class WatchdogNode(NodeBase):
             what = 'was killed or hangs'
         else:
             return
-        told, self.lost = (
-            self.lost,
-            f'{self._sender()} {what}: no heartbeat for {1e3 * silent_s:.0f} ms',
-        )
-        if not told:
+        first = not self.lost
+        self.lost = f'{self._sender()} {what}: no heartbeat for {1e3 * silent_s:.0f} ms'
+        if first:
             self.health.count('losses')
-            self.diagnose()  # first of all
+            self.diagnose()  # before all else
         if not killed and silent_s < HANG_S:
             return
         self.undo('silence')
@@ -191,7 +189,11 @@ class WatchdogNode(NodeBase):
         """Full name of the node that sent the heartbeat; the graph knows a dead one for a while."""
         topic = self.resolve_topic_name(names.HEARTBEAT)
         senders = self.get_publishers_info_by_topic(topic)
-        full = {f'{s.node_namespace.rstrip("/")}/{s.node_name}' for s in senders}
+        full = {
+            f'{s.node_namespace.rstrip("/")}/{s.node_name}'
+            for s in senders
+            if 'UNKNOWN' not in s.node_name  # one that was just found
+        }
         return ', '.join(sorted(full)) or 'the action node'
 
     def assess(self, now_s):
