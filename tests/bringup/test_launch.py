@@ -42,7 +42,7 @@ EVERYTHING = [
     *system.calvin(imagination='true', use_sim_time='true', instruction='x'),
     *system.calvin(lockstep='true', weights='w', scene='A'),
     *system.evaluation('w', 'A'),
-    *system.robot(imagination='true', camera='film.mp4', contract='c'),
+    *system.robot(imagination='true', camera='film.mp4', contract='panda', deadman='joy'),
     *system.robot(compressed='true'),
 ]
 

@@ -63,9 +63,9 @@ def test_arguments_reach_the_nodes():
         == by_name['planner'].parameters
     )
     assert ('image_raw', 'static/image_raw') in by_name['planner'].remappings
-    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='my_arm.yaml')}
+    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='panda')}
     assert by_name['camera'].parameters['device'] == '/dev/video2'
-    assert by_name['action'].parameters['contract'] == 'my_arm.yaml'
+    assert by_name['action'].parameters['contract'] == 'panda'
     by_name = {p.name: p for p in system.robot(image_topic='/cam/color/image_raw')}
     assert ('input/camera_info', '/cam/color/camera_info') in by_name['camera'].remappings
 
@@ -172,6 +172,13 @@ def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
     with pytest.raises(system.BringUpError, match='SIGSEGV, 6 times in 60 s'):
         deaths.count('action', -11, True, 5.0)
     deaths.count('action', 1, True, 100.0)
+
+
+def test_a_bad_contract_is_refused_before_anything_runs(tmp_path):
+    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 30', 'rate_hz: 7')
+    (tmp_path / 'my.yaml').write_text(text)
+    with pytest.raises(ValueError, match='my.yaml: command.rate_hz must'):
+        system.robot(contract=str(tmp_path / 'my.yaml'))
 
 
 def test_a_robot_is_said_to_begin_disarmed():

@@ -123,6 +123,12 @@ ROBOT_ARGUMENTS = (
     Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
     Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
     Argument('contract', '', 'the robot: a file, or panda, fr3, ... of config/arms/'),
+    Argument(
+        'deadman',
+        '',
+        'what must be held for the arm to move: a Bool on `enable`, a button on `joy`, or nothing',
+        ('', 'enable', 'joy'),
+    ),
 )
 
 
@@ -193,7 +199,7 @@ def robot(**given: str) -> tuple[Process, ...]:
     Args:
         given: values of `ROBOT_ARGUMENTS`, as strings; the rest have their defaults.
     Raises:
-        ValueError: an unknown argument, or a value that is not among its choices.
+        ValueError: an unknown argument, a value that is not among its choices, or a bad contract.
     """
     a = _arguments(ROBOT_ARGUMENTS, given)
     file = a['params_file'] or str(paths.config_file('robot.yaml'))
@@ -206,7 +212,8 @@ def robot(**given: str) -> tuple[Process, ...]:
     size = image_size(a['weights'])
     if size:
         source |= {'width': size, 'height': size}
-    contract = {'contract': a['contract']} if a['contract'] else {}
+    contract = _contract(a['contract'])
+    deadman = {'deadman': a['deadman']} if a['deadman'] else {}
     model = _base(a) | _weights(a)
     processes = [
         Process(
@@ -221,7 +228,7 @@ def robot(**given: str) -> tuple[Process, ...]:
             ),
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
-        Process('action_node', 'action', file, model | _instruction(a) | contract),
+        Process('action_node', 'action', file, model | _instruction(a) | contract | deadman),
         _watchdog(a, file, contract),
     ]
     if a['imagination'] == 'true':
@@ -263,6 +270,17 @@ def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
                 f'{a.name} must be one of {", ".join(a.choices)}. Got {out[a.name]!r}.'
             )
     return out
+
+
+def _contract(source: str) -> dict:
+    # refused here, by one sentence, rather than by each node that reads it
+    if not source:
+        return {}
+    from vw2_ros.arms.contract import Contract, needs_description  # vw2 doctor runs without NumPy
+
+    if not needs_description(source):
+        Contract.load(source)
+    return {'contract': source}
 
 
 def _beside(topic: str, name: str) -> str:
