@@ -13,7 +13,7 @@ from ros_helpers import tiny_weights
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
-from vw2_ros.bringup.system import Children, Process
+from vw2_ros.bringup.system import NO_SHARED_MEMORY, Children, Process
 from vw2_ros.files import config_file
 from vw2_ros.models.policy import Policy
 from vw2_ros.nodes.health import ERROR
@@ -32,8 +32,10 @@ class Stack:
         file = str(config_file('robot.yaml'))
         given = {'contract': contract, 'use_sim_time': False}
         action = {'weights': weights, 'instruction': self.robot.instruction}
-        self.action = Process('action_node', 'action', file, given | action)
-        watchdog = Process('watchdog_node', 'watchdog', file, given, dds_profile='fastdds_udp.xml')
+        self.action, watchdog = (
+            Process(f'{name}_node', name, file, parameters, dds_profile=NO_SHARED_MEMORY)
+            for name, parameters in (('action', given | action), ('watchdog', given))
+        )
         self.children = Children([self.action, watchdog], log_dir=log_dir)
 
     def _on_said(self, message):

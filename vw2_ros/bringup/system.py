@@ -21,6 +21,8 @@ from vw2_ros import names
 from vw2_ros.errors import InvalidValueError, VW2Error
 
 SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
+# of nodes whose sudden death must not disturb the others; their messages are small
+NO_SHARED_MEMORY = 'fastdds_udp.xml'
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
@@ -228,7 +230,13 @@ def robot(**given: str) -> tuple[Process, ...]:
             ),
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
-        Process('action_node', 'action', file, model | _instruction(a) | contract | deadman),
+        Process(
+            'action_node',
+            'action',
+            file,
+            model | _instruction(a) | contract | deadman,
+            dds_profile=NO_SHARED_MEMORY,
+        ),
         _watchdog(a, file, contract),
     ]
     if a['imagination'] == 'true':
@@ -248,7 +256,7 @@ def disarmed(a: dict[str, str]) -> str:
 
 def _watchdog(a: dict, file: str, contract: dict) -> Process:
     parameters = _base(a) | contract
-    return Process('watchdog_node', 'watchdog', file, parameters, dds_profile='fastdds_udp.xml')
+    return Process('watchdog_node', 'watchdog', file, parameters, dds_profile=NO_SHARED_MEMORY)
 
 
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
