@@ -142,6 +142,8 @@ def merged_config(settings: CollectSettings) -> dict:
     del expert['simulator']
     if settings.simulator.table != Simulator.table:
         expert |= {'table': settings.simulator.table, 'calvin_env': settings.simulator.facts}
+    if settings.simulator.arm != Simulator.arm:
+        expert['arm'] = settings.simulator.arm
     config = {
         'expert': expert,
         'scene': f'calvin_scene_{settings.scenes}',

@@ -22,7 +22,8 @@ from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController
 from vw2_ros.arms.geometry import euler_to_quaternion, matrix_to_euler, quaternion_to_euler
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance
-from vw2_ros.sim.arm_body import ArmBody, write_arm
+from vw2_ros.sim.arm_body import ArmBody
+from vw2_ros.sim.arms import write_arm
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.furniture import Link, table_links

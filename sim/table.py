@@ -29,10 +29,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from vw2_ros.arms import Arm
+from vw2_ros.arms.contract import Contract
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import View
 from vw2_ros.sim.errors import SimulationError
+from vw2_ros.sim.mounts import DEFAULT_ARM, mount_of
 from vw2_ros.sim.scenes import Scene
 from vw2_ros.sim.state import SceneState
 
@@ -211,15 +213,22 @@ class Simulator:
     table: str = 'play_table'  # one of `TABLES`
     calvin_env: str = ''  # folder of a checkout of calvin_env, which the table "calvin" needs
     egl: bool = False  # "calvin": draw with EGL, on a graphics card
+    arm: str = DEFAULT_ARM  # "play_table": what stands before it, one of `mounts.MOUNTS`
 
     def __post_init__(self):
         check_table(self.table)
+        mount_of(self.arm)
         if self.table != 'calvin':
             if self.egl:
                 raise InvalidValueError(
                     f'EGL goes with the table calvin. Got {self.table}. Leave it out'
                 )
             return
+        if self.arm != DEFAULT_ARM:
+            raise InvalidValueError(
+                f'the table calvin must have its own arm, {DEFAULT_ARM}. Got {self.arm}. '
+                'Take the table play_table'
+            )
         if not self.calvin_env:
             raise InvalidValueError(
                 'the table calvin must have a checkout of github.com/mees/calvin_env. Got none. '
@@ -251,12 +260,26 @@ class Simulator:
     @property
     def arguments(self) -> dict[str, str]:
         """Itself as launch arguments."""
-        return {'table': self.table, 'calvin_env': self.calvin_env, 'egl': str(self.egl).lower()}
+        return {
+            'table': self.table,
+            'calvin_env': self.calvin_env,
+            'egl': str(self.egl).lower(),
+            'arm': self.arm,
+        }
+
+    @property
+    def contract(self) -> Contract:
+        """Through which its arm is driven; see `arms.table_contract`."""
+        from vw2_ros.sim.arms import table_contract  # not where nothing is simulated
+
+        return table_contract(self.arm)
 
     def open(self, scene: str | Scene = 'D', **settings: Any) -> Table:
         """Open the table; see `open_table`."""
         if self.table == 'calvin':
             settings |= {'calvin_env': self.calvin_env, 'egl': self.egl}
+        elif self.arm != DEFAULT_ARM:
+            settings['arm'] = self.contract.arm
         return open_table(scene, name=self.table, **settings)
 
     def check(self, scenes: str = 'D') -> None:

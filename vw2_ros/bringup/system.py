@@ -105,6 +105,7 @@ CALVIN_ARGUMENTS = (
     Argument('scene', '', 'scene of the table: A, B, C or D'),
     Argument('table', 'play_table', 'which table', ('play_table', 'calvin')),
     Argument('calvin_env', '', 'table calvin: folder of a checkout of calvin_env'),
+    Argument('arm', 'panda', 'arm before the play table', ('panda', 'fr3', 'xarm7', 'ur5e')),
     Argument('egl', 'false', 'table calvin: draw on a graphics card', ('true', 'false')),
     Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
     Argument(
@@ -159,6 +160,8 @@ def calvin(**given: str) -> tuple[Process, ...]:
     if a['table'] != 'play_table':
         folder = str(pathlib.Path(a['calvin_env']).absolute()) if a['calvin_env'] else ''
         table = {'table': a['table'], 'calvin_env': folder, 'egl': a['egl'] == 'true'}
+    elif a['arm'] != 'panda':
+        table = {'arm': a['arm']}
     bridge = _base(a) | step | sim_time | scene | table | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}

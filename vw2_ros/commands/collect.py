@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from vw2_ros.commands.options import (
+    DEFAULT_ARM,
     CalvinEnv,
     Egl,
+    TableArm,
     TableName,
     check_scenes,
     check_simulator,
@@ -77,6 +79,7 @@ def run(
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
+    arm: TableArm = DEFAULT_ARM,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
@@ -98,7 +101,7 @@ def run(
         validation_episodes=validation_episodes,
         policy=(checkpoint_sha256(policy) or policy) if policy else '',
         astray=PolicyTurn(policy) if policy else None,
-        simulator=check_simulator(table, calvin_env, egl),
+        simulator=check_simulator(table, calvin_env, egl, arm),
     )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)

@@ -9,10 +9,12 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.commands.options import (
+    DEFAULT_ARM,
     CalvinEnv,
     Egl,
     Json,
     Scene,
+    TableArm,
     TableName,
     check_file,
     check_policy,
@@ -65,6 +67,7 @@ def run(
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
+    arm: TableArm = DEFAULT_ARM,
     workers: Annotated[int, typer.Option(min=1, help='Processes that work side by side.')] = 1,
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
     execute: Annotated[
@@ -97,7 +100,7 @@ def run(
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
         words=words,
-        simulator=check_simulator(table, calvin_env, egl),
+        simulator=check_simulator(table, calvin_env, egl, arm),
         workers=workers,
         video=video,
         ros=ros,

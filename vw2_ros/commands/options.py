@@ -12,6 +12,7 @@ import typer
 from vw2_ros import files
 from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
 
+DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
 HELP = {'help_option_names': ['-h', '--help']}
 
 
@@ -50,14 +51,19 @@ def check_scene(letter: str) -> str:
     return letter.upper()
 
 
-def check_simulator(table: str, calvin_env: pathlib.Path | None, egl: bool):
+def check_simulator(
+    table: str, calvin_env: pathlib.Path | None, egl: bool, arm: str = DEFAULT_ARM
+):
     """Return the `Simulator`; UsageError where there is no such table, or it lacks a checkout."""
+    from vw2_ros.sim.mounts import MOUNTS
     from vw2_ros.sim.table import TABLES, Simulator
 
     if table not in TABLES:
         raise UsageError(close_matches('table', table, TABLES))
+    if arm not in MOUNTS:
+        raise UsageError(close_matches('arm', arm, MOUNTS))
     try:
-        return Simulator(table, str(calvin_env or ''), egl)
+        return Simulator(table, str(calvin_env or ''), egl, arm)
     except VW2Error as error:
         raise UsageError(str(error)) from error
 
@@ -171,6 +177,9 @@ CalvinEnv = Annotated[
 ]
 Egl = Annotated[
     bool, typer.Option('--egl', help='With --table calvin: draw with EGL, on a graphics card.')
+]
+TableArm = Annotated[
+    str, typer.Option('--arm', help='The arm before the play table: panda, fr3, xarm7 or ur5e.')
 ]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from vw2_ros import files
 from vw2_ros.evaluation.rollouts import SCRIPTED, Options
+from vw2_ros.sim.mounts import MOUNTS
 from vw2_ros.sim.table import Simulator
 
 PACKAGE = pathlib.Path(files.__file__).parent
@@ -18,7 +19,10 @@ ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through t
 MODULES = ('names.py',)  # also these files of the package
 ROS_MODULES = ('client.py', 'encodings.py')
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
-CONFIGS = ('limits_play_table.yaml',)  # below config/
+CONFIGS = (  # below config/
+    'limits_play_table.yaml',
+    *(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values()),
+)
 ROS_CONFIGS = ('calvin.yaml',)
 
 
@@ -57,6 +61,8 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
     table = {}
     if options.simulator.table != Simulator.table:
         table = {'table': options.simulator.table, 'calvin_env': options.simulator.facts}
+    if options.simulator.arm != Simulator.arm:
+        table['arm'] = options.simulator.arm
     return {
         **table,
         'policy': options.policy if sha256 is None else 'weights',

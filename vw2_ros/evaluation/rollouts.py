@@ -16,6 +16,7 @@ import numpy as np
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
+from vw2_ros.sim.mounts import DEFAULT_ARM
 from vw2_ros.sim.phrases import read_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.table import Simulator, Table
@@ -85,6 +86,8 @@ class Options:
         name = '-'.join([re.sub(r'\W+', '_', self.policy).strip('_'), *what])
         if self.simulator.table != Simulator.table:
             name = f'{name}-{self.simulator.renderer}'
+        if self.simulator.arm != Simulator.arm:
+            name = f'{name}-{self.simulator.arm}'
         object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
 
 
@@ -114,11 +117,17 @@ def rollouts(options: Options) -> list[Rollout]:
     ]
 
 
-def start(table: Table, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
-    """Bring the table to where a rollout starts; (robot_obs (15,), scene_obs (24,)) of it."""
+def start(table: Table, rollout: Rollout) -> tuple[np.ndarray | None, np.ndarray]:
+    """Bring the table to where a rollout starts.
+
+    Returns:
+        its robot_obs (8 + n,), None for the arm's rest, and scene_obs (24,).
+    """
     if rollout.chain is not None:
         chain = chains(table.scene.name)[rollout.chain]
-        robot_obs, scene_obs = chain.robot_obs, chain.scene_obs
+        # its joints are the Panda's: another arm starts at rest
+        robot_obs = chain.robot_obs if table.arm.name == DEFAULT_ARM else None
+        scene_obs = chain.scene_obs
     else:
         prepare(table, rollout.tasks[0], np.random.default_rng(rollout.seed))
         robot_obs, scene_obs = table.robot_obs(), table.scene_obs()

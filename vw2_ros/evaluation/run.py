@@ -91,6 +91,7 @@ def run(options: Options) -> dict:
         **summarise(done),
         'scene': options.scene,
         'table': options.simulator.table,
+        'arm': options.simulator.arm,
         'renderer': options.simulator.renderer,
         'words': options.words,
         **({'calvin_env': facts} if (facts := options.simulator.facts) else {}),

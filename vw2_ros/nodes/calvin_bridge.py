@@ -33,6 +33,8 @@ from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
+from vw2_ros.sim.arms import description
+from vw2_ros.sim.mounts import DEFAULT_ARM, MOUNTS
 from vw2_ros.sim.table import TABLES, Simulator
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
@@ -46,6 +48,7 @@ class Config(BaseConfig):
     table: str = parameter('play_table', f'which table: {", ".join(TABLES)}')
     calvin_env: str = parameter('', 'table calvin: folder of a checkout of calvin_env')
     egl: bool = parameter(False, 'table calvin: draw with EGL, on a graphics card')
+    arm: str = parameter(DEFAULT_ARM, f'before the play table: {", ".join(MOUNTS)}')
     lockstep: bool = parameter(False, 'step once per command instead of 30 times a second')
     image_size: int = parameter(96, 'side of the static camera image [px]', low=16, high=1024)
     gripper_size: int = parameter(84, 'side of the gripper camera image [px]', low=16, high=1024)
@@ -91,7 +94,7 @@ class CalvinBridgeNode(NodeBase):
     def on_configure(self):
         self.config = c = self.read_config()
         self._refuse_second_simulator(c.discovery_s)
-        self.table = Simulator(c.table, c.calvin_env, c.egl).open(c.scene)
+        self.table = Simulator(c.table, c.calvin_env, c.egl, c.arm).open(c.scene)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
         self.images_out, self.infos_out = (
             {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}
@@ -102,6 +105,9 @@ class CalvinBridgeNode(NodeBase):
         self.clock_out = None
         if c.sim_time or c.lockstep:
             self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
+        if c.table == Simulator.table:
+            described = self.advertise(String, names.ROBOT_DESCRIPTION, qos.latched())
+            described.publish(String(data=description(c.arm)))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
