@@ -12,7 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
-NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge')
+NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
 
 
 def share(folder, *patterns):
@@ -85,6 +85,7 @@ setup(
         'metrics': METRICS,  # vw2 bench imagination
         'lpips': ['lpips>=0.1.4'],
         'lora': LORA,  # disentangle.loss.backbone: lora
+        'franka': ['franka-rs>=0.4'],  # franka_node
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': [
             'pytest>=7.4,<9',

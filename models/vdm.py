@@ -15,7 +15,7 @@ control branch starts as a copy of the backbone's first blocks; instructions do 
 carry them), so a pretrained Cosmos has to unlearn its text.
 Switches away from it: `mask` (`full` is the public research code's), `connector` (`conv` is),
 `self_attention`, `learned_null`, `control`, `control_weight` (0.5 is), `control_grey` (true is),
-`detach_control`.
+`detach_control`, `vae` (`patch` for small models), `predict`.
 
 Sizes and switches stand in `vdm_config.py`, the attention to codes in `vdm_attention.py`, the
 reading of pretrained Cosmos weights in `vdm_pipeline.py`.
@@ -45,11 +45,13 @@ from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.storage import MAX_STATE_BYTES, load_json, load_state, load_tensors
 from vw2_ros.models.vdm_attention import Connector, FrameCausalAttention, MaskedCrossAttention
 from vw2_ros.models.vdm_config import VDMConfig, cosmos_sizes
+from vw2_ros.models.vdm_patches import PatchCode
 from vw2_ros.models.vdm_pipeline import load_pipeline_part
 
 # As Cosmos-Predict2 has them:
 LOG_SIGMA = (math.log(4.0), 1.2)  # of the noise in training, mean and deviation; t = s / (1 + s)
 SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}  # in sampling
+LEAST_TIME = 0.05  # bounds the weight 1 / t^2 of an error of x0
 CLEAN_TIME = 1e-4 / (1 + 1e-4)  # the time t that the model is told of a clean frame
 
 # One generator draws the noise of all samples; a list has one per sample, so that the noise of a
@@ -68,7 +70,7 @@ class VDM(nn.Module):
         self,
         config: VDMConfig,
         transformer: CosmosTransformer3DModel | None = None,
-        vae: AutoencoderKLWan | None = None,
+        vae: AutoencoderKLWan | PatchCode | None = None,
         scheduler: FlowMatchEulerDiscreteScheduler | None = None,
     ) -> None:
         super().__init__()
@@ -76,9 +78,10 @@ class VDM(nn.Module):
         sizes = cosmos_sizes(c)
         self.transformer = transformer or CosmosTransformer3DModel(**sizes[0])
         self.controlnet = CosmosControlNetModel(**sizes[1]) if c.control else None
-        self.vae = vae or AutoencoderKLWan(
-            **sizes[2], latents_mean=[0.0] * c.vae_channels, latents_std=[1.0] * c.vae_channels
-        )
+        still = {'latents_mean': [0.0] * c.vae_channels, 'latents_std': [1.0] * c.vae_channels}
+        if vae is None and c.vae == 'patch':
+            vae = PatchCode(c.vae_channels)
+        self.vae = vae or AutoencoderKLWan(**sizes[2], **still)
         self.scheduler = scheduler or FlowMatchEulerDiscreteScheduler(use_karras_sigmas=True)
         self.scheduler.register_to_config(**SIGMA_RANGE)  # the pipeline does the same
         self.connector = Connector(c)
@@ -101,8 +104,9 @@ class VDM(nn.Module):
                 FrameCausalAttention(c.places) if causal else CosmosAttnProcessor2_0()
             )
         # (2, C): mean and deviation of the VAE's latents, which diffusion sees as 0 and 1
+        measured = still if c.vae == 'patch' else self.vae.config
         self.register_buffer(
-            'statistics', torch.tensor([self.vae.config.latents_mean, self.vae.config.latents_std])
+            'statistics', torch.tensor([measured['latents_mean'], measured['latents_std']])
         )
 
     def match_dtype(self) -> None:
@@ -130,11 +134,19 @@ class VDM(nn.Module):
 
         Latent frame k sees frames <= 4k only.
         """
+        if self.config.vae == 'patch':
+            return self.vae.encode(video.float())
         mean, std = self.statistics.view(2, 1, -1, 1, 1, 1)  # each (1, C, 1, 1, 1)
         return (self._posterior(video).mode().float() - mean) / std
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents (B, C, 1+n, h, w) -> clip float32 (B, 1+4n, 3, H, W) in [0, 1]."""
+    def decode(self, latents: Tensor, first_frame: Tensor | None = None) -> Tensor:
+        """Latents (B, C, 1+n, h, w) -> clip float32 (B, 1+4n, 3, H, W) in [0, 1].
+
+        Args:
+            first_frame: (B, 3, H, W), where it is known; only a `patch` code makes use of it.
+        """
+        if self.config.vae == 'patch':
+            return self.vae.decode(latents, first_frame)
         mean, std = self.statistics.view(2, 1, -1, 1, 1, 1)
         video = self.vae.decode((latents * std + mean).to(self.vae.dtype)).sample
         return (video.transpose(1, 2).float() + 1) / 2
@@ -150,7 +162,12 @@ class VDM(nn.Module):
 
     @torch.no_grad()
     def measure_latents(self, video: Tensor) -> None:
-        """Take the latents' mean and deviation from clips, when a VAE of our own is trained."""
+        """Take the latents' mean and deviation from clips, when a VAE of our own is trained.
+
+        A `patch` code takes its directions, too: it needs no other training.
+        """
+        if self.config.vae == 'patch':
+            return self.vae.fit(video)
         latents = self._posterior(video).mode().float()  # (B, C, K, h, w)
         over = (0, 2, 3, 4)
         self.statistics.copy_(torch.stack([latents.mean(over), latents.std(over) + 1e-6]))
@@ -176,7 +193,27 @@ class VDM(nn.Module):
         codes: Tensor | None = None,
         control: Tensor | None = None,
     ) -> Tensor:
-        """Predict eps - x0.
+        """Predict eps - x0, whatever the backbone predicts.
+
+        Args: see `predict`.
+        Returns:
+            float32 (B, C, K, h, w); frame 0 means nothing.
+        Raises:
+            ValueError: as `predict`.
+        """
+        out = self.predict(noisy, time, codes, control)
+        if self.config.predict == 'velocity':
+            return out
+        return (noisy.float() - out) / time.view(-1, 1, 1, 1, 1)
+
+    def predict(
+        self,
+        noisy: Tensor,
+        time: Tensor,
+        codes: Tensor | None = None,
+        control: Tensor | None = None,
+    ) -> Tensor:
+        """Give the backbone's output: eps - x0, or x0 where the config says so.
 
         Args:
             noisy: float (B, C, K, h, w), (1 - t) x0 + t eps, frame 0 clean. time: t, (B,) in
@@ -292,6 +329,8 @@ class VDM(nn.Module):
         noisy = torch.cat([x0[:, :, :1], ((1 - t) * x0 + t * eps)[:, :, 1:]], dim=2)
         predicted = self.velocity(noisy, time, codes, control)
         error = (predicted - (eps - x0))[:, :, 1:].square()
+        if self.config.predict == 'x0':  # the velocity is off by 1 / t of what x0 is off by
+            error = error * (t / t.clamp(min=LEAST_TIME)).square()
         return (error * ((1 - t).square() + t.square()) if edm else error).mean()
 
     @torch.no_grad()
@@ -332,7 +371,7 @@ class VDM(nn.Module):
             flow = self.velocity(x, time.expand(B), codes, hint)
             x = euler.step(flow, timestep, x).prev_sample
             x = torch.cat([first, x[:, :, 1:]], dim=2)  # the first frame stays clean
-        return self.decode(x)
+        return self.decode(x, first_frame)
 
     # ----------------------------------------------------------------------------- pretrained ones
 
@@ -354,6 +393,8 @@ class VDM(nn.Module):
             'context',
             'adaln',
             'patch',
+            'predict',
+            'vae',
             'vae_channels',
             'vae_width',
             'vae_blocks',
@@ -431,6 +472,8 @@ class VDM(nn.Module):
             adaln=t.adaln_lora_dim,
             patch=t.patch_size[-1],
             rope_scale=t.rope_scale,
+            predict='velocity',
+            vae='wan',
             vae_channels=v.z_dim,
             vae_width=v.base_dim,
             vae_blocks=v.num_res_blocks,

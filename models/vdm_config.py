@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.vdm_patches import FIRST_SIZE
 
 KINDS = {
     'mask': ('cumulative', 'current', 'full'),
     'connector': ('mlp_self', 'mlp', 'conv'),
     'self_attention': ('bidirectional', 'frame_causal'),
+    'vae': ('wan', 'patch'),
+    'predict': ('velocity', 'x0'),
 }
 
 
@@ -56,7 +59,12 @@ class VDMConfig:
     control_grey: bool = False  # it sees the video without colours
     detach_control: bool = True  # no gradient through its video and its codes (the paper's sg)
 
+    # What the backbone predicts, as Cosmos does: `velocity`; `x0`: the clean latents, which a small
+    # model learns sooner. Either is trained by the velocity's error.
+    predict: str = 'velocity'
+
     # The VAE: 8x in space, 4x in time.
+    vae: str = 'wan'  # Wan's, learned; `patch`: principal directions of patches, see `PatchCode`
     vae_channels: int = 16  # of the latents
     vae_width: int = 96  # base width
     vae_blocks: int = 2  # residual blocks per level
@@ -97,9 +105,21 @@ class VDMConfig:
             ),
             ('control_weight', self.control_weight >= 0, 'at least 0'),
             ('vae_patch', self.vae_patch in (1, 2), '1 or 2'),
+            (
+                'vae_channels',
+                self.vae == 'wan' or self.vae_channels <= FIRST_SIZE,
+                f'at most {FIRST_SIZE} where vae is patch',
+            ),
         ):
             if not holds:
                 raise InvalidValueError(f'{name} must be {wanted}. Got {getattr(self, name)!r}.')
+
+    def identity(self) -> dict[str, Any]:
+        """Return what runs are told apart by: younger fields only where they are not the default,
+        so that a run which was begun before them goes on.
+        """
+        younger = {'vae': 'wan', 'predict': 'velocity'}
+        return {k: v for k, v in asdict(self).items() if younger.get(k) != v}
 
     @property
     def size(self) -> tuple[int, int]:

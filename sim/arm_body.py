@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros.arms import Arm
-from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.engine import Engine
-from vw2_ros.sim.panda import write_panda
 from vw2_ros.sim.state import FINGER_LINKS
 
 ARM_FORCE = 200.0  # N m
@@ -19,25 +17,6 @@ ARM_MAX_VELOCITY = 2.0  # rad/s
 FINGER_CLOSE_FORCE = 200.0  # N
 FINGER_OPEN_FORCE = 2.0  # N
 FINGER_MAX_VELOCITY = 1.0  # m/s
-
-_DESCRIPTIONS = {'panda': write_panda}  # arm -> what writes its URDF file
-
-
-def write_arm(arm: Arm, path: Path, *, seen: bool = False, solid: bool = False) -> None:
-    """Write the description (URDF) of an arm to `path`, meshes beside it.
-
-    Args:
-        seen: with what is drawn.
-        solid: with what collides.
-    Raises:
-        InvalidValueError: this arm has no description for the simulator.
-    """
-    if arm.name not in _DESCRIPTIONS:
-        raise InvalidValueError(
-            f'the arm on the table must be one of {", ".join(_DESCRIPTIONS)}. Got {arm.name!r}. '
-            'Choose one of these, or add its description to sim/arm_body.py'
-        )
-    _DESCRIPTIONS[arm.name](path, seen=seen, solid=solid)
 
 
 class ArmBody:

@@ -26,7 +26,7 @@ from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
 from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, read_markers, write_index
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.session import SPLITS, Astray, CollectSettings, record_session
-from vw2_ros.sim.table import table_class
+from vw2_ros.sim.table import Simulator
 
 TELL_S = 30.0  # without a terminal: how often to say how far it is
 VERSION = 3  # of what is recorded; one folder holds one version
@@ -63,6 +63,7 @@ def collect(
     progress: bool = True,
     policy: str = '',
     astray: Astray | None = None,
+    simulator: Simulator | None = None,
 ) -> dict:
     """Collect `episodes` training sessions, and some for validation.
 
@@ -75,6 +76,7 @@ def collect(
         validation_episodes: None: one for twenty of training, at least one.
         progress: show a progress bar on stderr; where that is no terminal, a line now and then.
         policy, astray: name of a policy, and what lets it act.
+        simulator: which table; None: the play table.
         Others: see `CollectSettings`.
     Returns:
         {'training': counts, 'validation': counts, 'success': {task: [solved, all]}}.
@@ -95,7 +97,9 @@ def collect(
         depth=depth,
         tasks_per_session=tasks_per_episode,
         policy=policy,
+        simulator=simulator or Simulator(),
     )
+    settings.simulator.check(scenes)
     out = Path(out)
     if validation_episodes is None:
         validation_episodes = max(1, round(episodes / 20))
@@ -118,6 +122,10 @@ def collect(
         _run(jobs, workers, total, progress, index)
     finally:
         counts = index()
+    return {**counts, 'success': _success(out)}
+
+
+def _success(out: Path) -> dict[str, list[int]]:
     success: dict[str, list[int]] = {}
     for split in SPLITS:
         for marker in read_markers(out / split):
@@ -125,16 +133,22 @@ def collect(
                 both = success.setdefault(task, [0, 0])
                 both[0] += solved
                 both[1] += tried
-    return {**counts, 'success': success}
+    return success
 
 
 def merged_config(settings: CollectSettings) -> dict:
     """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the settings."""
+    expert = {**dataclasses.asdict(settings), 'version': VERSION}
+    del expert['simulator']
+    if settings.simulator.table != Simulator.table:
+        expert |= {'table': settings.simulator.table, 'calvin_env': settings.simulator.facts}
+    if settings.simulator.arm != Simulator.arm:
+        expert['arm'] = settings.simulator.arm
     config = {
-        'expert': {**dataclasses.asdict(settings), 'version': VERSION},
+        'expert': expert,
         'scene': f'calvin_scene_{settings.scenes}',
         'control_freq': ACTION_HZ,
-        'renderer': table_class().renderer,
+        'renderer': settings.simulator.renderer,
     }
     if not settings.randomize:  # else the camera is moved a little in each session
         config['cameras'] = {

@@ -20,25 +20,25 @@ from vw2_ros.sim.errors import SimulationError
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    # pybullet greets on the process's stderr, from C
+def quiet(stream: int = 2) -> Iterator[None]:
+    """Drop what is printed to a stream of this process, 1 or 2, also from C: PyBullet greets."""
     try:
-        saved = os.dup(2)
+        saved = os.dup(stream)
     except OSError:
         yield
         return
     try:
         null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
+        os.dup2(null, stream)
         os.close(null)
         yield
         ctypes.CDLL(None).fflush(None)
     finally:
-        os.dup2(saved, 2)
+        os.dup2(saved, stream)
         os.close(saved)
 
 
-with _quiet_stderr():
+with quiet():
     import pybullet as _p
     import pybullet_data as _data
 

@@ -25,8 +25,9 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import get_camera, image_size
+from vw2_ros.sim.inputs import ACTION_KINDS
 from vw2_ros.sim.scenes import get_scene
-from vw2_ros.sim.table import ACTION_KINDS, open_table
+from vw2_ros.sim.table import open_table
 
 # lowest and highest value of each action kind, without the gripper; "abs" in metres and radians
 _ACTION_BOUNDS = {

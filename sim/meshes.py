@@ -128,6 +128,25 @@ def write_obj(path: Path, faces: Faces, texture_span: float = 1.0, centre=(0.0, 
     return path
 
 
+def write_simplified(path: Path, stl: Path, grid_m: float = 0.008) -> Path:
+    """Write a binary STL file as an OBJ with fewer triangles: corners within one cell are one."""
+    data = np.frombuffer(
+        stl.read_bytes()[84:],
+        np.dtype([('normal', '<f4', 3), ('corners', '<f4', (3, 3)), ('', '<u2')]),
+    )
+    corners = data['corners'].reshape(-1, 3).astype(float)  # (n, 3, 3) -> (3 n, 3)
+    cells, which = np.unique(np.round(corners / grid_m), axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    count = np.bincount(which)
+    points = np.stack(
+        [np.bincount(which, corners[:, k]) / count for k in range(3)], axis=1
+    )  # (m, 3), the mean of each cell
+    triangles = np.unique(which.reshape(-1, 3), axis=0)
+    a, b, c = triangles.T
+    triangles = triangles[(a != b) & (b != c) & (a != c)]
+    return write_obj(path, list(points[triangles]))
+
+
 def _collision(part: Part, folder: Path, name: str) -> str:
     if isinstance(part, Box):
         x, y, z = part.centre

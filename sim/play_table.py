@@ -11,22 +11,23 @@ from __future__ import annotations
 import functools
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vw2_ros.arms import Arm, open_arm
-from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController, check_action
+from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController
 from vw2_ros.arms.geometry import euler_to_quaternion, matrix_to_euler, quaternion_to_euler
-from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import Appearance
-from vw2_ros.sim.arm_body import ArmBody, write_arm
+from vw2_ros.sim.arm_body import ArmBody
+from vw2_ros.sim.arms import write_arm
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.furniture import Link, table_links
+from vw2_ros.sim.inputs import parse_action, robot_start, scene_start
 from vw2_ros.sim.meshes import write_table
 from vw2_ros.sim.renderer import Posture, TableRenderer
 from vw2_ros.sim.scenes import (
@@ -38,10 +39,9 @@ from vw2_ros.sim.scenes import (
     SWITCH_TRAVEL,
     Scene,
     get_scene,
-    random_scene_obs,
 )
 from vw2_ros.sim.state import BlockState, SceneState
-from vw2_ros.sim.table import ACTION_KINDS
+from vw2_ros.sim.tasks import TaskOracle
 
 PHYSICS_HZ = 240
 SUBSTEPS = PHYSICS_HZ // ACTION_HZ
@@ -53,13 +53,6 @@ BLOCK_MASS = 1.0  # kg
 BLOCK_FRICTION = 0.7
 BLOCK_SPINNING_FRICTION = 0.001
 MECHANISMS = ('slider', 'drawer', 'button', 'switch')  # in the order of scene_obs
-
-_DICT_KINDS = {
-    'cartesian_rel': 'rel',
-    'cartesian_abs': 'abs',
-    'joint_rel': 'joint_rel',
-    'joint_abs': 'joint_abs',
-}
 
 
 def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable], Any]:
@@ -80,6 +73,7 @@ class PlayTable:
     """One simulated table and arm in a PyBullet world of its own."""
 
     renderer = 'pybullet_tiny'
+    disagreements: tuple[str, ...] = ()  # it has one oracle only
 
     def __init__(
         self,
@@ -146,14 +140,8 @@ class PlayTable:
         The same arguments followed by the same actions give the same bits, in a fresh process or
         a used one.
         """
-        q, width, gripper = self._robot_start(robot_obs)
-        if scene_obs is None:
-            scene_obs = (
-                self.scene.default_obs() if rng is None else random_scene_obs(self.scene, rng)
-            )
-        scene_obs = np.array(scene_obs, dtype=float)
-        if scene_obs.shape != (24,) or not np.isfinite(scene_obs).all():
-            raise InvalidValueError(f'scene_obs must be 24 finite numbers. Got {scene_obs!r}')
+        q, width, gripper = robot_start(self.arm, robot_obs)
+        scene_obs = scene_start(self.scene, scene_obs, rng)
         self._check_open()
         self._build(scene_obs)
         self._robot.reset(q, width)
@@ -164,20 +152,6 @@ class PlayTable:
         self._engine.step(2)  # two physics steps: what lies on something touches it from here on
         self._seen.clear()
         self.steps = 0
-
-    def _robot_start(self, robot_obs) -> tuple[np.ndarray, float, float]:
-        # joints (n,), gripper width, last gripper action
-        n, width = len(self.arm.joints), 2 * self.arm.finger_open_m
-        if robot_obs is None:
-            return self.arm.rest_rad.copy(), width, 1.0
-        values = np.array(robot_obs, dtype=float)
-        if values.shape not in ((8 + n,), (n,)) or not np.isfinite(values).all():
-            raise InvalidValueError(
-                f'robot_obs must be {8 + n} (or {n} joints) finite numbers. Got {values!r}'
-            )
-        if values.shape == (n,):
-            return values, width, 1.0
-        return values[7:-1], float(values[6]), 1.0 if values[-1] >= 0 else -1.0
 
     def _build(self, scene_obs: np.ndarray) -> None:
         engine = self._engine
@@ -245,7 +219,7 @@ class PlayTable:
     def step(self, action) -> None:
         """One control step: 1/30 s. See `Table.step` for the kinds of action."""
         self._check_open()
-        kind, values = _parse_action(action, len(self.arm.joints))
+        kind, values = parse_action(action, len(self.arm.joints))
         self._command = self._resolve(kind, values)
         self._robot.command(*self._command)
         self._engine.step(SUBSTEPS)
@@ -351,6 +325,11 @@ class PlayTable:
             robot_contacts=frozenset(touched_by_robot - {'robot'}),
         )
 
+    def judge(self, task: str) -> Callable[[], bool]:
+        """Begin to judge a task, from the state as it stands; see `Table.judge`."""
+        oracle, start = TaskOracle(self.scene), self.state()
+        return lambda: oracle.succeeded(task, start, self.state())
+
     @_once_per_step
     def _joint_states(self) -> tuple[np.ndarray, np.ndarray, float]:
         return self._robot.joint_states()
@@ -432,35 +411,3 @@ def _release(
     for renderer in drawing:
         renderer.close()
     folder.cleanup()
-
-
-def _parse_action(action, joints: int) -> tuple[str, np.ndarray]:
-    if isinstance(action, Mapping):
-        try:
-            kind, values = _DICT_KINDS[action['type']], action['action']
-        except KeyError:
-            raise InvalidValueError(
-                f'an action dictionary must have "type" (one of {sorted(_DICT_KINDS)}) and "action". '
-                f'Got {dict(action)!r}'
-            ) from None
-    elif isinstance(action, tuple) and len(action) == 2 and isinstance(action[0], str):
-        kind, values = action
-        if kind not in ACTION_KINDS:
-            raise InvalidValueError(
-                f'unknown kind of action {kind!r}. Choose one of {ACTION_KINDS}'
-            )
-    elif isinstance(action, tuple) and len(action) == 3:
-        # CALVIN's (position, orientation, gripper) is absolute
-        kind, values = 'abs', np.concatenate([np.ravel(part) for part in action])
-    else:
-        kind, values = 'rel', action
-    if kind == 'abs' and isinstance(values, tuple) and len(values) == 3:
-        values = np.concatenate([np.ravel(part) for part in values])
-    values = np.asarray(values, dtype=float)
-    size = {
-        'rel': 7,
-        'abs': 8 if values.shape == (8,) else 7,
-        'joint_rel': joints + 1,
-        'joint_abs': joints + 1,
-    }
-    return kind, check_action(values, size[kind])

@@ -20,7 +20,8 @@ import numpy as np
 from vw2_ros.arms import Arm
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_texture
-from vw2_ros.sim.arm_body import ArmBody, write_arm
+from vw2_ros.sim.arm_body import ArmBody
+from vw2_ros.sim.arms import write_arm
 from vw2_ros.sim.cameras import Camera, View
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.furniture import table_links
@@ -68,8 +69,9 @@ class TableRenderer:
         self._arm_urdf = folder / 'arm_seen.urdf'
         write_arm(arm, self._arm_urdf, seen=True)
         self._floor_obj = write_floor(folder, FLOOR_HALF)
+        height = float(arm.base_position[2])
         self._pedestal_obj = write_obj(
-            folder / 'pedestal.obj', cylinder_faces((0.0, 0.0, 0.12), 0.13, 0.24, 32)
+            folder / 'pedestal.obj', cylinder_faces((0.0, 0.0, 0.5 * height), 0.13, height, 32)
         )
         self._block_objs = {
             colour: write_obj(folder / f'block_{colour}.obj', box_faces((0, 0, 0), size))

@@ -34,7 +34,6 @@ from vw2_ros.sim.errors import SimulationError
 
 TABLE_TOP = 0.44
 PLANK_TOP = 0.441
-DRAWER_FLOOR = 0.342
 CABINET_TOP = 0.648
 DRAWER_RANGE = 0.22
 BUTTON_TRAVEL = 0.02

@@ -38,7 +38,7 @@ from vw2_ros.sim.landmarks import landmarks, scene_state
 from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
 from vw2_ros.sim.scenes import SCENES, random_scene_obs
 from vw2_ros.sim.state import SceneState
-from vw2_ros.sim.table import Table, open_table
+from vw2_ros.sim.table import Simulator, Table
 from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block
 
 SPLITS = ('training', 'validation')
@@ -67,12 +67,18 @@ class CollectSettings:
     image_size: int = 200  # side of the static images where there are no shards [px]: CALVIN's
     depth: bool = False  # also record depth (without shards)
     policy: str = ''  # name of the policy that acts now and then; empty: none
+    simulator: Simulator = Simulator()  # which table
 
     def __post_init__(self):
         unknown = [s for s in self.scenes if s not in SCENES]
         if unknown or not self.scenes:
             raise InvalidValueError(
                 f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}'
+            )
+        if self.randomize and self.simulator.table != Simulator.table:
+            raise InvalidValueError(
+                f'only the play table has random looks. Got {self.simulator.table}. '
+                'Leave --randomize out'
             )
         for name in ('shards', 'seed'):
             if getattr(self, name) < 0:
@@ -281,7 +287,7 @@ def record_session(
     oracle = TaskOracle(scene)
     counts = dict.fromkeys(TASKS, 0)
     attempts: dict[str, list[int]] = {}
-    with open_table(scene, appearance=appearance) as table:
+    with settings.simulator.open(scene, appearance=appearance) as table:
         _start(table, session, rng)
         last, failures = None, 0
         for _ in range(settings.tasks_per_session):

@@ -22,18 +22,21 @@ others, "arm"; a block has the one link "base", the floor "floor".
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from vw2_ros.arms import Arm
+from vw2_ros.arms.contract import Contract
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.cameras import View
+from vw2_ros.sim.errors import SimulationError
+from vw2_ros.sim.mounts import DEFAULT_ARM, mount_of
 from vw2_ros.sim.scenes import Scene
 from vw2_ros.sim.state import SceneState
-
-ACTION_KINDS = ('rel', 'abs', 'joint_rel', 'joint_abs')
 
 
 class Table(Protocol):
@@ -43,6 +46,7 @@ class Table(Protocol):
     scene: Scene
     arm: Arm
     steps: int  # control steps since the last reset
+    disagreements: Sequence[str]  # where two oracles judged otherwise; empty where there is one
 
     # -------------------------------------------------------------- life
 
@@ -120,6 +124,15 @@ class Table(Protocol):
     def state(self) -> SceneState:
         """Blocks with velocities and contacts, joints, lights, and what the robot touches."""
 
+    def judge(self, task: str) -> Callable[[], bool]:
+        """Begin to judge a task, from the state as it stands.
+
+        Returns:
+            what says whether it is done now; asked once per step.
+        Raises:
+            InvalidValueError: an unknown task.
+        """
+
     # -------------------------------------------------------------- what is seen
 
     def render(self, camera: str = 'static', size=None, depth: bool = False):
@@ -146,11 +159,14 @@ class Table(Protocol):
 
 
 # name -> module and class, imported where it is opened: the simulators are heavy
-TABLES = {'play_table': ('vw2_ros.sim.play_table', 'PlayTable')}
+TABLES = {
+    'play_table': ('vw2_ros.sim.play_table', 'PlayTable'),
+    'calvin': ('vw2_ros.sim.calvin_table', 'CalvinTable'),
+}
 
 
-def table_class(name: str = 'play_table') -> type[Table]:
-    """The class of a table, for what is known before it is opened, as its `renderer`.
+def check_table(name: str) -> str:
+    """Return the name of a table.
 
     Raises:
         InvalidValueError: there is no such table.
@@ -159,7 +175,16 @@ def table_class(name: str = 'play_table') -> type[Table]:
         raise InvalidValueError(
             f'table must be one of {", ".join(TABLES)}. Got {name!r}. Choose one of these'
         )
-    module, of = TABLES[name]
+    return name
+
+
+def table_class(name: str = 'play_table') -> type[Table]:
+    """The class of a table, for what is known before it is opened.
+
+    Raises:
+        InvalidValueError: there is no such table.
+    """
+    module, of = TABLES[check_table(name)]
     return getattr(importlib.import_module(module), of)
 
 
@@ -174,3 +199,99 @@ def open_table(scene: str | Scene = 'D', *, name: str = 'play_table', **settings
         InvalidValueError: an unknown table or scene.
     """
     return table_class(name)(scene, **settings)
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Which table, and what it needs to know of this machine. Plain values: any process can have it.
+
+    Raises:
+        InvalidValueError: an unknown table, or settings that do not go with it.
+        MissingFileError: no checkout of calvin_env where one is named.
+    """
+
+    table: str = 'play_table'  # one of `TABLES`
+    calvin_env: str = ''  # folder of a checkout of calvin_env, which the table "calvin" needs
+    egl: bool = False  # "calvin": draw with EGL, on a graphics card
+    arm: str = DEFAULT_ARM  # "play_table": what stands before it, one of `mounts.MOUNTS`
+
+    def __post_init__(self):
+        check_table(self.table)
+        mount_of(self.arm)
+        if self.table != 'calvin':
+            if self.egl:
+                raise InvalidValueError(
+                    f'EGL goes with the table calvin. Got {self.table}. Leave it out'
+                )
+            return
+        if self.arm != DEFAULT_ARM:
+            raise InvalidValueError(
+                f'the table calvin must have its own arm, {DEFAULT_ARM}. Got {self.arm}. '
+                'Take the table play_table'
+            )
+        if not self.calvin_env:
+            raise InvalidValueError(
+                'the table calvin must have a checkout of github.com/mees/calvin_env. Got none. '
+                'Name its folder with --calvin-env'
+            )
+        object.__setattr__(self, 'calvin_env', str(self.checkout.given))
+
+    @property
+    def checkout(self):
+        """The `Checkout` of calvin_env that is named."""
+        from vw2_ros.sim.calvin_checkout import Checkout
+
+        return Checkout.find(self.calvin_env)
+
+    @property
+    def renderer(self) -> str:
+        """What will draw its pictures."""
+        if self.table == 'calvin':
+            from vw2_ros.sim.calvin_table import RENDERERS
+
+            return RENDERERS[self.egl]
+        return table_class(self.table).renderer
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What its results depend on beside this package: the checkout's commit and hashes."""
+        return self.checkout.facts if self.table == 'calvin' else {}
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """Itself as launch arguments."""
+        return {
+            'table': self.table,
+            'calvin_env': self.calvin_env,
+            'egl': str(self.egl).lower(),
+            'arm': self.arm,
+        }
+
+    @property
+    def contract(self) -> Contract:
+        """Through which its arm is driven; see `arms.table_contract`."""
+        from vw2_ros.sim.arms import table_contract  # not where nothing is simulated
+
+        return table_contract(self.arm)
+
+    def open(self, scene: str | Scene = 'D', **settings: Any) -> Table:
+        """Open the table; see `open_table`."""
+        if self.table == 'calvin':
+            settings |= {'calvin_env': self.calvin_env, 'egl': self.egl}
+        elif self.arm != DEFAULT_ARM:
+            settings['arm'] = self.contract.arm
+        return open_table(scene, name=self.table, **settings)
+
+    def check(self, scenes: str = 'D') -> None:
+        """Refuse, before any work is done, what could not be opened.
+
+        Raises:
+            InvalidValueError, MissingFileError: see `Checkout.config`. SimulationError: EGL fails.
+        """
+        if self.table != 'calvin':
+            return
+        for scene in scenes:
+            self.checkout.config(scene)
+        problem = self.checkout.problem(scenes[0], egl=True) if self.egl else ''
+        if problem:
+            raise SimulationError(f'EGL must draw. Got: {problem}. Leave --egl out')

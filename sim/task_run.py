@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""One subtask on the play table, judged after every control step by the task oracle. No ROS."""
+"""One subtask on a table, judged after every control step by the table's oracle. No ROS."""
 
 import json
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.table import Table
-from vw2_ros.sim.tasks import TaskOracle, check_task
+from vw2_ros.sim.tasks import check_task
 
 IDLE, RUNNING, SUCCEEDED, FAILED = 'idle', 'running', 'succeeded', 'failed'
 
@@ -17,7 +17,7 @@ class TaskRun:
     """Counts steps and asks the oracle; an empty task only counts steps.
 
     Args:
-        table: the play table, in the state that the subtask starts from.
+        table: in the state that the subtask starts from.
         task: one of the 34 names, or '' for none.
         max_steps: the subtask has failed after so many; 0: no end.
         serial: number that tells this run from others.
@@ -31,17 +31,16 @@ class TaskRun:
             raise InvalidValueError(f'max_steps must be at least 0. Got {max_steps}.')
         self.task = check_task(task) if task else ''
         self.max_steps, self.serial = max_steps, serial
-        self.oracle = TaskOracle(table.scene.name)
-        self.began = table.state()
+        self._done = table.judge(self.task) if self.task else lambda: False
         self.steps = 0
         self.status = RUNNING
 
-    def stepped(self, table: Table) -> bool:
+    def stepped(self) -> bool:
         """Judge the state after one step; True if the status changed."""
         if self.status != RUNNING:
             return False
         self.steps += 1
-        if self.task and self.oracle.succeeded(self.task, self.began, table.state()):
+        if self._done():
             self.status = SUCCEEDED
         elif self.max_steps and self.steps >= self.max_steps:
             self.status = FAILED

@@ -25,7 +25,7 @@ if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
 
 import pytest  # noqa: E402
 
-from vw2_ros.bringup.system import private_environment  # noqa: E402
+from vw2_ros.bringup.domain import private_environment  # noqa: E402
 
 # Workers that run beside each other, and other people's robots, must not hear one another.
 os.environ.update(private_environment())

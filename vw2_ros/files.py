@@ -67,7 +67,15 @@ def config_file(name: str) -> pathlib.Path:
     Raises:
         MissingFileError: if there is no such file; the message lists those there are.
     """
-    return _file('config', name)
+    folder = share_dir() / 'config'
+    path = folder / name
+    if path.is_file():
+        return path
+    known = sorted(str(f.relative_to(folder)) for f in folder.rglob('*') if f.is_file())
+    raise MissingFileError(
+        f"config must have the file. Got '{name}' in {folder}; "
+        f'there are: {", ".join(known) or "none"}'
+    )
 
 
 def named_config(kind: str, name: str | os.PathLike, what: str = 'config') -> pathlib.Path:
@@ -88,15 +96,6 @@ def named_config(kind: str, name: str | os.PathLike, what: str = 'config') -> pa
         hint = unknown(what, str(name), known)
         raise MissingFileError(f'{hint} Give a YAML file, or one of {", ".join(known)}')
     return folder / f'{name}.yaml'
-
-
-def launch_file(name: str) -> pathlib.Path:
-    """Return launch/<name>.
-
-    Raises:
-        MissingFileError: if there is no such file; the message lists those there are.
-    """
-    return _file('launch', name)
 
 
 def weights_dir() -> pathlib.Path:
@@ -183,19 +182,3 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write JSON, whole or not at all."""
     write_whole(path, json.dumps(value, indent=2) + '\n')
-
-
-def _file(kind: str, name: str) -> pathlib.Path:
-    folder = share_dir() / kind
-    path = folder / name
-    if path.is_file():
-        return path
-    known = sorted(
-        str(f.relative_to(folder))
-        for f in folder.rglob('*')
-        if f.is_file() and '__pycache__' not in f.parts
-    )
-    raise MissingFileError(
-        f"{kind} must have the file. Got '{name}' in {folder}; "
-        f'there are: {", ".join(known) or "none"}'
-    )

@@ -13,6 +13,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | instruction             | std_msgs/String, latched       | operator -> planner, action | on change |
 | latent_plan             | sensor_msgs/Image 16UC1        | planner -> imagination    | per plan    |
 | plan_hidden             | sensor_msgs/Image 32FC1        | planner -> action         | per plan    |
+| robot_description       | std_msgs/String, latched, URDF | robot -> action           | once        |
 | joint_states            | sensor_msgs/JointState         | robot -> action           | 30 Hz       |
 | joint_commands          | trajectory_msgs/JointTrajectory (also JointState, see action_node's `output`) | action -> robot | 30 Hz |
 | commands                | std_msgs/Float64MultiArray     | action -> forward_command_controller | 30 Hz |
@@ -40,6 +41,7 @@ INPUT_INFO = f'{INPUT}/{CAMERA_INFO}'
 INSTRUCTION = 'instruction'
 LATENT_PLAN = 'latent_plan'
 PLAN_HIDDEN = 'plan_hidden'
+ROBOT_DESCRIPTION = 'robot_description'
 JOINT_STATES = 'joint_states'
 JOINT_COMMANDS = 'joint_commands'
 POSITION_COMMANDS = 'commands'

@@ -231,7 +231,7 @@ class DisentangleStage(Stage):
         return {
             'data': self.source.store.content_hash,
             'model': dataclasses.asdict(self.model.dldm.config),
-            'vdm': dataclasses.asdict(self.model.vdm.config),
+            'vdm': self.model.vdm.config.identity(),
             'loss': dataclasses.asdict(self.settings.loss),
         }
 

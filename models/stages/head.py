@@ -389,13 +389,20 @@ def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
 
 
 def renderer_of(store: FrameStore) -> str:
-    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`."""
+    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`.
+
+    CALVIN's own folders say whether it was EGL.
+    """
     found = set()
     for folder in store.folders:
         path = folder.path / '.hydra' / 'merged_config.yaml'
         try:
             content = yaml.safe_load(path.read_text()) or {}
-            found.add(str(content.get('renderer', content.get('env', {}).get('renderer'))))
+            env = content.get('env', {})
+            named = content.get('renderer', env.get('renderer'))
+            if named is None and 'use_egl' in env:
+                named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
+            found.add(str(named))
         except (OSError, yaml.YAMLError, AttributeError):
             found.add('unknown')
     return ', '.join(sorted(found)).replace('None', 'unknown')

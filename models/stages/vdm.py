@@ -5,11 +5,12 @@
     vw2 train vdm --config cpu --data DIR --out runs/vdm
 
 Two lessons. The video autoencoder learns to rebuild clips; its run is in `vae/` under the output
-folder. Then it stays as it is, and the backbone learns by flow matching in its latents, without
-codes: VideoWorld 2 starts from a pretrained Cosmos-Predict2 here, which knows video already. The
-control branch, and the connector but for its null token, stay as initialised, since what they read
-comes from a dLDM. Output, beside what `Training` writes: vdm.safetensors, config.json,
-provenance.json, and curves.png, the errors of held-out clips.
+folder. (A `patch` code, see `VDMConfig.vae`, is taken from clips and needs no lesson.) Then it
+stays as it is, and the backbone learns by flow matching in its latents, without codes: VideoWorld 2
+starts from a pretrained Cosmos-Predict2 here, which knows video already. The control branch, and
+the connector but for its null token, stay as initialised, since what they read comes from a dLDM.
+Output, beside what `Training` writes: vdm.safetensors, config.json, provenance.json, and
+curves.png, the errors of held-out clips.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from vw2_ros.models.vdm import VDM
 from vw2_ros.models.vdm_config import VDMConfig
 
 MEASURED = 64  # clips that the latents' mean and deviation are taken from
+FITTED = 256  # clips that a `patch` code takes its directions from
 # Frames of the windows that the autoencoder learns from, how often each is drawn, and by how much
 # its batch is smaller. One picture teaches what a picture is in a tenth of the time of a clip; a
 # whole clip must come, too: without, errors tripled from the ninth frame on.
@@ -149,7 +151,10 @@ def rebuild(model: VDM, video: torch.Tensor, batch: int) -> torch.Tensor:
     """Clips (B, F, 3, H, W) through the autoencoder, `batch` at a time; result on the CPU."""
     device = model.statistics.device
     return torch.cat(
-        [model.decode(model.encode(part.to(device))).cpu() for part in video.split(batch)]
+        [
+            model.decode(model.encode(part), part[:, 0]).cpu()
+            for part in (clips.to(device) for clips in video.split(batch))
+        ]
     )
 
 
@@ -182,7 +187,9 @@ class VDMStage(Stage):
     ):
         s = self.settings = read_settings(VDMSettings, config)
         self.config = dataclasses.replace(s.model, fps=s.clips.rate(s.model.clip_frames))
-        vae, train = share(s.vae, s.train, max_minutes)
+        vae, train = (
+            (None, max_minutes) if s.model.vae == 'patch' else share(s.vae, s.train, max_minutes)
+        )
         self.train = s.train.replaced(seed, train)
         self.vae_train = dataclasses.replace(
             s.vae.replaced(seed, vae),
@@ -209,7 +216,10 @@ class VDMStage(Stage):
     def build(self) -> nn.Module:
         self.model = VDM(self.config).to(self.device)
         # A checkpoint of lesson 2 holds what came of lesson 1.
-        if not checkpoints(self.out):
+        if not checkpoints(self.out) and self.config.vae == 'patch':  # nothing to learn
+            fitted = to_video(torch.from_numpy(self.source.spread(FITTED)))
+            self.model.measure_latents(fitted.to(self.device))
+        elif not checkpoints(self.out):
             lesson = AutoencoderStage(
                 self.model,
                 self.vae_train,
@@ -224,7 +234,7 @@ class VDMStage(Stage):
         return settle(self.model)
 
     def _shared_identity(self) -> dict:
-        return {'data': self.source.store.content_hash, 'model': dataclasses.asdict(self.config)}
+        return {'data': self.source.store.content_hash, 'model': self.config.identity()}
 
     def identity(self) -> dict:
         return {**self._shared_identity(), 'vae_batch': self.vae_train.batch}
@@ -262,7 +272,7 @@ class VDMStage(Stage):
         if len(self.held_out):
             rebuilt = rebuilt_error(self.model, self.held_out, self.vae_train.batch)
         return {
-            'vae': dataclasses.asdict(self.vae_train),
+            'vae': {} if self.config.vae == 'patch' else dataclasses.asdict(self.vae_train),
             'clips': dataclasses.asdict(self.settings.clips),
             'scores': rebuilt,
         }

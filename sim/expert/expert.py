@@ -21,7 +21,7 @@ from vw2_ros.sim.expert.motion import LEASH_M, back_out
 from vw2_ros.sim.expert.skills import skill_for
 from vw2_ros.sim.scenes import COLOURS
 from vw2_ros.sim.table import Table
-from vw2_ros.sim.tasks import TaskOracle, check_task
+from vw2_ros.sim.tasks import check_task
 
 JAM_STEPS = 14  # that long behind its target, the hand is stuck
 
@@ -40,7 +40,7 @@ class Expert:
         self.table = table
         self.task = check_task(task)
         self.start = table.state()
-        self._oracle = TaskOracle(table.scene.name)
+        self._judge = table.judge(self.task)
         self._skill = skill_for(task)
         self._held_up = 0  # how long the hand has been kept from its target [steps]
         self._escape = 0  # for how long to back out still [steps]
@@ -49,7 +49,7 @@ class Expert:
     @property
     def done(self) -> bool:
         """Whether the task counts as solved now."""
-        return self._oracle.succeeded(self.task, self.start, self.table.state())
+        return self._judge()
 
     def act(self) -> np.ndarray:
         """The next relative action (7,), each value in [-1, 1], the gripper exactly -1 or 1."""

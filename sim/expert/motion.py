@@ -20,14 +20,13 @@ from vw2_ros.arms import Arm
 from vw2_ros.arms.actions import POSITION_STEP_M, ROTATION_STEP_RAD
 from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler
 from vw2_ros.sim.expert.look import Look, clip, norm, wrap
+from vw2_ros.sim.mounts import mount_of
 
 TOP_SPEED = 0.6  # of what an action can ask for: the joints keep up; 8 actions are 10 cm at most
 LEASH_M = 0.03  # how far the target runs ahead of the hand before it slows down; twice: stops
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
 FLY_Z = 0.555  # the hand is clear of everything from this height on [m] ...
 FLY_Y = -0.05  # ... in front of the cabinet
-REACH_M = 0.745  # from the base, at the flying height, with the fingers straight down
-WRIST_M = 0.247  # from the wrist's axes to the TCP
 NEUTRAL_YAW = math.pi / 2  # the fingers open along x
 SHELF_TILT = (0.5, 0.85)  # the fingers point forward by this at the cabinet's front and back
 SWITCH_TILT = 0.6
@@ -51,10 +50,11 @@ def tilt_to_reach(arm: Arm, position) -> float:
     Args:
         position: (2,) or (3,) [m], world frame.
     """
-    dx = min(abs(position[0] - arm.base_position[0]), REACH_M - 0.005)
+    mount = mount_of(arm.name)
+    dx = min(abs(position[0] - arm.base_position[0]), mount.reach_m - 0.005)
     dy = position[1] - arm.base_position[1]
-    short = dy - math.sqrt(REACH_M**2 - dx**2)
-    return math.asin(min(max(short / WRIST_M, 0.0), 0.5))
+    short = dy - math.sqrt(mount.reach_m**2 - dx**2)
+    return math.asin(min(max(short / mount.wrist_m, 0.0), 0.5))
 
 
 def shelf_tilt(y: float) -> float:

@@ -11,7 +11,7 @@ pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
 from vw2_ros.bench import loop, policy  # noqa: E402
-from vw2_ros.bringup import system
+from vw2_ros.bringup import domain
 
 
 def test_bench_of_the_policy(tmp_path):
@@ -27,7 +27,7 @@ def test_bench_of_the_policy(tmp_path):
 
 def test_private_domain_is_given_back(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', '77')
-    with system.private_domain() as env:
+    with domain.private_domain() as env:
         assert os.environ['ROS_DOMAIN_ID'] == env['ROS_DOMAIN_ID'] != '77'
     assert os.environ['ROS_DOMAIN_ID'] == '77'
 

@@ -16,7 +16,7 @@ pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
 from vw2_ros.arms.limits import Limits  # noqa: E402
-from vw2_ros.bringup import system  # noqa: E402
+from vw2_ros.bringup import domain, system  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 
@@ -94,7 +94,7 @@ def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
 
 
 def test_domains_are_free_and_differ():
-    code = 'from vw2_ros.bringup import system; print(*[system.free_domain() for _ in range(20)])'
+    code = 'from vw2_ros.bringup import domain; print(*[domain.free_domain() for _ in range(20)])'
     drawn = [
         int(d)
         for d in subprocess.run(
@@ -111,7 +111,7 @@ def test_domains_are_free_and_differ():
 def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
     monkeypatch.setenv('ROS_DOMAIN_ID', '77')
     code = (
-        'from vw2_ros.bringup import system; print(*[system.free_domain() for _ in range(60)], '
+        'from vw2_ros.bringup import domain; print(*[domain.free_domain() for _ in range(60)], '
         'flush=True); input()'
     )
     with subprocess.Popen(
@@ -153,7 +153,7 @@ def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
         str(config_file('robot.yaml')),
         {'source': 'file', 'file': '/no/such/film.mp4'},
     )
-    with system.Children([camera], log_dir=tmp_path, env=system.private_environment()) as children:
+    with system.Children([camera], log_dir=tmp_path, env=domain.private_environment()) as children:
         children.running['camera'].wait(60)
         with pytest.raises(system.BringUpError, match='camera ended with status 2.*film.mp4'):
             children.check()
@@ -180,10 +180,10 @@ def test_a_robot_is_said_to_begin_disarmed():
 def test_nothing_outlives_its_parent(tmp_path):
     # a parent that is killed cannot clean up: its children see that it is gone
     code = (
-        'import sys, time; from vw2_ros.bringup import system\n'
+        'import sys, time; from vw2_ros.bringup import domain, system\n'
         'from vw2_ros.files import config_file\n'
         "c = system.Children([system.Process('camera_node', 'camera', "
-        "str(config_file('robot.yaml')))], env=system.private_environment(),"
+        "str(config_file('robot.yaml')))], env=domain.private_environment(),"
         f' log_dir={str(tmp_path)!r}).start()\n'
         "print(c.running['camera'].pid, flush=True); time.sleep(100)"
     )

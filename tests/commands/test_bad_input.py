@@ -246,7 +246,8 @@ class Robot:
 def robot(checkpoint, tmp_path_factory):
     """Give planner and action node in processes of their own, and somebody to play the rest."""
     pytest.importorskip('rclpy')
-    from vw2_ros.bringup.system import Children, calvin, private_domain
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children, calvin
     from vw2_ros.client import Client
 
     processes = [p for p in calvin(weights=str(checkpoint)) if p.name != 'calvin_bridge']
@@ -341,7 +342,8 @@ def test_empty_or_unknown_instruction_holds_the_arm_and_is_reported(robot, words
 
 def test_second_simulator_is_refused_and_the_first_goes_on(tmp_path):
     pytest.importorskip('rclpy')
-    from vw2_ros.bringup.system import Children, calvin, private_domain
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children, calvin
     from vw2_ros.client import Client
 
     bridge = calvin()[:1]
@@ -365,7 +367,8 @@ def test_second_simulator_is_refused_and_the_first_goes_on(tmp_path):
 def test_ctrl_c_ends_the_nodes_cleanly(checkpoint, tmp_path, after_s):
     """While they import, while they come up, while they run."""
     pytest.importorskip('rclpy')
-    from vw2_ros.bringup.system import Children, calvin, private_environment
+    from vw2_ros.bringup.domain import private_environment
+    from vw2_ros.bringup.system import Children, calvin
 
     with Children(
         calvin(weights=str(checkpoint)), log_dir=tmp_path, env=private_environment()

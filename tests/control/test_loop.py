@@ -368,7 +368,7 @@ def test_stop_before_the_first_joints_and_over_a_reset():
     assert loop.step(0.0, REST_JOINTS).status == 'stopped'
     assert loop.rearm(0.0) == ''
     accept(loop, 4, ramp(), 0.0)
-    assert loop.step(0.0, REST_JOINTS).status == 'moving'
+    assert loop.step(PERIOD_S, REST_JOINTS).status == 'moving'
 
 
 def test_a_blocked_arm_is_stopped_and_goes_on_from_where_it_is():

@@ -36,7 +36,7 @@ def jittered(rng, period_s, shape):
     )
 
 
-@pytest.mark.parametrize('period_s', [1 / 20, 1 / 30, 1 / 1000])
+@pytest.mark.parametrize('period_s', [1 / 30, 1 / 1000])
 @pytest.mark.parametrize('limits', [LIMITS, SLOWED], ids=['panda', 'slowed near its ends'])
 def test_row_6_a_million_random_steps_of_jittered_ticks_violate_no_limit(limits, period_s):
     """0 violations of position, velocity, acceleration: by the tick, and by second differences."""
@@ -117,7 +117,7 @@ def targets(rng, kind, steps, period_s):
 @pytest.mark.parametrize('kind', ['jumps', 'walks', 'corners'])
 def test_tool_stays_in_its_box_and_below_its_speed_whatever_the_joints_are_told(kind, period_s):
     rng = np.random.default_rng(0)
-    steps = round((30 if period_s > 0.01 else 10) / period_s)
+    steps = round((30 if period_s > 0.01 else 5) / period_s)
     position, step, target = CONTRACT.home_rad, np.zeros(7), CONTRACT.home_rad
     before_s, tool, outside_m, speed, way_m = period_s, ARM.forward(position)[0], 0.0, 0.0, 0.0
     for aim, elapsed_s in zip(
@@ -148,7 +148,7 @@ def test_tool_that_begins_outside_may_only_move_inwards():
     position, step, target = CONTRACT.home_rad, np.zeros(7), CONTRACT.home_rad
     tick, x = Tick(limits.period_s, limits.period_s), ARM.forward(position)[0][0]
     assert x < 0.4
-    for aim in targets(rng, 'jumps', 3000, limits.period_s):
+    for aim in targets(rng, 'jumps', 1500, limits.period_s):
         command, _ = limit_motion(position, step, target, aim, limits, tick)
         command, _ = limit_tool(position, step, command, limits, ARM.forward, tick)
         now = ARM.forward(command)[0][0]

@@ -23,7 +23,7 @@ def test_every_chain_that_was_tried_counts():
         session.Subtask(8, 2, 'open_drawer', 'open it', True, True, 50),
         session.Subtask(8, 3, 'turn_on_led', 'light up', True, False, 360),
     ]
-    result = demo.figures(tried, 'D', 'abc')
+    result = demo.figures(tried, 'D', 'abc', 'pybullet_tiny')
     assert result['chains'] == 2 and result['avg_len'] == 1.0
     assert result['success_at'] == [0.5, 0.5, 0, 0, 0]
     assert result['per_task']['open_drawer'] == {'success': 1, 'trials': 2}
@@ -32,7 +32,7 @@ def test_every_chain_that_was_tried_counts():
     assert [len(r['subtasks']) for r in result['rollouts']] == [1, 3]
     assert [s.chain for s in demo.furthest(tried)] == [8, 8, 8]
     again = [*tried[:1], session.Subtask(7, 1, 'open_drawer', 'open it', False, True, 99)]
-    result = demo.figures(again, 'D', 'abc')  # once more in lockstep: both count
+    result = demo.figures(again, 'D', 'abc', 'pybullet_tiny')  # once more in lockstep: both count
     assert result['chains'] == 2 and result['avg_len'] == 0.5
     assert [r['real_time'] for r in result['rollouts']] == [True, False]
 

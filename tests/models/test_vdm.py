@@ -175,7 +175,7 @@ def test_noise_of_a_clip_is_its_own():
 def test_sampling_takes_the_steps_of_the_video2world_pipeline():
     net, video = model(), clip()
     net.velocity = lambda x, time, *_: x.roll(1, dims=-1) * 0.3 + time.view(-1, 1, 1, 1, 1)
-    net.decode = lambda x: x
+    net.decode = lambda x, first: x
     ours = net.sample(video[:, 0], steps=5, generator=seeded(8))
     # the pipeline's own: x0 + sigma eps, sigmas from 80 to 0.002, the clean frame put in each time
     scheduler = net.scheduler

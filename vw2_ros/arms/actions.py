@@ -21,6 +21,7 @@ ROTATION_STEP_RAD = 0.05  # what one unit of a relative action turns
 # of a robot, whose target stays where the joints are
 FOLLOW_M, FOLLOW_RAD = 0.001, 0.005  # the tool is at its target, if not further off
 DRIFT_RAD_S = 0.3  # highest speed with which spare joints go to their rest
+BOX_MARGIN_M = 0.005  # the target stays so far within the box, for the tool to go along its walls
 AT_END_RAD = 0.01  # so near to its limit a joint is said to be at its end
 SINGULAR = 0.08  # smallest singular value of a Jacobian [m, rad] that is called near a singularity
 _TRIES = 6
@@ -59,9 +60,9 @@ class EndEffectorController:
     `arm.base_position`.
 
     Without limits the target runs ahead of an arm that is held back, as in CALVIN. With limits it
-    goes only as far as the joints can follow at once: near a singularity, where a small way of the
-    tool is a long one of the joints, it slows down, and where the arm ends it stands. `slowed` says
-    so.
+    stays in the box of the tool and below its speed, and goes only as far as the joints can follow
+    at once: near a singularity, where a small way of the tool is a long one of the joints, it slows
+    down, and where the arm ends it stands. `slowed` says so.
 
     Args:
         limits: of a robot; None: none are kept here.
@@ -155,6 +156,7 @@ class EndEffectorController:
         """
         self.gripper, self.slowed = float(gripper), ''
         elapsed_s, share, before = periods * ACTION_PERIOD_S, 1.0, self.joints
+        way = self._bounded(way, elapsed_s)
         low, high = (speed * elapsed_s for speed in self.limits.velocity_bounds(before))
         for _ in range(_TRIES):
             position, euler = self.position + share * way, self.euler + share * turn
@@ -171,6 +173,16 @@ class EndEffectorController:
         if share < 1:
             self.slowed = f'{self._why()}: the tool goes {100 * share:.0f} % of its way'
         return self.joints.copy(), self.gripper
+
+    def _bounded(self, way, elapsed_s: float) -> np.ndarray:
+        """As much of a way (3,) [m] as the speed and the box of the tool allow."""
+        most_m = self.limits.tool_speed_m_s * elapsed_s
+        if _size(way) > most_m:
+            way = way * (most_m / _size(way))
+        at = self.position - self.arm.base_position
+        low = np.minimum(self.limits.box_lower_m + BOX_MARGIN_M, at)  # from outside: only inwards
+        high = np.maximum(self.limits.box_upper_m - BOX_MARGIN_M, at)
+        return np.clip(at + way, low, high) - at
 
     def _holds(self, joints, position, euler) -> bool:
         """Whether joints (n,) hold the tool at a pose in the world frame, as near as it matters."""

@@ -42,7 +42,8 @@ def run(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
     from trajectory_msgs.msg import JointTrajectory
 
     from vw2_ros import names
-    from vw2_ros.bringup.system import Children, calvin, private_domain
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children, calvin
     from vw2_ros.client import Client, ClientError
     from vw2_ros.messages import convert, qos
 

@@ -6,14 +6,11 @@
 the same ones up where ros2 launch is not installed. No rclpy here.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -102,7 +99,11 @@ COMMON_ARGUMENTS = (
 )
 CALVIN_ARGUMENTS = (
     *COMMON_ARGUMENTS,
-    Argument('scene', '', 'scene of the play table: A, B, C or D'),
+    Argument('scene', '', 'scene of the table: A, B, C or D'),
+    Argument('table', 'play_table', 'which table', ('play_table', 'calvin')),
+    Argument('calvin_env', '', 'table calvin: folder of a checkout of calvin_env'),
+    Argument('arm', 'panda', 'arm before the play table', ('panda', 'fr3', 'xarm7', 'ur5e')),
+    Argument('egl', 'false', 'table calvin: draw on a graphics card', ('true', 'false')),
     Argument('lockstep', 'false', 'the table waits for each command', ('true', 'false')),
     Argument(
         'execute',
@@ -130,7 +131,7 @@ IN_THE_CONTRACT = ('limits', 'output', 'command_topic', 'gripper_topic')
 
 
 def calvin(**given: str) -> tuple[Process, ...]:
-    """The play table, the planner and the action node (and the imagination node if wanted).
+    """The table, the planner and the action node (and the imagination node if wanted).
 
     Args:
         given: values of `CALVIN_ARGUMENTS`, as strings; the rest have their defaults.
@@ -146,7 +147,13 @@ def calvin(**given: str) -> tuple[Process, ...]:
     camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
-    bridge = _base(a) | step | sim_time | scene | picture | {'use_sim_time': False}
+    table = {}
+    if a['table'] != 'play_table':
+        folder = str(pathlib.Path(a['calvin_env']).absolute()) if a['calvin_env'] else ''
+        table = {'table': a['table'], 'calvin_env': folder, 'egl': a['egl'] == 'true'}
+    elif a['arm'] != 'panda':
+        table = {'arm': a['arm']}
+    bridge = _base(a) | step | sim_time | scene | table | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}
     if step:  # an image is due whenever a plan is
@@ -165,12 +172,12 @@ def calvin(**given: str) -> tuple[Process, ...]:
 
 
 def evaluation(
-    weights: str, scene: str, *, real_time: bool = False, execute: int = 8
+    weights: str, scene: str, *, real_time: bool = False, execute: int = 8, **table: str
 ) -> tuple[Process, ...]:
-    """The play table for evaluation, where every wording is tried.
+    """A table for evaluation, where every wording is tried.
 
     Args:
-        weights, scene: as in `CALVIN_ARGUMENTS`.
+        weights, scene, table: as in `CALVIN_ARGUMENTS`; `table` is `Simulator.arguments`.
         real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
     """
     how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
@@ -178,7 +185,7 @@ def evaluation(
         dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
         if p.name == 'planner'
         else p
-        for p in calvin(weights=weights, scene=scene, **how)
+        for p in calvin(weights=weights, scene=scene, **how, **table)
     )
 
 
@@ -299,60 +306,6 @@ def environment() -> dict[str, str]:
         return {}
     profile = str(paths.config_file('fastdds.xml'))
     return dict.fromkeys(PROFILE_VARIABLES, profile)
-
-
-def private_environment() -> dict[str, str]:
-    """Variables with which nodes hear nobody outside this machine and nobody on it."""
-    return {
-        'ROS_DOMAIN_ID': str(free_domain()),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        **({'ROS_LOCALHOST_ONLY': '1'} if os.environ.get('ROS_DISTRO') == 'humble' else {}),
-    }
-
-
-@contextlib.contextmanager
-def private_domain():
-    """Give `private_environment()`, set in this process too as long as it lasts."""
-    env = private_environment()
-    before = {key: os.environ.get(key) for key in env}
-    os.environ.update(env)
-    try:
-        yield env
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        lock = _DOMAINS.pop(int(env['ROS_DOMAIN_ID']), None)
-        if lock:
-            lock.close()
-
-
-def free_domain() -> int:
-    """A DDS domain, drawn at random from 1..99, that nobody on this machine is in or was given.
-
-    It stays this process's until that ends, or `private_domain` does, and is never the one that
-    ROS_DOMAIN_ID names.
-    """
-    domains = [d for d in range(1, 100) if str(d) != os.environ.get('ROS_DOMAIN_ID')]
-    random.SystemRandom().shuffle(domains)
-    for domain in domains:
-        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # port of the domain's first participant (DDSI-RTPS 9.6.1.1)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                lock.bind(f'\0vw2_ros_domain_{domain}')  # abstract: gone with the process
-                probe.bind(('', 7400 + 250 * domain + 10))
-            except OSError:
-                lock.close()
-                continue
-        _DOMAINS[domain] = lock
-        return domain
-    return domains[0]
-
-
-_DOMAINS: dict[int, socket.socket] = {}  # this process's domains, and what holds each
 
 
 # ------------------------------------------------------------------- processes

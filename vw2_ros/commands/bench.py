@@ -8,16 +8,20 @@ from typing import Annotated
 import typer
 
 from vw2_ros.commands.options import (
+    CalvinEnv,
+    Egl,
     Json,
     Learned,
     Renderer,
     SamplingSteps,
     Scene,
+    TableName,
     Vdm,
     check_folders,
     check_policy,
     check_renderer,
     check_scene,
+    check_simulator,
     epilog,
     finish,
     group,
@@ -33,13 +37,17 @@ def sim(
     seconds: Annotated[
         float, typer.Option(min=0.1, help='How long each measurement takes (s).')
     ] = 5.0,
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
     json_file: Json = None,
 ) -> None:
-    """Measure the steps per second of the play table, with and without its cameras."""
-    scene = check_scene(scene)
+    """Measure the steps per second of a table, with and without its cameras."""
+    scene, simulator = check_scene(scene), check_simulator(table, calvin_env, egl)
     from vw2_ros.sim.bench import bench_sim
 
-    finish(bench_sim(scene, seconds), json_file)
+    simulator.check(scene)
+    finish(bench_sim(scene, seconds, simulator), json_file)
 
 
 @app.command('policy', epilog=epilog('vw2 bench policy --json out/policy.json'))

@@ -1,13 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""`vw2 collect`: data of the play table."""
+"""`vw2 collect`: data of a simulated table."""
 
 import pathlib
 from typing import Annotated
 
 import typer
 
-from vw2_ros.commands.options import check_scenes, counts, new_folder, show
+from vw2_ros.commands.options import (
+    DEFAULT_ARM,
+    CalvinEnv,
+    Egl,
+    TableArm,
+    TableName,
+    check_scenes,
+    check_simulator,
+    counts,
+    new_folder,
+    show,
+)
 
 EXAMPLE = 'vw2 collect --out data/play --scenes D --episodes 200 --workers 2'
 
@@ -65,6 +76,10 @@ def run(
     ] = 30,
     validation_episodes: ValidationEpisodes = None,
     policy: Astray = '',
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
+    arm: TableArm = DEFAULT_ARM,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
@@ -86,6 +101,7 @@ def run(
         validation_episodes=validation_episodes,
         policy=(checkpoint_sha256(policy) or policy) if policy else '',
         astray=PolicyTurn(policy) if policy else None,
+        simulator=check_simulator(table, calvin_env, egl, arm),
     )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from vw2_ros.commands.options import Learned, Scene, check_policy, check_scene, new_folder
+from vw2_ros.commands.options import (
+    CalvinEnv,
+    Egl,
+    Learned,
+    Scene,
+    TableName,
+    check_policy,
+    check_scene,
+    check_simulator,
+    new_folder,
+)
 
 EXAMPLE = 'vw2 demo --out out/demo'
 
@@ -22,9 +32,13 @@ def run(
     scene: Scene = 'D',
     policy: Learned = 'play_table',
     seed: Annotated[int, typer.Option(help='Number of the chain of five tasks to play.')] = 0,
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
 ) -> None:
     """Drive a chain of five tasks through the real nodes, and film it."""
     scene, policy = check_scene(scene), check_policy(policy, learned=True)
+    simulator = check_simulator(table, calvin_env, egl)
     from vw2_ros.demo.run import run
 
-    raise typer.Exit(run(out=out, scene=scene, seed=seed, policy=policy))
+    raise typer.Exit(run(out=out, scene=scene, seed=seed, policy=policy, simulator=simulator))

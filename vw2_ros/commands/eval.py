@@ -9,11 +9,17 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.commands.options import (
+    DEFAULT_ARM,
+    CalvinEnv,
+    Egl,
     Json,
     Scene,
+    TableArm,
+    TableName,
     check_file,
     check_policy,
     check_scene,
+    check_simulator,
     check_tasks,
     new_folder,
     show,
@@ -25,6 +31,12 @@ EXAMPLE = 'vw2 eval --policy play_table --chains 20 --json out/e.json'
 Phrases = Annotated[
     pathlib.Path | None,
     typer.Option(help='JSON, task -> list of wordings, instead of the validation phrases.'),
+]
+Words = Annotated[
+    str,
+    typer.Option(
+        help="Validation phrases to say: play_table, or calvin: CALVIN's own, from --calvin-env."
+    ),
 ]
 Out = Annotated[
     pathlib.Path | None,
@@ -51,6 +63,11 @@ def run(
     scene: Scene = 'D',
     seed: Annotated[int, typer.Option(help='The same seed gives the same result.')] = 0,
     phrases: Phrases = None,
+    words: Words = 'play_table',
+    table: TableName = 'play_table',
+    calvin_env: CalvinEnv = None,
+    egl: Egl = False,
+    arm: TableArm = DEFAULT_ARM,
     workers: Annotated[int, typer.Option(min=1, help='Processes that work side by side.')] = 1,
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
     execute: Annotated[
@@ -82,6 +99,8 @@ def run(
         scene=check_scene(scene),
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
+        words=words,
+        simulator=check_simulator(table, calvin_env, egl, arm),
         workers=workers,
         video=video,
         ros=ros,
@@ -99,4 +118,6 @@ def run(
     keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
         ['mean_success'] if tasks else []
     )
+    if table != 'play_table':
+        keys.append('disagreements')
     show({k: result[k] for k in (*keys, 'seconds')} | {'report': str(options.out / 'report.html')})

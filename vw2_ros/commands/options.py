@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from vw2_ros import files
-from vw2_ros.errors import MissingFileError, UsageError, close_matches
+from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
 
+DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
 HELP = {'help_option_names': ['-h', '--help']}
 
 
@@ -48,6 +49,23 @@ def check_scene(letter: str) -> str:
     if letter.upper() not in SCENES:
         raise UsageError(close_matches('scene', letter, SCENES))
     return letter.upper()
+
+
+def check_simulator(
+    table: str, calvin_env: pathlib.Path | None, egl: bool, arm: str = DEFAULT_ARM
+):
+    """Return the `Simulator`; UsageError where there is no such table, or it lacks a checkout."""
+    from vw2_ros.sim.mounts import MOUNTS
+    from vw2_ros.sim.table import TABLES, Simulator
+
+    if table not in TABLES:
+        raise UsageError(close_matches('table', table, TABLES))
+    if arm not in MOUNTS:
+        raise UsageError(close_matches('arm', arm, MOUNTS))
+    try:
+        return Simulator(table, str(calvin_env or ''), egl, arm)
+    except VW2Error as error:
+        raise UsageError(str(error)) from error
 
 
 def check_scenes(letters: str) -> str:
@@ -144,7 +162,25 @@ def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
 
 # ---------------------------------------------------------------------------- options
 
-Scene = Annotated[str, typer.Option(help='The scene of the play table: A, B, C or D.')]
+Scene = Annotated[str, typer.Option(help='The scene of the table: A, B, C or D.')]
+TableName = Annotated[
+    str,
+    typer.Option(
+        '--table', help='play_table, or calvin: the real CALVIN, from your checkout of it.'
+    ),
+]
+CalvinEnv = Annotated[
+    pathlib.Path | None,
+    typer.Option(
+        '--calvin-env', help='Folder of a checkout of calvin_env, or of calvin with it inside.'
+    ),
+]
+Egl = Annotated[
+    bool, typer.Option('--egl', help='With --table calvin: draw with EGL, on a graphics card.')
+]
+TableArm = Annotated[
+    str, typer.Option('--arm', help='The arm before the play table: panda, fr3, xarm7 or ur5e.')
+]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')
 ]

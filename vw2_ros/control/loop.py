@@ -52,6 +52,7 @@ from vw2_ros.errors import InvalidValueError
 
 __all__ = ['Chunk', 'Command', 'ControlConfig', 'ControlLoop', 'Event']
 
+SHORTEST_TICK_S = 1e-4  # a tick so soon after another sends nothing
 BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
 COUNTS = (
     'plans',
@@ -227,7 +228,8 @@ class ControlLoop:
                 ones.
         """
         self._refuse_jump(joints, now_s)
-        if not self.counts['commands']:  # until then it may have been moved by others
+        armed = np.isfinite(self._armed_s)
+        if not (self.counts['commands'] or armed):  # until then others may have moved it
             state = armed_at(joints, self.limits)
             self.state = stopped(state, self._stopped) if self._stopped else state
             self.controller.reset(self.state.position, self.gripper)
@@ -282,6 +284,9 @@ class ControlLoop:
     def step(self, now_s: float, joints=None) -> Command:
         """One period that begins at `now_s`, with the measured joints if they are at hand."""
         inputs = self._observe(now_s, joints)
+        if inputs.elapsed_s is not None and inputs.elapsed_s < SHORTEST_TICK_S:
+            return replace(self.command, joints=None)
+        self._stepped_s = now_s
         frame, action, periods = self._plan(now_s, inputs.elapsed_s)
         target = self._act(action, periods * inputs.speed, inputs)
         verdict = gate(self.state, replace(inputs, target=target), self.limits)
@@ -337,10 +342,9 @@ class ControlLoop:
 
     def _elapsed_s(self, now_s: float) -> float:
         """Return the time since the last command; after a long one the arm begins anew, at rest."""
-        before_s, self._stepped_s = self._stepped_s, now_s
         sent = self.command is not None and self.command.joints is not None
-        if sent and now_s - before_s <= self.limits.max_age_s:
-            return max(0.0, now_s - before_s)
+        if sent and now_s - self._stepped_s <= self.limits.max_age_s:
+            return max(0.0, now_s - self._stepped_s)
         if self.state is not None:
             self.state = at_rest(self.state)
         return self.limits.period_s
@@ -411,6 +415,9 @@ class ControlLoop:
         self.counts['holds'] += verdict.status == 'holding'
         self.counts['limited'] += followed and bool(verdict.reasons)
         self._tell(verdict, now_s)
+        if followed and verdict.reasons and self.contract.disarmed_at_start:
+            # what a robot could not do is not made up for later
+            self.controller.reset(verdict.command, self.gripper)
         chunk = self._chunk if followed else None
         self.command = Command(
             joints=verdict.command,

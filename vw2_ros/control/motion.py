@@ -18,8 +18,7 @@ import numpy as np
 
 from vw2_ros.arms.limits import Limits
 
-SHORTEST_TICK_S = 1e-4  # in a shorter one nothing moves
-BOX_TOLERANCE_M = 5e-4  # of the half of a millimetre that is looked ahead
+BOX_TOLERANCE_M = 5e-4  # so far outside is still inside
 _ROUNDING_RAD = 1e-12
 _LOOK_AHEAD = (0.25, 0.5, 1.0)  # parts of the way to a stand at which the tool is looked at
 _HALVINGS = 6  # of the part that is left of a motion which the tool may not make

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vw2_ros.arms.limits import Limits
-from vw2_ros.control.motion import SHORTEST_TICK_S, Tick, braked, limit_motion, limit_tool
+from vw2_ros.control.motion import Tick, braked, limit_motion, limit_tool
 from vw2_ros.errors import InvalidValueError
 
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
@@ -61,7 +61,7 @@ class Request:
     measured: np.ndarray | None = None  # joints [rad] (n,); None: not known just now
     # topics that may be older than Limits.max_age_s, e.g. the plan of a world that waits for us
     allowed_s: Mapping[str, float] = field(default_factory=dict)
-    # time since the tick before [s]; None: one period, as all ticks before and after this one
+    # time since the last command, above 0 [s]; None: one period, as all ticks before and after this one
     elapsed_s: float | None = None
     speed: float = 1.0  # share of the limits' velocities, in 0..1
     # joints (n,) [rad] -> pose of the tool in the base frame; None: the tool has no limits
@@ -102,7 +102,7 @@ def armed_at(joints, limits: Limits) -> GateState:
         raise InvalidValueError(
             f'{name} is at {q[far][0]:.3f} rad, outside its limits: move it back first'
         )
-    return GateState(inside, np.zeros_like(q), inside)
+    return GateState(inside, np.zeros_like(q), inside, still_s=np.inf, silent=True)
 
 
 def stopped(state: GateState, why: str) -> GateState:
@@ -127,7 +127,14 @@ def rearmed(state: GateState, joints, limits: Limits) -> GateState:
     measured = armed_at(joints, limits)
     if np.abs(measured.position - state.position).max() > limits.resume_tolerance_rad:
         return measured
-    return GateState(state.position, state.step, state.position, state.elapsed_s)
+    return GateState(
+        state.position,
+        state.step,
+        state.position,
+        state.elapsed_s,
+        still_s=0.0 if state.step.any() else np.inf,
+        silent=state.silent,
+    )
 
 
 def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[str, tuple]:
@@ -138,12 +145,14 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
     missing = tuple(
         f'nothing ever came on {topic}' for topic, age_s in request.ages_s.items() if age_s is None
     )
-    if state is not None and state.latched == DISARMED:
-        return 'disarmed', (DISARMED,)
-    if state is None or missing:
+    if state is None:
         return 'waiting', missing or ('not armed',)
+    if state.latched == DISARMED:
+        return 'disarmed', (DISARMED,)
     if state.latched:
         return 'stopped', (f'stopped: {state.latched}',)
+    if missing:
+        return 'waiting', missing
     if request.idle:
         return 'idle', ('no instruction',)
     stale = []
@@ -159,9 +168,9 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
 def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     """Let one command through, or as much of it as is safe; `state` None means not armed yet."""
     status, reasons = ready(state, request, limits)
-    if status in ('waiting', 'disarmed'):
+    why = '' if state is None or status == 'disarmed' else _moved(state, request, limits)
+    if status in ('waiting', 'disarmed') and not why:
         return Verdict(state, None, status, reasons)
-    why = _moved(state, request, limits)
     if why:
         state = _seated(stopped(state, why), request.measured, limits)
         status, reasons = 'stopped', (f'stopped: {state.latched}',)
@@ -197,8 +206,6 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
 def _limited(state: GateState, target, request: Request, limits: Limits):
     # one tick towards a target, within the limits of joints and tool; and which of them bound it
     tick = _tick(state, request, limits)
-    if tick.elapsed_s < SHORTEST_TICK_S:
-        return state.position, ()
     command, reasons = limit_motion(state.position, state.step, state.target, target, limits, tick)
     return _tool_limited(state, command, reasons, request, limits, tick)
 
@@ -206,7 +213,7 @@ def _limited(state: GateState, target, request: Request, limits: Limits):
 def _braked(state: GateState, request: Request, limits: Limits):
     # one tick towards a stand
     tick = _tick(state, request, limits)
-    if tick.elapsed_s < SHORTEST_TICK_S or not state.step.any():
+    if not state.step.any():
         return state.position
     command = braked(state.position, state.step, limits, tick)
     return _tool_limited(state, command, (), request, limits, tick)[0]
@@ -232,8 +239,6 @@ def _tick(state: GateState, request: Request, limits: Limits) -> Tick:
 def _went(state: GateState, command, request: Request) -> GateState:
     # the state after a command that is sent
     elapsed_s = request.elapsed_s
-    if elapsed_s is not None and elapsed_s < SHORTEST_TICK_S:
-        return dataclasses.replace(state, silent=False)
     step = command - state.position
     still_s = 0.0 if step.any() else state.still_s + (elapsed_s or 0.0)
     return dataclasses.replace(
@@ -279,7 +284,7 @@ def _seated(state: GateState, measured, limits: Limits) -> GateState:
 
 
 def _hold(state: GateState, request: Request, status: str, reasons, limits: Limits) -> Verdict:
-    if status == 'stopped' and state.silent:  # nothing was sent before: nothing is to be held
+    if status == 'stopped' and state.silent and request.silent_on_stale:  # nothing is to be held
         return Verdict(state, None, status, tuple(reasons))
     if state.retreat is None:
         # the last commanded target, or where braking towards it ends

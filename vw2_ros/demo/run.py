@@ -28,7 +28,7 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import report
 from vw2_ros.evaluation.run import summarise
 from vw2_ros.files import write_json
-from vw2_ros.sim.table import table_class
+from vw2_ros.sim.table import Simulator
 
 WRITTEN = ('video.mp4', 'report.html', 'result.json')
 
@@ -38,6 +38,7 @@ def run(
     scene: str = 'D',
     seed: int = 0,
     policy: str = 'play_table',
+    simulator: Simulator | None = None,
 ) -> int:
     """Run the demo; return 0 if at least one subtask succeeded.
 
@@ -46,11 +47,13 @@ def run(
         scene: A, B, C or D.
         seed: which of the 1000 chains comes first.
         policy: shipped weights by name, or the folder of a checkpoint.
+        simulator: which table; None: the play table.
     Raises:
         ValueError: a policy that sees no images.
         BringUpError, ClientError: a node did not come up or did not answer.
     """
     from vw2_ros.models.checkpoint import load_checkpoint
+    from vw2_ros.models.policy import Policy
 
     if policy in ('expert', 'random'):
         raise InvalidValueError(
@@ -65,12 +68,15 @@ def run(
     shutil.rmtree(out / 'log', ignore_errors=True)
     for name in WRITTEN:  # of an earlier run: they must not pass for this one's
         (out / name).unlink(missing_ok=True)
-    subtasks, notes = drive(scene, seed, weights, out / 'log')
+    simulator = simulator or Simulator()
+    simulator.check(scene)
+    Policy(checkpoint).check_renderer(simulator.renderer)
+    subtasks, notes = drive(scene, seed, weights, out / 'log', simulator)
     shown = furthest(subtasks)
     print(f'filming {sum(s.steps for s in shown) / ACTION_HZ:.0f} s ...', flush=True)
-    video.write(out / 'video.mp4', shown, scene, weights)
+    video.write(out / 'video.mp4', shown, scene, weights, simulator)
     result = {
-        **figures(subtasks, scene, checkpoint.sha256),
+        **figures(subtasks, scene, checkpoint.sha256, simulator.renderer),
         'policy': policy,
         'seed': seed,
         'ros': True,
@@ -105,7 +111,7 @@ def run(
     return 0 if won else 1
 
 
-def figures(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
+def figures(subtasks: list[Subtask], scene: str, sha256: str, renderer: str) -> dict:
     """Everything that was tried, under the keys that `vw2 eval` writes."""
     lines: dict[tuple, dict] = {}
     for s in subtasks:
@@ -118,7 +124,7 @@ def figures(subtasks: list[Subtask], scene: str, sha256: str) -> dict:
     return {
         **summarise(done),
         'scene': scene,
-        'renderer': table_class().renderer,
+        'renderer': renderer,
         'checkpoint_sha256': sha256,
         'seconds': 0.0,
         'rollouts': done,

@@ -8,9 +8,11 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.bringup.system import SETTLE_S, Children, evaluation, private_domain
+from vw2_ros.bringup.domain import private_domain
+from vw2_ros.bringup.system import SETTLE_S, Children, evaluation
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, chains
 from vw2_ros.sim.phrases import validation_phrases
+from vw2_ros.sim.table import Simulator
 
 NODES = ('calvin_bridge', 'planner', 'action')
 START_PATIENCE_S = 120.0
@@ -35,23 +37,27 @@ class Subtask:
     plans: list = field(default_factory=list)  # (stamp_ns, codes (4, 4), rgb (S, S, 3))
 
 
-def drive(scene: str, seed: int, weights: str, log_dir) -> tuple[list[Subtask], dict]:
+def drive(
+    scene: str, seed: int, weights: str, log_dir, simulator: Simulator
+) -> tuple[list[Subtask], dict]:
     """Bring the nodes up and work through chains; what was judged, and notes on the run."""
-    done, notes = _session(evaluation(weights, scene, real_time=True), scene, seed, log_dir, True)
+    processes = evaluation(weights, scene, real_time=True, **simulator.arguments)
+    done, notes = _session(processes, scene, seed, log_dir, True)
     if not any(s.succeeded for s in done):
         print(
             'nothing succeeded in real time'
             + (': this machine is too busy for it' if notes['too_slow'] else '')
             + '. Once more in lockstep: the table waits for each command'
         )
-        done += _session(evaluation(weights, scene), scene, seed, log_dir, False)[0]
+        processes = evaluation(weights, scene, **simulator.arguments)
+        done += _session(processes, scene, seed, log_dir, False)[0]
     return done, notes
 
 
 def _session(processes, scene: str, seed: int, log_dir, real_time: bool):
     from vw2_ros.client import Client
 
-    print('starting play table, planner and action node ...', flush=True)
+    print('starting table, planner and action node ...', flush=True)
     started_s = time.monotonic()
     with (
         private_domain() as env,

@@ -19,13 +19,19 @@ import numpy as np
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.demo.session import Subtask
 from vw2_ros.evaluation import film
-from vw2_ros.sim.table import Table, open_table
+from vw2_ros.sim.table import Simulator, Table
 
 VIDEO_HZ = 10
 VERDICT_S = 1.0  # how long a verdict stands at the end of a subtask
 
 
-def write(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str) -> None:
+def write(
+    path: pathlib.Path,
+    subtasks: list[Subtask],
+    scene: str,
+    weights: str,
+    simulator: Simulator | None = None,
+) -> None:
     """Write the video: the camera at 200 px with words and verdict, what the planner imagines."""
     from vw2_ros.models.policy import Policy
 
@@ -33,7 +39,7 @@ def write(path: pathlib.Path, subtasks: list[Subtask], scene: str, weights: str)
     with concurrent.futures.ProcessPoolExecutor(
         min(2, len(os.sched_getaffinity(0))),
         initializer=_begin_worker,
-        initargs=(scene,),
+        initargs=(scene, simulator or Simulator()),
         mp_context=multiprocessing.get_context('spawn'),
     ) as pool:
         pictures = pool.map(_draw, jobs, chunksize=8)
@@ -49,9 +55,9 @@ def _thinned(states: list[str]) -> list[str]:
 _table: Table | None = None  # of a worker process
 
 
-def _begin_worker(scene: str) -> None:
+def _begin_worker(scene: str, simulator: Simulator) -> None:
     global _table
-    _table = open_table(scene)
+    _table = simulator.open(scene)
 
 
 def _draw(state: dict) -> np.ndarray:

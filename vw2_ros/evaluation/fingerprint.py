@@ -9,16 +9,20 @@ from collections.abc import Iterator, Mapping
 
 from vw2_ros import files
 from vw2_ros.evaluation.rollouts import SCRIPTED, Options
-from vw2_ros.sim.table import table_class
+from vw2_ros.sim.mounts import MOUNTS
+from vw2_ros.sim.table import Simulator
 
 PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
 MODULES = ('names.py',)  # also these files of the package
-ROS_MODULES = ('client.py',)
+ROS_MODULES = ('client.py', 'encodings.py')
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
-CONFIGS = ('limits_play_table.yaml',)  # below config/
+CONFIGS = (  # below config/
+    'limits_play_table.yaml',
+    *(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values()),
+)
 ROS_CONFIGS = ('calvin.yaml',)
 
 
@@ -37,6 +41,15 @@ def checkpoint_sha256(policy: str) -> str | None:
     return load_checkpoint(policy).sha256
 
 
+def trained_on(policy: str) -> str | None:
+    """What drew the pictures that a policy learned from; None for a scripted one."""
+    if policy in SCRIPTED:
+        return None
+    from vw2_ros.models.checkpoint import load_checkpoint
+
+    return load_checkpoint(policy).provenance.get('renderer')
+
+
 def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict:
     """The settings of a record, as JSON values.
 
@@ -44,7 +57,14 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         wordings: task -> wordings, as `wordings_of` gives them.
         sha256: digest of the policy's weights, None for a scripted one.
     """
+    own = options.words == Options.words
+    table = {}
+    if options.simulator.table != Simulator.table:
+        table = {'table': options.simulator.table, 'calvin_env': options.simulator.facts}
+    if options.simulator.arm != Simulator.arm:
+        table['arm'] = options.simulator.arm
     return {
+        **table,
         'policy': options.policy if sha256 is None else 'weights',
         'checkpoint_sha256': sha256,
         'scene': options.scene,
@@ -52,13 +72,13 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         'execute': options.execute,
         'ros': options.ros,
         'real_time': options.real_time,
-        'renderer': table_class().renderer,
+        'renderer': options.simulator.renderer,
         'code_sha256': code_sha256(options.ros),
-        'phrases': str(options.phrases) if options.phrases else 'validation',
+        'phrases': str(options.phrases or 'validation') if own else options.words,
         'wordings_sha256': hashlib.sha256(
             json.dumps(wordings, sort_keys=True).encode()
         ).hexdigest()
-        if options.phrases
+        if options.phrases or not own
         else None,
     }
 

@@ -16,9 +16,10 @@ from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 from vw2_ros.evaluation.record import EvaluationError
+from vw2_ros.evaluation.rollouts import SCRIPTED
 from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.table import Table, table_class
+from vw2_ros.sim.table import Simulator, Table
 
 
 class ExpertPlayer:
@@ -53,54 +54,112 @@ class RandomPlayer:
         return action
 
 
-class LearnedPlayer:
-    """Planner and head through the same control loop as the nodes, the world waiting for them."""
+class _Loop:
+    """The nodes' control loop in lockstep with a table: actions in, joint commands out."""
 
-    def __init__(self, policy: str, execute: int = 8):
-        from vw2_ros.models.policy import Policy  # torch: only where a model runs
-
-        self._policy = Policy.load(policy, threads=1, execute=execute)
-        self._policy.check_renderer(table_class().renderer, self._policy.image_size)
-        self._contract = Contract.load('play_table')
-        self._execute = execute
-
-    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
-        """Begin a rollout."""
-        how = ControlConfig(lockstep=True, execute=self._execute, chunk=self._policy.chunk)
-        self._loop = ControlLoop(self._contract, how)
+    def __init__(self, contract: Contract, table: Table, execute: int, chunk: int):
+        how = ControlConfig(lockstep=True, execute=execute, blend=0, chunk=chunk)
+        self.loop = ControlLoop(contract, how)
         self._ticks = 0
+        if contract.disarmed_at_start:
+            now_s = self.now_ns * 1e-9
+            self.loop.see_joints(table.joint_positions(), now_s)
+            why = self.loop.rearm(now_s)
+            if why:
+                raise EvaluationError(f'the arm cannot be armed: {why}')
 
-    def begin(self, table: Table, task: str, instruction: str) -> None:
-        """Begin a subtask."""
-        self._instruction = instruction
-        self._policy.reset(0)
-        self._loop.instruct(instruction)
-        self._steps = 0
+    @property
+    def now_ns(self) -> int:
+        """Stamp of the period that begins now."""
+        return 10**9 + self._ticks * 10**9 // ACTION_HZ
+
+    def accept(self, actions) -> None:
+        """Follow these relative actions (n, 7) from now on."""
+        now_s = self.now_ns * 1e-9
+        dropped = self.loop.accept(Chunk(self.now_ns, actions, now_s), now_s)
+        if dropped:
+            raise EvaluationError(f'the control loop refused a plan: {dropped}')
 
     def act(self, table: Table):
-        """The next action, as `Table.step` takes it."""
-        stamp_ns = 10**9 + self._ticks * 10**9 // ACTION_HZ
-        now_s = stamp_ns * 1e-9
-        if self._steps % self._execute == 0:
-            rgb = table.render('static', self._policy.image_size)
-            plan = self._policy.plan(rgb, self._instruction)
-            chunk = Chunk(stamp_ns, self._policy.actions(plan.hidden), now_s)
-            dropped = self._loop.accept(chunk, now_s)
-            if dropped:
-                raise EvaluationError(f'the control loop refused a plan: {dropped}')
-        self._steps += 1
+        """The command of this period, as `Table.step` takes it."""
+        command = self.loop.step(self.now_ns * 1e-9, table.joint_positions())
         self._ticks += 1
-        command = self._loop.step(now_s, table.joint_positions())
         if command.joints is None:
             raise EvaluationError(f'the control loop gives no command: {command.reasons}')
         return 'joint_abs', np.append(command.joints, command.gripper)
 
 
-def player(policy: str, execute: int = 8) -> ExpertPlayer | RandomPlayer | LearnedPlayer:
-    """The player of that name."""
-    if policy == 'expert':
-        return ExpertPlayer()
-    return RandomPlayer() if policy == 'random' else LearnedPlayer(policy, execute)
+class ThroughContract:
+    """Another player's relative actions, through the nodes' control loop and a robot's limits."""
+
+    def __init__(self, player: ExpertPlayer | RandomPlayer, contract: Contract):
+        self._player, self._contract = player, contract
+
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
+        """Begin a rollout."""
+        self._loop = _Loop(self._contract, table, execute=1, chunk=1)
+        self._player.reset(table, seed)
+
+    def begin(self, table: Table, task: str, instruction: str) -> None:
+        """Begin a subtask."""
+        self._player.begin(table, task, instruction)
+
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        self._loop.accept(self._player.act(table)[None])  # (7,) -> (1, 7)
+        return self._loop.act(table)
+
+
+class LearnedPlayer:
+    """Planner and head through the same control loop as the nodes, the world waiting for them."""
+
+    def __init__(self, policy: str, execute: int, contract: Contract):
+        from vw2_ros.models.policy import Policy  # torch: only where a model runs
+
+        self._policy = Policy.load(policy, threads=1, execute=execute)
+        self._contract = contract
+        self._execute = execute
+
+    def reset(self, table: Table, seed: tuple[int, ...]) -> None:
+        """Begin a rollout."""
+        self._policy.check_renderer(table.renderer)
+        self._loop = _Loop(self._contract, table, self._execute, self._policy.chunk)
+
+    def begin(self, table: Table, task: str, instruction: str) -> None:
+        """Begin a subtask."""
+        self._instruction = instruction
+        self._policy.reset(0)
+        self._loop.loop.instruct(instruction)
+        self._steps = 0
+
+    def act(self, table: Table):
+        """The next action, as `Table.step` takes it."""
+        if self._steps % self._execute == 0:
+            rgb = table.render('static', self._policy.image_size)
+            plan = self._policy.plan(rgb, self._instruction)
+            self._loop.accept(self._policy.actions(plan.hidden))
+        self._steps += 1
+        return self._loop.act(table)
+
+
+Player = ExpertPlayer | RandomPlayer | ThroughContract | LearnedPlayer
+
+
+def player(policy: str, execute: int = 8, simulator: Simulator | None = None) -> Player:
+    """The player of that name.
+
+    The scripted ones act on CALVIN's own arm directly, on others through the arm's contract.
+
+    Args:
+        simulator: the table that it will act on; None: the play table.
+    """
+    simulator = simulator or Simulator()
+    if policy not in SCRIPTED:
+        return LearnedPlayer(policy, execute, simulator.contract)
+    scripted = ExpertPlayer() if policy == 'expert' else RandomPlayer()
+    if simulator.arm == Simulator.arm:
+        return scripted
+    return ThroughContract(scripted, simulator.contract)
 
 
 @dataclass(frozen=True)

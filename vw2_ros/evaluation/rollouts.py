@@ -9,19 +9,21 @@ subtask has one wording. It may take 360 steps in a chain and 240 alone.
 
 import pathlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
+from vw2_ros.sim.mounts import DEFAULT_ARM
 from vw2_ros.sim.phrases import read_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene
-from vw2_ros.sim.table import Table
+from vw2_ros.sim.table import Simulator, Table
 from vw2_ros.sim.tasks import TASKS, check_task
 
 SCRIPTED = ('expert', 'random')  # policies without weights
+WORDS = ('play_table', 'calvin')
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class Options:
     tasks: tuple[str, ...] = ()  # single tasks
     rollouts: int = 20  # tries of each single task
     chains: int = 0  # the first so many of the 1000 chains
+    simulator: Simulator = field(default_factory=Simulator)  # which table
     scene: str = 'D'
     seed: int = 0  # starts of single tasks, choice of wordings, random actions
     phrases: pathlib.Path | None = None  # JSON, task -> wordings, instead of the validation ones
+    words: str = 'play_table'  # whose validation phrases: one of `WORDS`
     workers: int = 1  # processes
     video: int = 0  # film the first so many rollouts
     ros: bool = False  # through the nodes, in lockstep
@@ -62,6 +66,15 @@ class Options:
                 raise InvalidValueError(
                     f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.'
                 )
+        if self.words not in WORDS:
+            raise InvalidValueError(
+                f'words must be one of {", ".join(WORDS)}. Got {self.words!r}.'
+            )
+        if self.words == 'calvin' and (self.phrases or not self.simulator.calvin_env):
+            raise InvalidValueError(
+                "CALVIN's words must come from its checkout, without other phrases. "
+                f'Got {self.phrases or "no checkout"}. Name one with --calvin-env'
+            )
         if self.execute < 1:
             raise InvalidValueError(f'execute must be at least 1. Got {self.execute}.')
         object.__setattr__(self, 'ros', self.ros or self.real_time)
@@ -71,6 +84,10 @@ class Options:
             )
         what = [k for k in ('tasks', 'chains', 'ros', 'real_time') if getattr(self, k)]
         name = '-'.join([re.sub(r'\W+', '_', self.policy).strip('_'), *what])
+        if self.simulator.table != Simulator.table:
+            name = f'{name}-{self.simulator.renderer}'
+        if self.simulator.arm != Simulator.arm:
+            name = f'{name}-{self.simulator.arm}'
         object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
 
 
@@ -100,11 +117,17 @@ def rollouts(options: Options) -> list[Rollout]:
     ]
 
 
-def start(table: Table, rollout: Rollout) -> tuple[np.ndarray, np.ndarray]:
-    """Bring the table to where a rollout starts; (robot_obs (15,), scene_obs (24,)) of it."""
+def start(table: Table, rollout: Rollout) -> tuple[np.ndarray | None, np.ndarray]:
+    """Bring the table to where a rollout starts.
+
+    Returns:
+        its robot_obs (8 + n,), None for the arm's rest, and scene_obs (24,).
+    """
     if rollout.chain is not None:
         chain = chains(table.scene.name)[rollout.chain]
-        robot_obs, scene_obs = chain.robot_obs, chain.scene_obs
+        # its joints are the Panda's: another arm starts at rest
+        robot_obs = chain.robot_obs if table.arm.name == DEFAULT_ARM else None
+        scene_obs = chain.scene_obs
     else:
         prepare(table, rollout.tasks[0], np.random.default_rng(rollout.seed))
         robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
@@ -118,13 +141,18 @@ def wordings_of(options: Options, tasks: set[str]) -> dict[str, list[str]]:
 
     Raises:
         ValueError: the phrases file cannot be read, or lacks a task.
+        MissingFileError: the checkout has no sentences.
     """
-    if options.phrases is None:
+    if options.words == 'calvin':
+        checkout = options.simulator.checkout
+        given, source = checkout.words(), checkout.words_file
+    elif options.phrases is None:
         return {task: validation_phrases(task) for task in tasks}
-    given = read_phrases(options.phrases)
+    else:
+        given, source = read_phrases(options.phrases), options.phrases
     missing = sorted(tasks - set(given))
     if missing:
-        raise InvalidValueError(f'{options.phrases} has no wording for {", ".join(missing)}')
+        raise InvalidValueError(f'{source} has no wording for {", ".join(missing)}')
     return {task: given[task] for task in tasks}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Evaluation through the real nodes: play table, planner and action node over DDS.
+"""Evaluation through the real nodes: table, planner and action node over DDS.
 
 In lockstep the table waits for each command and judges each step by the task oracle, as the
 evaluation within one process does; the same seed gives the same verdicts and step counts:
@@ -27,9 +27,10 @@ from diagnostic_msgs.msg import DiagnosticArray
 from std_msgs.msg import String
 
 from vw2_ros import names
-from vw2_ros.bringup import system
+from vw2_ros.bringup import domain, system
 from vw2_ros.client import Client, ClientError
 from vw2_ros.messages import qos
+from vw2_ros.sim.table import Simulator
 
 NODES = ('calvin_bridge', 'planner', 'action')
 
@@ -40,6 +41,7 @@ class RosRollout:
     Args:
         weights: shipped weights by name, or a model folder.
         scene: A, B, C or D.
+        simulator: which table; None: the play table.
         real_time: the table waits for nobody.
         execute: in lockstep, actions of a plan until the next one.
         log_dir: for the nodes' output; None: a temporary folder.
@@ -54,6 +56,7 @@ class RosRollout:
         weights: str = 'play_table',
         scene: str = 'D',
         *,
+        simulator: Simulator | None = None,
         real_time: bool = False,
         execute: int = 8,
         log_dir=None,
@@ -65,13 +68,19 @@ class RosRollout:
         self._steps, self._moved_s = -1, 0.0
         self._complaints: dict[str, str] = {}
         with contextlib.ExitStack() as stack:
-            env = stack.enter_context(system.private_domain())
+            env = stack.enter_context(domain.private_domain())
             log_dir = log_dir or stack.enter_context(
                 tempfile.TemporaryDirectory(prefix='vw2_ros_')
             )
             self.children = stack.enter_context(
                 system.Children(
-                    system.evaluation(str(weights), scene, real_time=real_time, execute=execute),
+                    system.evaluation(
+                        str(weights),
+                        scene,
+                        real_time=real_time,
+                        execute=execute,
+                        **(simulator or Simulator()).arguments,
+                    ),
                     log_dir=log_dir,
                     env=env,
                 )

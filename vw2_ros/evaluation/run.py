@@ -19,7 +19,11 @@ Result keys:
 | chains | how many; without any, avg_len and success_at are None |
 | per_task | task -> {success, trials}: of the single tasks, or else of the chains' subtasks |
 | mean_success | mean over tasks of success / trials |
-| scene, renderer, policy, seed, ros, command | what was run |
+| table, scene, renderer, policy, seed, ros, command | what was run |
+| calvin_env | on the table calvin: commit, code_sha256, assets_sha256 of the checkout |
+| words | whose phrases: play_table or calvin |
+| trained_on | renderer of the policy's training data, where the weights say |
+| disagreements | steps at which this package's oracle judged otherwise than the table's |
 | checkpoint_sha256 | None for expert and random |
 | seconds | wall clock of these rollouts, also where they were done by an earlier call |
 | videos | [{file, rollout, success, subtasks: [{task, instruction, success, steps}]}] |
@@ -35,13 +39,12 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from vw2_ros.evaluation import report
-from vw2_ros.evaluation.fingerprint import checkpoint_sha256, settings_of
+from vw2_ros.evaluation.fingerprint import checkpoint_sha256, settings_of, trained_on
 from vw2_ros.evaluation.record import Record
 from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts, wordings_of
 from vw2_ros.evaluation.workers import performed
 from vw2_ros.files import write_json
 from vw2_ros.progress import Bar
-from vw2_ros.sim.table import table_class
 from vw2_ros.sim.tasks import TASKS
 
 
@@ -58,6 +61,7 @@ def run(options: Options) -> dict:
     """
     wanted = rollouts(options)
     wordings = wordings_of(options, {t for r in wanted for t in r.tasks})
+    options.simulator.check(options.scene)
     sha256 = checkpoint_sha256(options.policy)
     options.out.mkdir(parents=True, exist_ok=True)
     settings = settings_of(options, wordings, sha256)
@@ -86,8 +90,13 @@ def run(options: Options) -> dict:
     result = {
         **summarise(done),
         'scene': options.scene,
-        'renderer': table_class().renderer,
+        'table': options.simulator.table,
+        'arm': options.simulator.arm,
+        'renderer': options.simulator.renderer,
+        'words': options.words,
+        **({'calvin_env': facts} if (facts := options.simulator.facts) else {}),
         'checkpoint_sha256': sha256,
+        'trained_on': trained_on(options.policy),
         'seconds': round(sum(line['wall_s'] for line in done), 1),
         'policy': options.policy,
         'seed': options.seed,
@@ -121,6 +130,7 @@ def summarise(done: list[dict]) -> dict:
         'chains': len(lengths),
         'per_task': per_task,
         'mean_success': float(np.mean([c['success'] / c['trials'] for c in per_task.values()])),
+        'disagreements': sum(len(s.get('disagreements', ())) for d in done for s in d['subtasks']),
     }
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Where rollouts are performed: on a play table of this process, or through the nodes.
+"""Where rollouts are performed: on a table of this process, or through the nodes.
 
 A chain is reset once and ends at its first failure. A subtask is judged after every step.
 """
@@ -12,16 +12,15 @@ from vw2_ros.evaluation import film
 from vw2_ros.evaluation.players import player
 from vw2_ros.evaluation.reel import VIDEO_HZ, Reel
 from vw2_ros.evaluation.rollouts import Options, Rollout, start
-from vw2_ros.sim.table import open_table
 from vw2_ros.sim.task_run import RUNNING, SUCCEEDED, TaskRun
 
 
 class InProcess:
-    """Rollouts on a play table of this process. The camera is drawn only when the policy plans."""
+    """Rollouts on a table of this process. The camera is drawn only when the policy plans."""
 
     def __init__(self, options: Options):
-        self._table = open_table(options.scene)
-        self._player = player(options.policy, options.execute)
+        self._table = options.simulator.open(options.scene)
+        self._player = player(options.policy, options.execute, options.simulator)
 
     def close(self) -> None:
         """Free the table."""
@@ -36,7 +35,8 @@ class InProcess:
             said: the instruction of each subtask.
             video: the mp4 file to film it in, if any.
         Returns:
-            {task, instruction, success, steps} of each subtask that was begun.
+            {task, instruction, success, steps} of each subtask that was begun, and `disagreements`
+            where the table has two oracles that did not agree.
         """
         table, act = self._table, self._player
         start(table, rollout)
@@ -44,14 +44,17 @@ class InProcess:
         reel = Reel(len(rollout.tasks)) if video else None
         subtasks = []
         for number, (task, instruction) in enumerate(zip(rollout.tasks, said)):
+            before = len(table.disagreements)
             act.begin(table, task, instruction)
             judged = TaskRun(table, task, rollout.max_steps, number)
             while judged.status == RUNNING:
                 if reel:
                     reel.see(table, number, instruction, judged.steps)
                 table.step(act.act(table))
-                judged.stepped(table)
+                judged.stepped()
             subtasks.append(_subtask(task, instruction, judged.status == SUCCEEDED, judged.steps))
+            if len(table.disagreements) > before:
+                subtasks[-1]['disagreements'] = list(table.disagreements[before:])
             if reel:
                 reel.end(table, number, instruction, judged.steps, subtasks[-1]['success'])
             if not subtasks[-1]['success']:
@@ -66,14 +69,17 @@ class ThroughNodes:
 
     def __init__(self, options: Options):
         from vw2_ros.evaluation.ros_rollout import RosRollout
+        from vw2_ros.models.policy import Policy
 
-        self._table = open_table(options.scene)  # finds starts, draws films
+        Policy.load(options.policy).check_renderer(options.simulator.renderer)
+        self._table = options.simulator.open(options.scene)  # finds starts, draws films
         policy = options.policy
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy
         self._states: list[dict] = []
         self._nodes = RosRollout(
             weights,
             options.scene,
+            simulator=options.simulator,
             real_time=options.real_time,
             execute=options.execute,
             on_state=self._states.append,

@@ -31,7 +31,7 @@ def joint_state(table: Table, stamp_ns: int) -> JointState:
 
 
 def table_state(table: Table, stamp_ns: int) -> String:
-    """JSON: stamp_ns, steps, scene, robot_obs (15), scene_obs (24)."""
+    """JSON: stamp_ns, steps, scene, robot_obs (8 + n), scene_obs (24)."""
     return String(
         data=json.dumps(
             {
@@ -60,12 +60,12 @@ def joint_action(msg, arm: Arm) -> tuple[tuple[str, np.ndarray], int]:
 
 
 def check_first_command(action, table) -> None:
-    """Refuse a command (8,) of somebody who has not heard that the table was reset.
+    """Refuse a command (n + 1,) of somebody who has not heard that the table was reset.
 
     Raises:
         ValueError: it would draw the arm back to where it was.
     """
-    away = float(np.abs(action[:7] - table.joint_positions()).max())
+    away = float(np.abs(action[:-1] - table.joint_positions()).max())
     if away > RESUME_RAD:
         raise InvalidValueError(
             f'the first command after a reset must be within {RESUME_RAD} rad of the '

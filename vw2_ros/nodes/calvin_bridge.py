@@ -33,7 +33,9 @@ from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
-from vw2_ros.sim.table import open_table
+from vw2_ros.sim.arms import description
+from vw2_ros.sim.mounts import DEFAULT_ARM, MOUNTS
+from vw2_ros.sim.table import TABLES, Simulator
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
 from vw2_ros.sim.tasks import check_task
 
@@ -43,17 +45,17 @@ class Config(BaseConfig):
     """Parameters of the play table node."""
 
     scene: str = parameter('D', 'A, B, C or D')
+    table: str = parameter('play_table', f'which table: {", ".join(TABLES)}')
+    calvin_env: str = parameter('', 'table calvin: folder of a checkout of calvin_env')
+    egl: bool = parameter(False, 'table calvin: draw with EGL, on a graphics card')
+    arm: str = parameter(DEFAULT_ARM, f'before the play table: {", ".join(MOUNTS)}')
     lockstep: bool = parameter(False, 'step once per command instead of 30 times a second')
     image_size: int = parameter(96, 'side of the static camera image [px]', low=16, high=1024)
     gripper_size: int = parameter(84, 'side of the gripper camera image [px]', low=16, high=1024)
     image_every: int = parameter(1, 'steps per image of the static camera', low=1, high=300)
     gripper_every: int = parameter(3, 'steps per image of the gripper camera', low=1, high=300)
     noise_pixels: int = parameter(
-        16,
-        'real time: pixels whose lowest bit is random, as in a real '
-        'sensor, whose images never repeat',
-        low=0,
-        high=10000,
+        16, 'real time: pixels with a random lowest bit, as a sensor has', low=0, high=10000
     )
     sim_time: bool = parameter(False, 'real time: stamp with simulated time and publish /clock')
     discovery_s: float = parameter(
@@ -92,7 +94,7 @@ class CalvinBridgeNode(NodeBase):
     def on_configure(self):
         self.config = c = self.read_config()
         self._refuse_second_simulator(c.discovery_s)
-        self.table = open_table(c.scene)
+        self.table = Simulator(c.table, c.calvin_env, c.egl, c.arm).open(c.scene)
         self.joints_out = self.advertise(JointState, names.JOINT_STATES, qos.reliable())
         self.images_out, self.infos_out = (
             {n: self.advertise(kind, f'{n}/{topic}', qos.reliable(1)) for n in names.CAMERAS}
@@ -103,6 +105,9 @@ class CalvinBridgeNode(NodeBase):
         self.clock_out = None
         if c.sim_time or c.lockstep:
             self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
+        if c.table == Simulator.table:
+            described = self.advertise(String, names.ROBOT_DESCRIPTION, qos.latched())
+            described.publish(String(data=description(c.arm)))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
@@ -234,7 +239,7 @@ class CalvinBridgeNode(NodeBase):
     def _step(self, action) -> None:
         self.table.step(action)
         self.ticks += 1
-        if self.run is not None and self.run.stepped(self.table):
+        if self.run is not None and self.run.stepped():
             self.task_out.publish(String(data=self.run.report(self.table)))
 
     def _retry(self) -> None:
@@ -283,6 +288,7 @@ class CalvinBridgeNode(NodeBase):
         self.health.set('simulated [s]', self.table.time)
         self.health.set('step jitter p99 [ms]', self.clock.jitter_ms(99))
         self.health.set('missed steps', self.clock.missed)
+        self.health.set('steps that two oracles judge differently', len(self.table.disagreements))
         if self.run is not None:
             self.health.set('task', f'{self.run.task or "none"}: {self.run.status}')
         if self.other:

@@ -79,6 +79,19 @@ def test_stage_writes_a_model_that_loads(run):
     assert list((out / 'tensorboard').iterdir()) and (out / 'vae' / 'log.jsonl').is_file()
 
 
+def test_a_patch_code_is_taken_from_clips_without_a_lesson(data, tmp_path):
+    config = tiny(tmp_path / 'c.yaml', model={'vae': 'patch', 'predict': 'x0'}, train={'steps': 2})
+    train_stage(VDMStage(config, [data]), tmp_path / 'vdm')
+    assert not (tmp_path / 'vdm' / 'vae').exists()
+    model = VDM.load(tmp_path / 'vdm')
+    directions = model.vae.directions
+    torch.testing.assert_close(directions @ directions.T, torch.eye(8), rtol=0, atol=1e-4)
+    record = json.loads((tmp_path / 'vdm' / 'provenance.json').read_text())
+    assert 0 < record['scores']['rebuilt_mse'] < 0.1 and record['vae'] == {}
+    stage = VDMStage(config, [data], max_minutes=10)
+    assert stage.train.max_minutes == 10  # there is nothing to share them with
+
+
 def test_frames_that_are_left_out_lower_the_rate(data, tmp_path):
     assert ClipConfig(fps=10).rate(17) == 10
     assert ClipConfig(offsets=[0, 16, 16, 16, 16]).rate(5) == 7.5

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""What the loop owes a robot: it begins disarmed, is silent when in doubt, and never jumps."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from vw2_ros.arms.contract import Contract
+from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
+
+CONTRACT = Contract.load('panda')
+LIMITS, ARM = CONTRACT.limits, CONTRACT.arm
+PERIOD_S = LIMITS.period_s
+SLOWLY = np.tile([0.2, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.12 m/s along x
+
+
+def at_rate(rate_hz):
+    limits = dataclasses.replace(LIMITS, period_s=1 / rate_hz)
+    return dataclasses.replace(CONTRACT, limits=limits)
+
+
+class Robot:
+    """An arm that follows at once, a camera and a planner; each can fall silent."""
+
+    def __init__(self, contract=CONTRACT, **config):
+        self.contract = contract
+        self.loop = ControlLoop(contract, ControlConfig(**config))
+        self.loop.instruct('lift')
+        self.period_s = contract.limits.period_s
+        self.now_s, self.joints = 100.0, contract.home_rad.copy()
+        self.actions, self.planner, self.camera, self.driver = SLOWLY, True, True, True
+        self.frames = self.planned_s = 0
+        self.stamps_s, self.commands = [], []  # of all that was sent
+
+    def tick(self, elapsed_s=None):
+        self.now_s += elapsed_s or self.period_s
+        if self.driver:
+            self.loop.see_joints(self.joints, self.now_s)
+        if self.now_s - self.planned_s > 0.033:
+            self.planned_s, self.frames = self.now_s, self.frames + 1
+            if self.camera:
+                self.loop.see_image(self.frames.to_bytes(4, 'big'), self.now_s)
+            if self.planner:
+                chunk = Chunk(int(self.now_s * 1e9), self.actions, self.now_s, 'lift')
+                self.loop.accept(chunk, self.now_s)
+        command = self.loop.step(self.now_s)
+        if command.joints is not None:
+            self.stamps_s.append(self.now_s)
+            self.commands.append(command.joints)
+            self.joints = command.joints
+        return command
+
+    def run(self, seconds):
+        return [self.tick() for _ in range(round(seconds / self.period_s))]
+
+    def rearm(self):
+        assert self.loop.rearm(self.now_s) == ''
+
+    def told(self):
+        return [event.kind for event in self.loop.events]
+
+
+def moving(**config):
+    robot = Robot(**config)
+    robot.tick()
+    robot.rearm()
+    robot.run(2.0)
+    assert robot.loop.command.status == 'moving'
+    return robot
+
+
+def none_sent(commands):
+    return all(command.joints is None for command in commands)
+
+
+# ------------------------------------------------------------------- disarmed
+
+
+def test_begins_disarmed_and_rearm_is_the_only_way_to_motion():
+    robot = Robot()
+    for again in (lambda: None, robot.loop.restart, lambda: robot.loop.instruct('lift')):
+        again()
+        commands = robot.run(1.0)
+        assert none_sent(commands) and commands[-1].status == 'disarmed'
+        assert commands[-1].reasons == ('disarmed: call rearm',)
+    robot.rearm()
+    robot.run(1.0)
+    assert robot.loop.command.status == 'moving'
+    robot.loop.restart()
+    assert none_sent(robot.run(1.0)), 'a restart disarms'
+
+
+def test_motion_blends_in_over_a_second():
+    robot = Robot()
+    robot.run(0.5)
+    robot.rearm()
+    robot.run(2.0)
+    tool = np.array([ARM.forward(q)[0] for q in robot.commands])
+    speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / PERIOD_S
+    assert np.abs(robot.commands[0] - CONTRACT.home_rad).max() < 1e-3
+    assert speed[1] < 0.02 and 0.04 < speed[13] < 0.08
+    np.testing.assert_allclose(speed[32:], 0.12, atol=0.005)
+    assert (np.diff(speed[:30]) > -0.005).all(), 'faster and faster'
+
+
+def test_the_play_table_is_armed_at_start():
+    robot = Robot(Contract.load('play_table'))
+    robot.run(0.5)
+    assert robot.loop.command.status == 'moving'
+
+
+# ---------------------------------------------------------------------- stale
+
+
+def test_stale_joints_nothing_is_sent_and_an_arm_that_stayed_goes_on():
+    robot = moving()
+    robot.driver = False
+    commands = robot.run(3.0)
+    late = [c for c in commands if c.joints is not None]
+    assert len(late) <= 4, 'within 0.1 s'
+    assert commands[-1].status == 'holding' and 'joint_states is' in commands[-1].reasons[0]
+    robot.driver, robot.joints = True, robot.commands[-1] + 0.05
+    last = robot.commands[-1]
+    again = robot.tick()
+    assert again.status == 'moving' and np.abs(again.joints - last).max() < 0.02
+
+
+@pytest.mark.parametrize('silence_s', [0.3, 5.0, 3600.0])
+def test_an_arm_that_is_elsewhere_after_a_silence_is_not_moved(silence_s):
+    """Its driver was started again 5 s later: it was dragged 2.6 rad in the first second."""
+    robot = moving()
+    robot.driver, silent_s = False, robot.now_s
+    for _ in range(20):
+        robot.tick(silence_s / 20)
+    robot.driver, robot.joints = True, robot.joints + 0.4 * np.eye(7)[0]
+    while robot.now_s - robot.stamps_s[-1] < 3 + silence_s:
+        assert robot.tick().joints is None
+    assert robot.stamps_s[-1] - silent_s <= 0.1
+    assert robot.loop.command.status == 'stopped'
+    assert 'panda_joint1 was moved by 0.4' in robot.loop.stop_reason
+    found = robot.joints
+    robot.rearm()
+    robot.run(0.3)
+    assert robot.loop.command.status == 'moving'
+    assert np.abs(robot.joints - found).max() < 0.05, 'it starts from where it is'
+
+
+def test_an_arm_that_was_moved_by_hand_while_holding_is_not_moved_back():
+    robot = moving()
+    robot.planner = False
+    robot.run(2.0)
+    assert robot.loop.command.status == 'holding'
+    robot.joints = robot.joints + 0.2 * np.eye(7)[2]
+    moved = robot.joints
+    for command in robot.run(1.0):
+        assert command.status == 'stopped' and 'was moved by 0.20 rad' in command.reasons[0]
+        np.testing.assert_array_equal(command.joints, moved)
+    robot.planner = True
+    robot.run(1.0)
+    np.testing.assert_array_equal(robot.joints, moved)
+    robot.rearm()
+    robot.run(1.0)
+    assert robot.loop.command.status == 'moving'
+
+
+def test_an_arm_that_was_moved_before_its_first_command_is_latched():
+    robot = Robot()
+    robot.planner = False
+    robot.tick()
+    robot.rearm()
+    assert none_sent(robot.run(1.0))
+    robot.joints = robot.joints - 0.3 * np.eye(7)[0]
+    robot.planner = True
+    assert none_sent(robot.run(1.0))
+    assert robot.loop.command.status == 'stopped'
+
+
+def test_a_process_that_slept_for_an_hour_begins_at_rest():
+    robot = moving()
+    last = robot.joints
+    first = robot.tick(3600.0)
+    assert np.abs(first.joints - last).max() < 0.02
+    robot.run(1.0)
+    robot.loop.see_joints(robot.joints, robot.now_s)
+    assert robot.loop.command.status == 'moving'
+
+
+def test_a_contract_that_wants_a_hold_on_stale_joints_has_it():
+    robot = Robot(dataclasses.replace(CONTRACT, on_stale='hold'))
+    robot.tick()
+    robot.rearm()
+    robot.run(1.0)
+    robot.driver = False
+    commands = robot.run(1.0)
+    assert not any(command.joints is None for command in commands)
+    np.testing.assert_array_equal(commands[-1].joints, commands[-2].joints)
+    robot.driver, robot.joints = True, robot.joints + 0.4 * np.eye(7)[0]
+    found = robot.joints
+    for command in robot.run(1.0)[1:]:
+        assert command.status == 'stopped'
+        np.testing.assert_array_equal(command.joints, found)
+
+
+# ----------------------------------------------------------------- idle, stop
+
+
+def test_an_idle_arm_brakes_then_nothing_is_sent():
+    robot = moving()
+    robot.loop.instruct('')
+    commands = robot.run(2.0)
+    assert {command.status for command in commands} == {'idle'}
+    sent = [command.joints is not None for command in commands]
+    assert not any(sent[10:]) and sent == sorted(sent, reverse=True)
+    robot.camera = robot.planner = False
+    assert {command.status for command in robot.run(1.0)} == {'idle'}
+    robot.camera = robot.planner = True
+    robot.loop.instruct('lift')
+    robot.run(1.0)
+    assert robot.loop.command.status == 'moving'
+
+
+def test_stop_of_an_idle_arm_sends_nothing():
+    robot = moving()
+    robot.loop.instruct('')
+    robot.run(1.0)
+    robot.loop.stop()
+    assert none_sent(robot.run(1.0)) and robot.loop.command.status == 'stopped'
+
+
+def test_events_tell_what_happened():
+    robot = moving()
+    robot.driver = False
+    robot.run(0.5)
+    robot.driver = True
+    robot.run(0.5)
+    robot.loop.stop('button')
+    robot.run(0.5)
+    robot.rearm()
+    robot.run(0.5)
+    robot.loop.instruct('')
+    robot.run(0.5)
+    kinds = [kind for kind in robot.told() if kind != 'limit']
+    assert kinds == ['disarm', 'arm', 'resume', 'hold', 'resume', 'stop', 'arm', 'resume', 'idle']
+    stop = next(event for event in robot.loop.events if event.kind == 'stop')
+    assert stop.reason == 'stopped: button' and 100 < stop.time_s < 110
+
+
+# ---------------------------------------------------------------------- rates
+
+
+@pytest.mark.parametrize('rate_hz', [20, 100, 500])
+def test_actions_lead_as_far_at_any_rate_of_the_commands(rate_hz):
+    ends = []
+    for contract in (CONTRACT, at_rate(rate_hz)):
+        robot = Robot(contract)
+        robot.tick()
+        robot.rearm()
+        robot.run(2.0)
+        ends.append(ARM.forward(robot.joints)[0])
+    np.testing.assert_allclose(*ends, atol=0.004)
+
+
+@pytest.mark.parametrize('rate_hz', [20, 200, 1000])
+def test_jittered_ticks_and_random_plans_violate_no_limit_between_any_two_commands(rate_hz):
+    rng = np.random.default_rng(rate_hz)
+    robot = Robot(at_rate(rate_hz))
+    robot.tick()
+    robot.rearm()
+    for tick in range(1000):
+        if tick % max(1, rate_hz // 10) == 0:
+            robot.actions = rng.uniform(-1, 1, (16, 7))
+            robot.planner = rng.random() < 0.9
+        late = rng.choice([1.0, rng.uniform(0.8, 1.2), rng.uniform(0.01, 1), rng.uniform(1, 1.9)])
+        robot.tick(late * robot.period_s)
+    q, t = np.array(robot.commands), np.array(robot.stamps_s)
+    elapsed_s = np.diff(t)[:, None]
+    velocity = np.diff(q, axis=0) / elapsed_s
+    shorter_s = np.minimum(elapsed_s[1:], (elapsed_s[1:] + elapsed_s[:-1]) / 2)
+    assert len(q) > 950
+    assert (np.abs(velocity) <= LIMITS.velocity_rad_s + 1e-6).all()
+    change = np.abs(np.diff(velocity, axis=0)) / shorter_s
+    assert (change <= LIMITS.acceleration_rad_s2 + 1e-4).all()
+
+
+@pytest.mark.parametrize('kind, seconds', [('noise', 60), ('push', 20)])
+def test_images_of_noise_for_60_s_leave_neither_box_nor_speed(kind, seconds):
+    """Plans of noise drove joints 2, 5 and 7 to their limits."""
+    rng = np.random.default_rng(5)
+    robot = Robot()
+    robot.tick()
+    robot.rearm()
+    for tick in range(30 * seconds):
+        if kind == 'noise':
+            robot.actions = rng.uniform(-1, 1, (16, 7))
+        elif tick % 90 == 0:  # into a corner for 3 s
+            robot.actions = np.tile(np.sign(rng.normal(size=7)), (16, 1))
+        robot.tick()
+    tool = np.array([ARM.forward(q)[0] for q in robot.commands])
+    outside_m = np.maximum(LIMITS.box_lower_m - tool, tool - LIMITS.box_upper_m).max()
+    speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / np.diff(robot.stamps_s)
+    print(f'{outside_m * 1e3:.2f} mm outside, {speed.max():.4f} m/s')
+    assert len(tool) == 30 * seconds and robot.loop.command.status == 'moving'
+    assert outside_m <= 1e-3 and speed.max() <= LIMITS.tool_speed_m_s * 1.001
