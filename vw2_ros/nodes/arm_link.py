@@ -62,7 +62,7 @@ class ArmLink:
             self._action = GripperAction(node, contract)
         for topic in contract.joint_states:
             profile = qos.reliable() if lockstep else qos.newest(10)
-            node.subscribe(JointState, topic, lambda msg: self._on_state(msg, on_joints), profile)
+            node.subscribe(JointState, topic, self.on_state, profile)
         self._watch()
         node.every(LOOK_PERIOD_S, self._look)
 

@@ -156,7 +156,7 @@ class Arming:
             text += f'; call {node.resolve_service_name(names.REARM)} when it may move again'
         others = self.link.reader.others
         if others and loop.state is None:
-            text += f'; {names.JOINT_STATES} has {", ".join(others)!s:.100}, none of the arm'
+            text += f'; {names.JOINT_STATES} has {list(others)!r:.100}, none of the arm'
         return level, text
 
     # -- what happens
