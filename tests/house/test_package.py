@@ -23,6 +23,7 @@ EXECUTABLES = {
     'watchdog_node',
     'imagination_node',
     'calvin_bridge_node',
+    'franka_node',
 }
 
 # distribution names of modules, where the two differ
