@@ -55,6 +55,7 @@ class Stack:
         future = client.call_async(Trigger.Request())
         self.until(future.done, 5)
         self.bench.peer.destroy_client(client)
+        self.answer = future.result().message if future.done() else f'{name} did not answer'
         return future.done() and future.result().success
 
     def signal(self, number):
@@ -78,7 +79,7 @@ class Stack:
 
     def moves(self, arm):
         """Re-arm, and wait until the arm moves."""
-        assert self.until(lambda: self.call(names.REARM)), self.said
+        assert self.until(lambda: self.call(names.REARM)), (self.answer, self.said)
         armed_s = time.monotonic()
         assert self.until(lambda: arm.moved(armed_s) > 0.02), self.said
 
