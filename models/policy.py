@@ -35,7 +35,7 @@ import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
-from vw2_ros.models.data.pictures import Size, centre
+from vw2_ros.models.data.pictures import Size, centre, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import CheckpointError
@@ -284,12 +284,36 @@ class Policy:
         }
         return Prediction(actions, plan.codes, plan.hidden, timings)
 
-    def act(self, observation: Mapping[str, Any]) -> np.ndarray:
-        """The next action float32 (7,): plans every `execute` calls, else reads the chunk."""
+    def fit(self, rgb: np.ndarray) -> np.ndarray:
+        """A picture of any size brought to the one that this policy sees.
+
+        Args:
+            rgb: uint8 (H, W, 3).
+        Returns:
+            uint8 (S, S, 3): the largest centred square, each pixel the mean of the area it covers.
+        Raises:
+            InvalidValueError: another dtype or shape.
+        """
+        if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape[2:] != (3,):
+            got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise InvalidValueError(f'rgb must be a numpy array uint8 (H, W, 3). Got {got}.')
+        return resize_area(rgb, self.image_size)
+
+    def act(self, observation: Mapping[str, Any], exact_gripper: bool = False) -> np.ndarray:
+        """The next action (7,): plans every `execute` calls, else reads the chunk.
+
+        Args:
+            observation: as `infer` takes it.
+            exact_gripper: the gripper's value is -1 or +1, as CALVIN's environment wants it.
+        Returns:
+            float32 (7,), the caller's own.
+        """
         if self._actions is None or self._next >= self.execute:
             self._actions, self._next = self.infer(observation).actions, 0
-        action = self._actions[self._next]
+        action = self._actions[self._next].copy()
         self._next += 1
+        if exact_gripper:
+            action[6] = 1.0 if action[6] > 0 else -1.0
         return action
 
     def timing(self) -> dict[str, dict[str, float]]:

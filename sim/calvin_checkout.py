@@ -330,7 +330,8 @@ class Checkout:
             if done.returncode < 0:
                 return f'its process was ended by signal {-done.returncode}'
             said = done.stderr.strip().splitlines()
-            return said[-1] if said else f'its process ended with status {done.returncode}'
+            silent = f'it ended its process without a word, with status {done.returncode}'
+            return said[-1] if said and done.returncode else silent
 
 
 def close(env: Any) -> None:

@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 
+from vw2_ros.bringup.calvin import calvin_env
 from vw2_ros.bringup.checks import (
     MISSING,
     NOTE,
@@ -34,19 +35,21 @@ from vw2_ros.bringup.running import contract, robot
 PARTS = (package, python_packages, ros, robot, gpu, cameras, weights)
 
 
-def checks(of: str = '') -> Iterator[Check]:
+def checks(of: str = '', calvin: str = '') -> Iterator[Check]:
     """Look at everything; a part that fails is reported and does not end the others.
 
     Args:
         of: a contract to look at too, by name or file; ''.
+        calvin: folder of a checkout of calvin_env to look at too; ''.
     """
     parts = (*PARTS, functools.partial(contract, of)) if of else PARTS
+    parts = (*parts, functools.partial(calvin_env, calvin)) if calvin else parts
     for part in parts:
         try:
             yield from part()
         except Exception as error:  # the doctor must outlive any patient
             yield Check(
-                getattr(part, '__name__', 'contract'),
+                part.func.__name__ if isinstance(part, functools.partial) else part.__name__,
                 'check',
                 MISSING,
                 f'{type(error).__name__}: {error}',
@@ -82,8 +85,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument('--json', action='store_true', help='print the checks as JSON')
     parser.add_argument('--contract', default='', help="also check a robot's contract")
+    parser.add_argument('--calvin-env', default='', help='also check a checkout of calvin_env')
     args = parser.parse_args(argv)
-    shown, results = itertools.tee(checks(args.contract))
+    shown, results = itertools.tee(checks(args.contract, args.calvin_env))
     if not args.json:
         for line in render(shown):
             print(line, flush=True)

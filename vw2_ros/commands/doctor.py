@@ -14,8 +14,12 @@ def run(
     contract: Annotated[
         str, typer.Option(help="Also check a robot's contract: a file, or a name of config/arms/.")
     ] = '',
+    calvin_env: Annotated[
+        str, typer.Option(help='Also check a checkout of calvin_env, for --table calvin.')
+    ] = '',
 ) -> None:
     """Say what is installed, what is missing and how to mend it."""
     from vw2_ros.bringup import doctor
 
-    raise typer.Exit(doctor.main([*(['--json'] if as_json else []), '--contract', contract]))
+    asked = ['--contract', contract, '--calvin-env', calvin_env]
+    raise typer.Exit(doctor.main([*(['--json'] if as_json else []), *asked]))
