@@ -122,12 +122,17 @@ ROBOT_ARGUMENTS = (
     ),
     Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
     Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
-    Argument('contract', '', 'the robot: a file, or panda, fr3, ... of config/arms/'),
+    Argument('limits', '', 'file with the limits of the robot, like config/limits.yaml'),
+    Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
+    Argument(
+        'command_topic',
+        '',
+        'where the commands go, e.g. joint_trajectory_controller/joint_trajectory',
+    ),
+    Argument(
+        'gripper_topic', '', "where the gripper's position goes, e.g. gripper_controller/commands"
+    ),
 )
-
-
-# arguments of earlier versions
-IN_THE_CONTRACT = ('limits', 'output', 'command_topic', 'gripper_topic')
 
 
 def calvin(**given: str) -> tuple[Process, ...]:
@@ -147,13 +152,12 @@ def calvin(**given: str) -> tuple[Process, ...]:
     camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
-    table, contract = {}, {}  # the file has the contract of the play table
+    table, contract = {}, {}
     if a['table'] != 'play_table':
         folder = str(pathlib.Path(a['calvin_env']).absolute()) if a['calvin_env'] else ''
         table = {'table': a['table'], 'calvin_env': folder, 'egl': a['egl'] == 'true'}
     elif a['arm'] != 'panda':
-        table = {'arm': a['arm']}
-        contract = {'contract': f'play_table_{a["arm"]}'}
+        table, contract = {'arm': a['arm']}, {'contract': f'play_table_{a["arm"]}'}
     bridge = _base(a) | step | sim_time | scene | table | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}
@@ -167,7 +171,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
             'action_node',
             'action',
             file,
-            model | step | execute | _instruction(a) | contract,
+            model | step | execute | contract | _instruction(a),
             camera,
         ),
     ]
@@ -215,7 +219,11 @@ def robot(**given: str) -> tuple[Process, ...]:
     size = image_size(a['weights'])
     if size:
         source |= {'width': size, 'height': size}
-    contract = {'contract': a['contract']} if a['contract'] else {}
+    output = {name: a[name] for name in ('limits', 'output') if a[name]}
+    forms = (names.JOINT_COMMANDS, names.POSITION_COMMANDS, names.TWIST_COMMANDS)
+    topics = dict.fromkeys(forms, a['command_topic'])
+    topics[names.GRIPPER_COMMAND] = a['gripper_topic']
+    commands = tuple((ours, theirs) for ours, theirs in topics.items() if theirs)
     model = _base(a) | _weights(a)
     processes = [
         Process(
@@ -230,7 +238,7 @@ def robot(**given: str) -> tuple[Process, ...]:
             ),
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
-        Process('action_node', 'action', file, model | _instruction(a) | contract),
+        Process('action_node', 'action', file, model | _instruction(a) | output, commands),
         _watchdog(a, file),
     ]
     if a['imagination'] == 'true':
@@ -255,11 +263,6 @@ def _watchdog(a: dict, file: str) -> Process:
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
     out = {a.name: a.default for a in known}
     unknown = set(given) - set(out)
-    if unknown & set(IN_THE_CONTRACT):
-        raise InvalidValueError(
-            f'{", ".join(sorted(unknown & set(IN_THE_CONTRACT)))}: the contract says it now. Write '
-            'contract:=FILE, a copy of one in config/arms/; docs/contract.md has its keys.'
-        )
     if unknown:
         raise InvalidValueError(
             f'unknown argument(s) {", ".join(sorted(unknown))}; there are {", ".join(sorted(out))}'
