@@ -93,6 +93,16 @@ def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
     assert 'image_every' not in system.calvin()[0].parameters
 
 
+def test_the_table_is_an_argument():
+    given = dict(table='calvin', calvin_env='calvin', egl='true')
+    bridge = system.evaluation('w', 'D', **given)[0].parameters
+    assert bridge['table'] == 'calvin' and bridge['egl'] is True
+    assert bridge['calvin_env'].endswith('/calvin') and bridge['calvin_env'][0] == '/'
+    assert 'table' not in system.calvin()[0].parameters
+    with pytest.raises(ValueError, match='table must be one of play_table, calvin'):
+        system.calvin(table='kitchen')
+
+
 def test_domains_are_free_and_differ():
     code = 'from vw2_ros.bringup import domain; print(*[domain.free_domain() for _ in range(20)])'
     drawn = [

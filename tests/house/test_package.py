@@ -29,6 +29,7 @@ EXECUTABLES = {
 # distribution names of modules, where the two differ
 DISTRIBUTION = {
     'cv2': 'opencv-python-headless',
+    'franka': 'franka-rs',
     'PIL': 'pillow',
     'yaml': 'pyyaml',
     'pybullet_data': 'pybullet',

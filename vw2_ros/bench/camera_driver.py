@@ -17,6 +17,8 @@ import time
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
+
 TOPIC, INFO, FRAME = 'camera/image_raw', 'camera/camera_info', 'camera_optical_frame'
 NOISE = 3.0  # of a sensor, standard deviation of 8 bits: it never sends the same image twice
 IMAGES = 4  # that are made, and sent in turn
@@ -29,9 +31,11 @@ def size_of(text: str) -> tuple[int, int]:
         ValueError: it is not of that form, or beyond 8 to 4096 px.
     """
     width, _, height = text.partition('x')
-    size = int(width), int(height)
+    size = tuple(int(side) if side.isascii() and side.isdigit() else 0 for side in (width, height))
     if not all(8 <= side <= 4096 for side in size):
-        raise ValueError(f'a size must be e.g. 640x480, of 8 to 4096 px a side. Got {text}')
+        raise InvalidValueError(
+            f'the size of a camera must be e.g. 640x480, of 8 to 4096 px a side. Got {text!r:.60}.'
+        )
     return size
 
 

@@ -29,6 +29,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vw2_ros.cameras import drawing
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation import film
 from vw2_ros.evaluation.record import Record
@@ -192,7 +193,7 @@ def run(options: BenchOptions) -> dict:
         'data': store.content_hash,
         'seconds': time.monotonic() - began_s,
     }
-    film.write_png(options.out / 'curves.png', curves(result, measures))
+    drawing.write_png(options.out / 'curves.png', curves(result, measures))
     return result
 
 
@@ -222,7 +223,7 @@ def write_strip(path: pathlib.Path, shown: list[dict[str, np.ndarray]]) -> None:
     """Write every fourth frame of the clips in `shown`, a row for each kind but `still`."""
     rows = [kind for kind in shown[0] if kind != 'still']
     pictures = [list(videos[kind][3::4]) for videos in shown for kind in rows]
-    film.write_png(path, film.strip(pictures, f'every fourth frame: {", ".join(rows)}'))
+    drawing.write_png(path, film.strip(pictures, f'every fourth frame: {", ".join(rows)}'))
 
 
 def prior_of(options: BenchOptions, imagination):

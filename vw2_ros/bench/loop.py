@@ -12,19 +12,73 @@
 """
 
 import collections
+import contextlib
+import dataclasses
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 import time
 
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_PERIOD_S
+from vw2_ros.bench import camera_driver
 from vw2_ros.bench.machine import INSTRUCTION, machine
 from vw2_ros.errors import InvalidValueError
 
+# No camera's clock is the computer's: so its images come at every phase of the command timer.
+CAMERA_HZ = 29.7
 
-def run(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
+
+def described(weights: str, camera: str) -> tuple:
+    """What runs: the play table, or, with a camera, its arm, and a camera node in between.
+
+    Args:
+        weights: shipped weights or a folder. camera: as in `run`.
+    """
+    from vw2_ros import names
+    from vw2_ros.bringup.system import Process, calvin, image_size
+    from vw2_ros.files import config_file
+
+    processes = calvin(weights=weights)
+    if not camera:
+        return processes
+    bridge, *others = processes
+    seldom = {'image_every': 300, 'gripper_every': 300}  # a robot draws no pictures
+    side = image_size(weights) or 96
+    node = Process(
+        'camera_node',
+        'camera',
+        str(config_file('robot.yaml')),
+        {'width': side, 'height': side},
+        ((names.INPUT, camera_driver.TOPIC), (names.INPUT_INFO, camera_driver.INFO)),
+    )
+    return (
+        dataclasses.replace(bridge, parameters=bridge.parameters | seldom),
+        node,
+        *(dataclasses.replace(p, remappings=()) for p in others),
+    )
+
+
+@contextlib.contextmanager
+def driven(camera: str, env: dict):
+    """Run the driver of the camera, if there is one, in a process of its own."""
+    if not camera:
+        yield
+        return
+    command = [sys.executable, '-m', camera_driver.__name__, '--size', camera, '--table']
+    command += ['--rate', str(CAMERA_HZ)]
+    child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') -> dict:
     """Time the running system: play table, planner and action node, each in a process, over DDS.
 
     The table runs in real time and is driven by an instruction meanwhile. Intervals are those
@@ -34,58 +88,80 @@ def run(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
     Args:
         name: shipped weights or the folder of a checkpoint.
         seconds: how long to listen, after everything has come up.
+        camera: '' for the table's own, or the size, e.g. '640x480', of one whose driver is a process
+            of its own: best effort, 30 Hz, with this package's DDS profile. A camera node makes the
+            policy's pictures of it. It shows the table at its start, whatever the arm does.
     Raises:
+        InvalidValueError: a size that is none.
         BringUpError, ClientError: a node did not come up, or the arm was never moved.
+    """
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children
+    from vw2_ros.client import Client
+
+    if not seconds > 0:
+        raise InvalidValueError(f'seconds must be above 0. Got {seconds}.')
+    if camera:
+        camera_driver.size_of(camera)
+    where = machine()
+    weights = str(pathlib.Path(name).resolve()) if os.path.isdir(name) else name
+    with (
+        private_domain() as env,
+        tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs,
+        Children(described(weights, camera), log_dir=logs, env=env) as children,
+        driven(camera, children.env),
+        Client(check=children.check) as client,
+    ):
+        client.wait_active([p.name for p in children.processes], 120.0)
+        return _heard(client, seconds) | {
+            'camera': camera or 'of the table',
+            'policy': name,
+            **where,
+        }
+
+
+def _heard(client, seconds: float) -> dict:
+    """Instruct the running nodes and account for what they send.
+
+    Raises:
+        ClientError: the arm was never moved.
     """
     from diagnostic_msgs.msg import DiagnosticArray
     from sensor_msgs.msg import Image
     from trajectory_msgs.msg import JointTrajectory
 
     from vw2_ros import names
-    from vw2_ros.bringup.domain import private_domain
-    from vw2_ros.bringup.system import Children, calvin
-    from vw2_ros.client import Client, ClientError
+    from vw2_ros.client import ClientError
     from vw2_ros.messages import convert, qos
 
-    if not seconds > 0:
-        raise InvalidValueError(f'seconds must be above 0. Got {seconds}.')
-    where = machine()
     commands, plans, seen = [], collections.deque(), {}
-    weights = str(pathlib.Path(name).resolve()) if os.path.isdir(name) else name
 
     def note(msg):
         for status in msg.status:
             if status.name.endswith('action'):
                 seen.update({v.key: v.value for v in status.values}, message=status.message)
 
-    with (
-        private_domain() as env,
-        tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs,
-        Children(calvin(weights=weights), log_dir=logs, env=env) as children,
-        Client(check=children.check) as client,
-    ):
-        client.wait_active(['calvin_bridge', 'planner', 'action'], 120.0)
-        client.subscribe(
-            JointTrajectory,
-            names.JOINT_COMMANDS,
-            lambda m: commands.append(convert.stamp_to_ns(m.header.stamp)),
-            qos.reliable(),
+    client.subscribe(
+        JointTrajectory,
+        names.JOINT_COMMANDS,
+        lambda m: commands.append(convert.stamp_to_ns(m.header.stamp)),
+        qos.reliable(),
+    )
+    client.subscribe(
+        Image, names.PLAN_HIDDEN, lambda m: plans.append(m.header.stamp), qos.reliable()
+    )
+    client.subscribe(DiagnosticArray, names.DIAGNOSTICS, note, qos.reliable())
+    client.say(INSTRUCTION)
+    if not client.wait(lambda: plans and commands, 20.0):
+        raise ClientError(
+            f'no joint command within 20 s; action says: {seen.get("message", "nothing")}'
         )
-        client.subscribe(
-            Image, names.PLAN_HIDDEN, lambda m: plans.append(m.header.stamp), qos.reliable()
-        )
-        client.subscribe(DiagnosticArray, names.DIAGNOSTICS, note, qos.reliable())
-        client.say(INSTRUCTION)
-        if not client.wait(lambda: plans and commands, 20.0):
-            raise ClientError(
-                f'no joint command within 20 s; action says: {seen.get("message", "nothing")}'
-            )
-        client.spin(2.0)
-        commands.clear(), plans.clear()
-        began = time.monotonic()
-        client.spin(seconds)
-        took = time.monotonic() - began
-        client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
+    client.spin(2.0)
+    commands.clear(), plans.clear()
+    began = time.monotonic()
+    client.spin(seconds)
+    took = time.monotonic() - began
+    client.wait(lambda: False, 1.1)  # the next report of the action node covers it all
     if len(commands) < 3 or 'image to command p50 [ms]' not in seen:
         raise ClientError(f'the arm was not moved; action says: {seen.get("message", "nothing")}')
     return {
@@ -97,8 +173,6 @@ def run(name: str = 'play_table', *, seconds: float = 30.0) -> dict:
         'seconds': took,
         'holds': int(seen.get('holds', 0)),
         'late_plans': int(seen.get('plans late', 0)),
-        'policy': name,
-        **where,
     }
 
 

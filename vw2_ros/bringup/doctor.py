@@ -35,14 +35,16 @@ from vw2_ros.bringup.running import contract, robot
 PARTS = (package, python_packages, ros, robot, gpu, cameras, weights)
 
 
-def checks(of: str = '', calvin: str = '') -> Iterator[Check]:
+def checks(of: str = '', calvin: str = '', parts=None) -> Iterator[Check]:
     """Look at everything; a part that fails is reported and does not end the others.
 
     Args:
         of: a contract to look at too, by name or file; ''.
         calvin: folder of a checkout of calvin_env to look at too; ''.
+        parts: functions to ask instead of `PARTS`.
     """
-    parts = (*PARTS, functools.partial(contract, of)) if of else PARTS
+    parts = PARTS if parts is None else parts
+    parts = (*parts, functools.partial(contract, of)) if of else parts
     parts = (*parts, functools.partial(calvin_env, calvin)) if calvin else parts
     for part in parts:
         try:
@@ -78,8 +80,8 @@ def render(results: Iterable[Check]) -> Iterator[str]:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Print the report; return 0 where nothing needed is missing, else 1."""
+def main(argv: list[str] | None = None, parts=None) -> int:
+    """Print the report, of all or of `parts`; return 0 where nothing needed is missing, else 1."""
     parser = argparse.ArgumentParser(
         prog='vw2 doctor', description='What is installed, what is missing and how to mend it.'
     )
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--contract', default='', help="also check a robot's contract")
     parser.add_argument('--calvin-env', default='', help='also check a checkout of calvin_env')
     args = parser.parse_args(argv)
-    shown, results = itertools.tee(checks(args.contract, args.calvin_env))
+    shown, results = itertools.tee(checks(args.contract, args.calvin_env, parts))
     if not args.json:
         for line in render(shown):
             print(line, flush=True)

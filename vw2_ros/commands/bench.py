@@ -68,13 +68,20 @@ def policy(
 def loop(
     policy: Learned = 'play_table',
     seconds: Annotated[float, typer.Option(min=1.0, help='How long the nodes run (s).')] = 30.0,
+    camera: Annotated[
+        str,
+        typer.Option(
+            help='Size of a camera with a driver and a camera node of its own, e.g. 640x480. '
+            "Default: the table's own camera."
+        ),
+    ] = '',
     json_file: Json = None,
 ) -> None:
     """Measure, over ROS, image received to new joint command, and the jitter of the 30 Hz timer."""
     policy = check_policy(policy, learned=True)
     from vw2_ros.bench.loop import run
 
-    finish(run(policy, seconds=seconds), json_file)
+    finish(run(policy, seconds=seconds, camera=camera), json_file)
 
 
 @app.command('soak', epilog=epilog('vw2 bench soak --minutes 30 --out out/soak'))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.cameras import drawing
 from vw2_ros.cameras.frames import Fit
 from vw2_ros.control.safety import MIN_KNOWN_WORDS
 from vw2_ros.errors import InvalidValueError
@@ -76,7 +77,7 @@ def run(
     took_s = time.monotonic() - began_s
     film.write(out, _film(first, parts, instruction), ACTION_HZ)
     strip = out.with_suffix('.png')
-    film.write_png(strip, film.strip(_rows(first, parts), instruction))
+    drawing.write_png(strip, film.strip(_rows(first, parts), instruction))
     known, note = loaded.known_words(instruction), {}
     if not imagination.knows_codes:
         note['note'] = (

@@ -131,12 +131,6 @@ def plot(
     return canvas
 
 
-def write_png(path: pathlib.Path, picture: np.ndarray) -> None:
-    """Write uint8 (H, W, 3) rgb as PNG, whole or not at all."""
-    png = cv2.imencode('.png', np.ascontiguousarray(picture[:, :, ::-1]))[1]
-    files.write_whole(path, png.tobytes())
-
-
 def write(path: pathlib.Path, frames: Iterable[np.ndarray], rate_hz: int) -> None:
     """Write frames as mp4 (H.264 where PyAV has an encoder for it); whole or not at all.
 
