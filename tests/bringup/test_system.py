@@ -63,9 +63,9 @@ def test_arguments_reach_the_nodes():
         == by_name['planner'].parameters
     )
     assert ('image_raw', 'static/image_raw') in by_name['planner'].remappings
-    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='my_arm.yaml')}
+    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='panda')}
     assert by_name['camera'].parameters['device'] == '/dev/video2'
-    assert by_name['action'].parameters['contract'] == 'my_arm.yaml'
+    assert by_name['action'].parameters['contract'] == 'panda'
     by_name = {p.name: p for p in system.robot(image_topic='/cam/color/image_raw')}
     assert ('input/camera_info', '/cam/color/camera_info') in by_name['camera'].remappings
 
@@ -151,9 +151,12 @@ def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
 def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):
     for name in system.PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert set(system.environment().values()) == {str(config_file('fastdds.xml'))}
+    _, planner, action, watchdog = system.robot()
+    assert set(system.environment(planner).values()) == {str(config_file('fastdds.xml'))}
+    for node in (action, watchdog):  # their death must not disturb the others
+        assert set(system.environment(node).values()) == {str(config_file('fastdds_udp.xml'))}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert system.environment() == {}
+    assert system.environment(planner) == {}
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
@@ -180,6 +183,13 @@ def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
     with pytest.raises(system.BringUpError, match='SIGSEGV, 6 times in 60 s'):
         deaths.count('action', -11, True, 5.0)
     deaths.count('action', 1, True, 100.0)
+
+
+def test_a_bad_contract_is_refused_before_anything_runs(tmp_path):
+    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 30', 'rate_hz: 7')
+    (tmp_path / 'my.yaml').write_text(text)
+    with pytest.raises(ValueError, match='my.yaml: command.rate_hz must'):
+        system.robot(contract=str(tmp_path / 'my.yaml'))
 
 
 def test_a_robot_is_said_to_begin_disarmed():
