@@ -46,6 +46,13 @@ def test_unknown_arguments_and_choices_are_told():
         system.calvin(lockstep='maybe')
 
 
+def test_another_arm_before_the_table_is_driven_through_its_contract():
+    by_name = {p.name: p for p in system.calvin(arm='xarm7')}
+    assert by_name['calvin_bridge'].parameters['arm'] == 'xarm7'
+    assert by_name['action'].parameters['contract'] == 'play_table_xarm7'
+    assert 'arm' not in system.calvin()[0].parameters
+
+
 def test_arguments_reach_the_nodes():
     by_name = {
         p.name: p
