@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros.arms.limits import Limits  # noqa: E402
+from vw2_ros.arms.contract import Contract  # noqa: E402
 from vw2_ros.bringup import domain, system  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
@@ -253,10 +253,9 @@ def in_one_process(weights):
     from vw2_ros.sim.table import open_table
 
     policy = Policy.load(weights)
-    limits = Limits.from_yaml(config_file('limits_play_table.yaml'))
     table = open_table(SCENE)
     table.reset(*start())
-    loop = ControlLoop(limits, ControlConfig(lockstep=True, execute=EXECUTE))
+    loop = ControlLoop(Contract.load('play_table'), ControlConfig(lockstep=True, execute=EXECUTE))
     out, ticks = [], 0
     for _, instruction in SUBTASKS:
         loop.drop_plan()
