@@ -2,23 +2,25 @@
 # Copyright 2026 vw2_ros maintainers
 """The control loop, clocked as the action node does it: faults, lockstep, the account."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip('sensor_msgs')
 
 from vw2_ros.arms import open_arm  # noqa: E402
-from vw2_ros.arms.limits import Limits  # noqa: E402
+from vw2_ros.arms.contract import Contract
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
-from vw2_ros.files import config_file  # noqa: E402
 from vw2_ros.messages.convert import Joints  # noqa: E402
 from vw2_ros.messages.outputs import Output  # noqa: E402
 from vw2_ros.messages.plan import instruction_id  # noqa: E402
 from vw2_ros.nodes.health import ERROR, OK, WARN, verdict  # noqa: E402
 
 REST_JOINTS = open_arm().rest_rad
-LIMITS = Limits.from_yaml(config_file('limits_play_table.yaml'))
+TABLE = Contract.load('play_table')
+LIMITS = TABLE.limits
 PERIOD_S = LIMITS.period_s
 S_NS = 10**9
 ACTIONS = np.tile([0.2, 0, 0, 0, 0, 0, 1.0], (16, 1))
@@ -34,7 +36,7 @@ class World:
     """A clock, joints that follow, a camera and a planner, each of which can be broken."""
 
     def __init__(self, **config):
-        self.loop = ControlLoop(LIMITS, ControlConfig(**config))
+        self.loop = ControlLoop(TABLE, ControlConfig(**config))
         self.loop.instruct(instruction_id('lift'))
         self.clock = RealTime(self.loop)
         self.now_s, self.epoch_ns = 100.0, 7 * S_NS
@@ -115,7 +117,7 @@ def test_a_clock_that_jumps_moves_nothing():
 
 
 def test_nothing_arrived_no_command():
-    loop = ControlLoop(LIMITS)
+    loop = ControlLoop(TABLE)
     assert verdict(loop.command) == (WARN, 'no command yet')
     command = RealTime(loop).step(1.0)
     assert command.joints is None
@@ -158,16 +160,37 @@ def test_a_restart_does_not_undo_a_stop():
     assert not still(world.run(20))
 
 
+def contract(form, gripper):
+    panda = Contract.load('panda')
+    return replace(
+        panda,
+        command=replace(panda.command, form=form),
+        gripper=replace(panda.gripper, form=gripper),
+    )
+
+
+@pytest.mark.parametrize('stamp, sec', [('zero', 0), ('now', 7)])
+def test_a_trajectory_starts_at_once_unless_it_shall_bear_the_time(stamp, sec):
+    world = World()
+    world.run(5)
+    panda = Contract.load('panda')
+    output = Output(replace(panda, command=replace(panda.command, stamp=stamp, length_s=0.25)))
+    msg = output.arm(world.loop.command, 7 * S_NS)
+    assert msg.header.stamp.sec == sec and msg.points[0].time_from_start.nanosec == 250_000_000
+
+
 def test_a_twist_is_what_the_limits_leave_of_the_action():
-    limits = Limits.panda()
-    loop = ControlLoop(limits, ControlConfig(velocity=True, watch_camera=False))
-    output = Output('twist', limits.joints, '', 0.04, 'panda_link0', limits.period_s)
+    limits = Contract.load('panda').limits
+    loop = ControlLoop(
+        replace(TABLE, limits=limits), ControlConfig(velocity=True, watch_camera=False)
+    )
+    output = Output(contract('twist', 'none'))
     actions = np.tile([1.0, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.6 m/s
     loop.accept(chunk(1, 0.0, actions=actions), 0.0)
     speeds = []
     for tick in range(20):
         command = loop.step(tick * PERIOD_S, REST_JOINTS)
-        speeds.append(output.message(command, 1).twist.linear.x)
+        speeds.append(output.arm(command, 1).twist.linear.x)
     assert 0 < speeds[0] < 0.5
     assert speeds[3] == pytest.approx(limits.tool_speed_m_s, abs=0.01), 'what the tool may'
     held = speeds[8:]  # the plan is older than 0.25 s
@@ -178,17 +201,16 @@ def test_a_twist_is_what_the_limits_leave_of_the_action():
 def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
     world = World()
     world.run(5)
-    both = Output(kind, LIMITS.joints, 'finger', 0.04, 'panda_link0', PERIOD_S)
-    arm = Output(kind, LIMITS.joints, '', 0.04, 'panda_link0', PERIOD_S)
+    both, arm = Output(contract(kind, 'joint')), Output(contract(kind, 'width'))
 
     def values(message):
         if kind == 'trajectory':
             return message.joint_names, message.points[0].positions
         return (None, message.data) if kind == 'positions' else (message.name, message.position)
 
-    names, position = values(both.message(world.loop.command, 1))
-    assert names in (None, [*LIMITS.joints, 'finger']) and position[7] == 0.04
-    names, position = values(arm.message(world.loop.command, 1))
+    names, position = values(both.arm(world.loop.command, 1))
+    assert names in (None, [*LIMITS.joints, 'panda_finger_joint1']) and position[7] == 0.04
+    names, position = values(arm.arm(world.loop.command, 1))
     assert names in (None, list(LIMITS.joints)) and len(position) == 7
     assert list(arm.gripper(world.loop.command).data) == [0.04]
 
@@ -197,11 +219,11 @@ def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
 
 
 def joints_at(tick):
-    return Joints(REST_JOINTS, None, S_NS + tick * S_NS // 30)
+    return Joints(REST_JOINTS, S_NS + tick * S_NS // 30)
 
 
 def lockstep(execute):
-    return Lockstep(ControlLoop(LIMITS, ControlConfig(lockstep=True, execute=execute)))
+    return Lockstep(ControlLoop(TABLE, ControlConfig(lockstep=True, execute=execute)))
 
 
 def accept(clock, seen):

@@ -88,8 +88,9 @@ def convert_bags(
     """
     if actions not in ACTIONS:
         raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
+    described = needs_description(contract)
     out, found = Path(out), find_bags(bags)
-    if not urdf and needs_description(contract):
+    if not urdf and described:
         urdf = _described(found)
     robot = Contract.load(contract, urdf=urdf)
     recorded = {'version': VERSION, 'actions': actions}
