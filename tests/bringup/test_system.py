@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros.arms.limits import Limits  # noqa: E402
+from vw2_ros.arms.contract import Contract  # noqa: E402
 from vw2_ros.bringup import domain, system  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
@@ -44,6 +44,13 @@ def test_unknown_arguments_and_choices_are_told():
         system.calvin(colour='red')
     with pytest.raises(ValueError, match="lockstep must be one of true, false. Got 'maybe'"):
         system.calvin(lockstep='maybe')
+
+
+def test_another_arm_before_the_table_is_driven_through_its_contract():
+    by_name = {p.name: p for p in system.calvin(arm='xarm7')}
+    assert by_name['calvin_bridge'].parameters['arm'] == 'xarm7'
+    assert by_name['action'].parameters['contract'] == 'play_table_xarm7'
+    assert 'arm' not in system.calvin()[0].parameters
 
 
 def test_arguments_reach_the_nodes():
@@ -246,10 +253,9 @@ def in_one_process(weights):
     from vw2_ros.sim.table import open_table
 
     policy = Policy.load(weights)
-    limits = Limits.from_yaml(config_file('limits_play_table.yaml'))
     table = open_table(SCENE)
     table.reset(*start())
-    loop = ControlLoop(limits, ControlConfig(lockstep=True, execute=EXECUTE))
+    loop = ControlLoop(Contract.load('play_table'), ControlConfig(lockstep=True, execute=EXECUTE))
     out, ticks = [], 0
     for _, instruction in SUBTASKS:
         loop.drop_plan()
