@@ -10,12 +10,11 @@ import pytest
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import EndEffectorController
 from vw2_ros.arms.contract import Contract
-from vw2_ros.arms.limits import Limits
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 
 REST_JOINTS = open_arm().rest_rad
-LIMITS = Limits.panda()
-PLAY_TABLE = Limits.play_table()
+LIMITS = Contract.load('panda').limits
+PLAY_TABLE = Contract.load('play_table').limits
 PERIOD_S = LIMITS.period_s
 NS = 10**9
 

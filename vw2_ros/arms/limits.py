@@ -5,15 +5,11 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import yaml
 
-from vw2_ros.arms import open_arm
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.files import config_file
 
 _MAX_RAD_S, _MAX_RAD_S2 = 4 * math.pi, 500.0  # beyond any arm; degrees would be
 _PER_JOINT = ('lower_rad', 'upper_rad', 'velocity_rad_s', 'acceleration_rad_s2', 'following_rad')
@@ -143,59 +139,6 @@ class Limits:
         down = self.braking.speeds(position - self.braking.lower_rad)
         up = self.braking.speeds(self.braking.upper_rad - position)
         return -np.minimum(speed, down), np.minimum(speed, up)
-
-    @classmethod
-    def from_dict(cls, values: Mapping) -> 'Limits':
-        """Build from a mapping with exactly this class's keys; `braking` may be left out.
-
-        With `arm`, the name of an arm of `open_arm`, it need not have `joints`, `lower_rad` and
-        `upper_rad`: they are that arm's.
-
-        Raises:
-            ValueError: a key is missing or unknown, or a value makes no sense.
-        """
-        if isinstance(values, Mapping) and 'arm' in values:
-            values = dict(values)
-            arm = open_arm(values.pop('arm'))
-            facts = {'joints': arm.joints, 'lower_rad': arm.lower_rad, 'upper_rad': arm.upper_rad}
-            values = facts | values
-        wanted = {field.name for field in dataclasses.fields(cls)} - {'braking'}
-        if not isinstance(values, Mapping) or set(values) - {'braking'} != wanted:
-            got = set(values) - {'braking'} if isinstance(values, Mapping) else set()
-            raise InvalidValueError(
-                'limits are mandatory, no start without them: missing '
-                f'{sorted(wanted - got)}, unknown {sorted(got - wanted)}'
-            )
-        try:
-            return cls(**{**values, 'joints': tuple(values['joints'])})
-        except TypeError as error:
-            raise InvalidValueError(f'limits: {error}') from error
-
-    @classmethod
-    def from_yaml(cls, path) -> 'Limits':
-        """Read a file like config/limits.yaml.
-
-        Raises:
-            ValueError: the file is missing or no YAML, or as `from_dict`.
-        """
-        try:
-            with open(path, encoding='utf-8') as file:
-                values = yaml.safe_load(file)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidValueError(
-                f'limits are mandatory, no start without them: cannot read {path}: {error}'
-            ) from error
-        return cls.from_dict(values)
-
-    @classmethod
-    def panda(cls) -> 'Limits':
-        """Return the limits of the real Panda, config/limits.yaml."""
-        return cls.from_yaml(config_file('limits.yaml'))
-
-    @classmethod
-    def play_table(cls) -> 'Limits':
-        """Return the limits of the simulated Panda, config/limits_play_table.yaml."""
-        return cls.from_yaml(config_file('limits_play_table.yaml'))
 
 
 def _set_numbers(self, name: str, n: int, prefix: str) -> None:
