@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -15,6 +16,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 # no hub, no telemetry: nothing in the tests needs the network
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
+
+# what nodes log of their own lies here, and not with the log of this machine's robots
+os.environ['ROS_HOME'] = tempfile.mkdtemp(prefix='ros_home_')
 
 if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
     sys.path.insert(0, str(ROOT))

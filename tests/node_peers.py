@@ -5,12 +5,14 @@
 import sys
 
 import numpy as np
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
 
@@ -54,6 +56,29 @@ def calls_to(owner, name, monkeypatch):
 
     monkeypatch.setattr(owner, name, called)
     return chains
+
+
+def contract_file(folder, limits=(), **changes):
+    """Write a contract of a Panda in front of these peers; its path as text.
+
+    It is armed at once and has no box, so that what is tested is seen; `changes` replace keys.
+    """
+    text = config_file('arms/panda.yaml').read_text()
+    values = yaml.safe_load(text)
+    values['limits'] |= {
+        'box_lower_m': [-9, -9, -9],
+        'box_upper_m': [9, 9, 9],
+        'tool_speed_m_s': 9.0,
+    } | dict(limits)
+    values['command']['topic'] = names.JOINT_COMMANDS
+    values['gripper'] |= {'form': 'joint'}
+    del values['gripper']['topic']
+    values |= {'on_stale': 'hold', 'disarmed_at_start': False}
+    for key, value in changes.items():
+        values[key] = values[key] | value if isinstance(value, dict) else value
+    path = folder / 'my_arm.yaml'
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
 
 
 class Robot:

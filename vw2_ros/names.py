@@ -29,7 +29,10 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | load_weights            | std_srvs/Trigger               | operator -> planner       |             |
 | heartbeat               | std_msgs/Empty; its liveliness counts, nothing is sent | action -> watchdog | 50 Hz |
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
-| stop, rearm, restart    | std_srvs/Trigger               | operator -> action        |             |
+| stop, rearm, release, restart | std_srvs/Trigger         | operator -> action        |             |
+| stop                    | std_msgs/Bool, may be latched  | stop button -> action     | on change   |
+| enable                  | std_msgs/Bool                  | deadman -> action         | >= 5 Hz     |
+| joy                     | sensor_msgs/Joy                | deadman -> action         | >= 5 Hz     |
 """
 
 IMAGE = 'image_raw'
@@ -55,6 +58,9 @@ START_TASK = 'start_task'
 STOP = 'stop'
 REARM = 'rearm'
 RESTART = 'restart'
+RELEASE = 'release'
+ENABLE = 'enable'
+JOY = 'joy'
 LOAD_WEIGHTS = 'load_weights'
 WEIGHTS = 'weights'
 WEIGHTS_LOADED = 'weights_loaded'

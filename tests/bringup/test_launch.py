@@ -17,7 +17,6 @@ pytest.importorskip('rclpy')
 
 from vw2_ros import names
 from vw2_ros.bringup import system  # noqa: E402
-from vw2_ros.messages.outputs import KINDS  # noqa: E402
 from vw2_ros.nodes.action import ActionNode  # noqa: E402
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode  # noqa: E402
 from vw2_ros.nodes.camera import CameraNode  # noqa: E402
@@ -43,8 +42,8 @@ EVERYTHING = [
     *system.calvin(imagination='true', use_sim_time='true', instruction='x'),
     *system.calvin(lockstep='true', weights='w', scene='A'),
     *system.evaluation('w', 'A'),
-    *system.robot(imagination='true', camera='film.mp4', command_topic='c'),
-    *system.robot(compressed='true', output='twist'),
+    *system.robot(imagination='true', camera='film.mp4', contract='c'),
+    *system.robot(compressed='true'),
 ]
 
 
@@ -93,8 +92,7 @@ def test_parameter_files_match_the_nodes(file):
                 for k, v in values.items()
             }
         )
-    assert config['action']['output'] in KINDS
-    assert (ROOT / 'config' / config['action']['limits']).is_file()
+    assert (ROOT / 'config' / 'arms' / f'{config["action"]["contract"]}.yaml').is_file()
 
 
 def test_dds_profile_has_a_large_segment():

@@ -63,14 +63,9 @@ def test_arguments_reach_the_nodes():
         == by_name['planner'].parameters
     )
     assert ('image_raw', 'static/image_raw') in by_name['planner'].remappings
-    by_name = {
-        p.name: p
-        for p in system.robot(
-            camera='/dev/video2', output='positions', command_topic='arm/commands'
-        )
-    }
+    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='my_arm.yaml')}
     assert by_name['camera'].parameters['device'] == '/dev/video2'
-    assert ('commands', 'arm/commands') in by_name['action'].remappings
+    assert by_name['action'].parameters['contract'] == 'my_arm.yaml'
     by_name = {p.name: p for p in system.robot(image_topic='/cam/color/image_raw')}
     assert ('input/camera_info', '/cam/color/camera_info') in by_name['camera'].remappings
 
@@ -84,13 +79,10 @@ def test_the_parameter_file_says_which_camera_unless_an_argument_does():
     assert camera(camera='film.mp4')['source'] == 'file'
 
 
-def test_limits_and_gripper_of_a_robot():
-    action = {
-        p.name: p
-        for p in system.robot(limits='my.yaml', gripper_topic='gripper_controller/commands')
-    }['action']
-    assert action.parameters['limits'] == 'my.yaml'
-    assert action.remappings == (('gripper_command', 'gripper_controller/commands'),)
+@pytest.mark.parametrize('old', ['limits', 'output', 'command_topic', 'gripper_topic'])
+def test_what_the_contract_says_now_is_refused(old):
+    with pytest.raises(ValueError, match=f'{old}: the contract says it now. Write contract:=FILE'):
+        system.robot(**{old: 'x'})
 
 
 @pytest.mark.parametrize('given, execute', [({}, 8), ({'execute': '4'}, 4)])
@@ -99,6 +91,16 @@ def test_lockstep_has_an_image_whenever_a_plan_is_due(given, execute):
     assert by_name['calvin_bridge'].parameters['image_every'] == execute
     assert by_name['action'].parameters['execute'] == execute
     assert 'image_every' not in system.calvin()[0].parameters
+
+
+def test_the_table_is_an_argument():
+    given = dict(table='calvin', calvin_env='calvin', egl='true')
+    bridge = system.evaluation('w', 'D', **given)[0].parameters
+    assert bridge['table'] == 'calvin' and bridge['egl'] is True
+    assert bridge['calvin_env'].endswith('/calvin') and bridge['calvin_env'][0] == '/'
+    assert 'table' not in system.calvin()[0].parameters
+    with pytest.raises(ValueError, match='table must be one of play_table, calvin'):
+        system.calvin(table='kitchen')
 
 
 def test_domains_are_free_and_differ():

@@ -2,12 +2,15 @@
 # Copyright 2026 vw2_ros maintainers
 """The control loop, clocked as the action node does it: faults, lockstep, the account."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 pytest.importorskip('sensor_msgs')
 
 from vw2_ros.arms import open_arm  # noqa: E402
+from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.limits import Limits  # noqa: E402
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
@@ -158,16 +161,35 @@ def test_a_restart_does_not_undo_a_stop():
     assert not still(world.run(20))
 
 
+def contract(form, gripper):
+    panda = Contract.load('panda')
+    return replace(
+        panda,
+        command=replace(panda.command, form=form),
+        gripper=replace(panda.gripper, form=gripper),
+    )
+
+
+@pytest.mark.parametrize('stamp, sec', [('zero', 0), ('now', 7)])
+def test_a_trajectory_starts_at_once_unless_it_shall_bear_the_time(stamp, sec):
+    world = World()
+    world.run(5)
+    panda = Contract.load('panda')
+    output = Output(replace(panda, command=replace(panda.command, stamp=stamp, length_s=0.25)))
+    msg = output.arm(world.loop.command, 7 * S_NS)
+    assert msg.header.stamp.sec == sec and msg.points[0].time_from_start.nanosec == 250_000_000
+
+
 def test_a_twist_is_what_the_limits_leave_of_the_action():
     limits = Limits.panda()
     loop = ControlLoop(limits, ControlConfig(velocity=True, watch_camera=False))
-    output = Output('twist', limits.joints, '', 0.04, 'panda_link0', limits.period_s)
+    output = Output(contract('twist', 'none'))
     actions = np.tile([1.0, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.6 m/s
     loop.accept(chunk(1, 0.0, actions=actions), 0.0)
     speeds = []
     for tick in range(20):
         command = loop.step(tick * PERIOD_S, REST_JOINTS)
-        speeds.append(output.message(command, 1).twist.linear.x)
+        speeds.append(output.arm(command, 1).twist.linear.x)
     assert 0 < speeds[0] < 0.5
     assert speeds[3] == pytest.approx(limits.tool_speed_m_s, abs=0.01), 'what the tool may'
     held = speeds[8:]  # the plan is older than 0.25 s
@@ -178,17 +200,16 @@ def test_a_twist_is_what_the_limits_leave_of_the_action():
 def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
     world = World()
     world.run(5)
-    both = Output(kind, LIMITS.joints, 'finger', 0.04, 'panda_link0', PERIOD_S)
-    arm = Output(kind, LIMITS.joints, '', 0.04, 'panda_link0', PERIOD_S)
+    both, arm = Output(contract(kind, 'joint')), Output(contract(kind, 'width'))
 
     def values(message):
         if kind == 'trajectory':
             return message.joint_names, message.points[0].positions
         return (None, message.data) if kind == 'positions' else (message.name, message.position)
 
-    names, position = values(both.message(world.loop.command, 1))
-    assert names in (None, [*LIMITS.joints, 'finger']) and position[7] == 0.04
-    names, position = values(arm.message(world.loop.command, 1))
+    names, position = values(both.arm(world.loop.command, 1))
+    assert names in (None, [*LIMITS.joints, 'panda_finger_joint1']) and position[7] == 0.04
+    names, position = values(arm.arm(world.loop.command, 1))
     assert names in (None, list(LIMITS.joints)) and len(position) == 7
     assert list(arm.gripper(world.loop.command).data) == [0.04]
 
@@ -197,7 +218,7 @@ def test_the_gripper_goes_out_with_the_arm_or_by_itself(kind):
 
 
 def joints_at(tick):
-    return Joints(REST_JOINTS, None, S_NS + tick * S_NS // 30)
+    return Joints(REST_JOINTS, S_NS + tick * S_NS // 30)
 
 
 def lockstep(execute):

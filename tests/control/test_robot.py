@@ -303,3 +303,42 @@ def test_images_of_noise_for_60_s_leave_neither_box_nor_speed(kind, seconds):
     print(f'{outside_m * 1e3:.2f} mm outside, {speed.max():.4f} m/s')
     assert len(tool) == 30 * seconds and robot.loop.command.status == 'moving'
     assert outside_m <= 1e-3 and speed.max() <= LIMITS.tool_speed_m_s * 1.001
+
+
+# ------------------------------------------------------------------ overdue plans
+
+
+def held_after_s(fault, interval_s, latency_s, phase):
+    """Seconds from a fault to the last moving command, and from the last image that was planned."""
+    loop = ControlLoop(Contract.load('play_table'), ControlConfig())
+    frames = round(interval_s * 30)
+    fault_s, pending, last_moving_s, observed_s, frame = 1 + phase, [], 0.0, 0.0, b''
+    for tick in range(1400):
+        now_s = tick / 1000
+        if tick % 33 == 0 and not (fault == 'camera silent' and now_s >= fault_s):
+            if fault != 'camera frozen' or now_s < fault_s:
+                frame = f'{tick}'.encode()
+            loop.see_image(frame, now_s)
+            if tick // 33 % frames == 0:
+                pending.append(now_s)
+        stopped = fault == 'planner stopped' and now_s >= fault_s
+        while pending and now_s - pending[0] >= latency_s and not stopped:
+            observed_s = pending.pop(0)
+            loop.accept(Chunk(int(observed_s * 1e9) + 1, SLOWLY, observed_s), now_s)
+        if tick % 33 == 17:
+            command = loop.step(now_s, CONTRACT.home_rad)
+            assert command.status == 'moving' or now_s < 0.3 or now_s > fault_s, command.reasons
+            last_moving_s = now_s if command.status == 'moving' else last_moving_s
+    return last_moving_s - fault_s, last_moving_s - observed_s
+
+
+@pytest.mark.parametrize('fault', ['planner stopped', 'camera silent', 'camera frozen'])
+@pytest.mark.parametrize('interval_s', [1 / 30, 1 / 15, 1 / 10])
+def test_hold_within_100_ms(fault, interval_s):
+    """Of the image that a plan should have come from; with a plan per image also of the fault."""
+    waits = [held_after_s(fault, interval_s, 0.045, phase) for phase in np.arange(0, 0.1, 0.025)]
+    from_fault, from_image = np.max(waits, axis=0)
+    print(f'{fault}, plans {interval_s * 1e3:.0f} ms apart: held {from_fault * 1e3:.0f} ms after')
+    assert from_image <= interval_s + 0.1
+    if interval_s < 0.05 or fault != 'planner stopped':
+        assert from_fault <= 0.1

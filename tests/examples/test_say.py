@@ -28,10 +28,11 @@ CAMERA = ['--ros-args', '-r', 'image_raw:=static/image_raw']
 def nodes(bench, tmp_path):
     """The nodes of calvin.launch.py, with untrained weights."""
     weights = tiny_weights(tmp_path / 'tiny')
-    limits = yaml.safe_load(config_file('limits_play_table.yaml').read_text())
+    contract = yaml.safe_load(config_file('arms/play_table.yaml').read_text())
     # all nodes share this test's one thread: nothing may be too old
-    limits_file = tmp_path / 'limits.yaml'
-    limits_file.write_text(yaml.safe_dump(limits | {'max_age_s': 10.0}))
+    contract['limits']['max_age_s'] = 10.0
+    contract_file = tmp_path / 'contract.yaml'
+    contract_file.write_text(yaml.safe_dump(contract))
     bench.add(CalvinBridgeNode, image_size=32)
     bench.add(
         functools.partial(PlannerNode, cli_args=CAMERA), weights=weights, max_image_age_s=10.0
@@ -39,7 +40,7 @@ def nodes(bench, tmp_path):
     bench.add(
         functools.partial(ActionNode, cli_args=CAMERA),
         weights=weights,
-        limits=str(limits_file),
+        contract=str(contract_file),
         max_plan_age_s=10.0,
     )
     return bench

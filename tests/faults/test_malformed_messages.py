@@ -8,6 +8,7 @@ their subscriptions, which is quick; some hundreds go over DDS.
 
 import contextlib
 import os
+import pathlib
 import time
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from malformed import malformed
-from node_peers import Robot, image
+from node_peers import Robot, contract_file, image
 from rcl_interfaces.msg import Log
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_helpers import state, tiny_weights
@@ -53,6 +54,8 @@ def started(bench, name, weights):
     kind, options = NODES[name]
     if kind is not CameraNode:
         options = {**options, 'weights': weights}
+    if kind is ActionNode:
+        options['contract'] = contract_file(pathlib.Path(weights).parent)
     return bench.add(kind, **options)
 
 
@@ -109,7 +112,9 @@ class Watch:
 
 def inputs(node):
     """Subscriptions of a node that somebody else may send anything to."""
-    return [s for s in node.subscriptions if not s.topic_name.endswith(('/clock', '_events'))]
+    # nobody reads what is on the node's own command topic
+    own = [s for s in node.subscriptions if not s.raw]
+    return [s for s in own if not s.topic_name.endswith(('/clock', '_events'))]
 
 
 def fuzz(bench, name, weights, monkeypatch, count):
@@ -147,6 +152,7 @@ def works(bench, name, node):
         out, send = bench.hear(Image, names.IMAGINED, qos.reliable()), plans_sender(bench)
     else:
         node.instruct(WORDS)
+        node.arming.operator.pressed = False  # a Bool cannot be malformed
         node.restart()
         robot = Robot(bench)
         out, send = robot.commands, rearming(robot, node)
@@ -161,7 +167,7 @@ def rearming(robot, node):
         robot()
         if not armed:
             with contextlib.suppress(ValueError):  # the joints are still to come
-                armed.append(node.rearm())
+                armed.append(node.arming.rearm())
 
     return send
 

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from node_peers import Robot
+from node_peers import Robot, contract_file
 from ros_helpers import tiny_weights
 from std_msgs.msg import Float64MultiArray
 
@@ -29,7 +29,12 @@ BAD = (math.nan, math.inf, -math.inf, 1e308, -1e308, 1e6)
 
 @pytest.fixture
 def action(bench, tmp_path):
-    node = bench.add(ActionNode, weights=tiny_weights(tmp_path / 'tiny'), instruction=WORDS)
+    node = bench.add(
+        ActionNode,
+        weights=tiny_weights(tmp_path / 'tiny'),
+        instruction=WORDS,
+        contract=contract_file(tmp_path),
+    )
     robot = Robot(bench)
     assert bench.until(lambda: len(robot.commands) > 5, 30, each=arming(node, robot))
     return node
@@ -42,7 +47,7 @@ def arming(node, robot):
         robot()
         if node.loop.stop_reason or not robot.commands:
             with contextlib.suppress(ValueError):
-                node.rearm()
+                node.arming.rearm()
 
     return each
 
@@ -70,7 +75,7 @@ def numbers(message):
 def fuzz(node, monkeypatch, count):
     """Give the node `count` spoilt vectors; return the commands it would have sent."""
     rng, sent = np.random.default_rng(5), []
-    monkeypatch.setattr(node.commands, 'publish', sent.append)
+    monkeypatch.setattr(node.arming.link, 'publish', sent.append)
     joints, home = node.limits.joints, node.loop.state.position
     for i in range(count):
         stamp_ns, now_s = node.now_ns(), node.now_s()
@@ -80,7 +85,7 @@ def fuzz(node, monkeypatch, count):
             message = convert.joints_to_message(names, np.zeros(len(names)), stamp_ns=stamp_ns)
             message.position = position
             with contextlib.suppress(ValueError):  # refused, as the subscription would do it
-                node._on_joints(message)
+                node.arming.link.on_state(message)
         else:
             actions = spoilt(rng, rng.uniform(-1, 1, (16, 7)), rng.choice([0.0, 0.0, 0.02]))
             words = plan_message.instruction_id(WORDS)
@@ -89,7 +94,7 @@ def fuzz(node, monkeypatch, count):
         node._tick()
         if node.loop.stop_reason:
             with contextlib.suppress(ValueError):
-                node.rearm()
+                node.arming.rearm()
     return sent
 
 

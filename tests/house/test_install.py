@@ -21,6 +21,7 @@ EXECUTABLES = (
     'watchdog_node',
     'imagination_node',
     'calvin_bridge_node',
+    'franka_node',
 )
 # what runs in each kind of installation: everything resolves, and no module is there twice
 LOOK = """

@@ -23,11 +23,13 @@ EXECUTABLES = {
     'watchdog_node',
     'imagination_node',
     'calvin_bridge_node',
+    'franka_node',
 }
 
 # distribution names of modules, where the two differ
 DISTRIBUTION = {
     'cv2': 'opencv-python-headless',
+    'franka': 'franka-rs',
     'PIL': 'pillow',
     'yaml': 'pyyaml',
     'pybullet_data': 'pybullet',

@@ -3,15 +3,16 @@
 """The action node, a real one over DDS: what it commands, and when it holds."""
 
 import array
+import sys
+import types
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import TwistStamped
-from node_peers import Robot, calls_to, diagnosed
+from node_peers import Robot, calls_to, contract_file, diagnosed
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -20,17 +21,22 @@ from trajectory_msgs.msg import JointTrajectory
 from vw2_ros import names
 from vw2_ros.arms import open_arm
 from vw2_ros.control import loop
-from vw2_ros.files import config_file
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
+from vw2_ros.nodes import gripper_action
 from vw2_ros.nodes.action import ActionNode
 
 ARM = open_arm()
 
 
 @pytest.fixture
-def action(bench, weights):
-    node = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+def contract(tmp_path):
+    return contract_file(tmp_path)
+
+
+@pytest.fixture
+def action(bench, weights, contract):
+    node = bench.add(ActionNode, weights=weights, contract=contract, instruction='open the drawer')
     return node, Robot(bench), diagnosed(bench, 'action')
 
 
@@ -50,9 +56,9 @@ def test_action_moves_within_limits_and_holds_when_the_plan_is_old(bench, action
     np.testing.assert_array_equal(held[-1, :7], held[-5, :7])  # the last commanded target
 
 
-def test_four_calls_lead_from_the_timer_to_the_maths(bench, weights, monkeypatch):
+def test_four_calls_lead_from_the_timer_to_the_maths(bench, weights, contract, monkeypatch):
     calls = calls_to(loop, 'gate', monkeypatch)
-    bench.add(ActionNode, weights=weights)
+    bench.add(ActionNode, weights=weights, contract=contract)
     assert bench.until(lambda: calls)
     assert calls[0][-4:] == ['ActionNode._tick', 'RealTime.step', 'ControlLoop.step', 'gate']
 
@@ -140,15 +146,12 @@ def test_old_stamps_are_old_joints(bench, action):
 
 
 def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
-    limits = yaml.safe_load(config_file('limits.yaml').read_text())
-    limits['following_rad'] = [0.01] * 7
-    (tmp_path / 'my.yaml').write_text(yaml.safe_dump(limits))
     newest = diagnosed(bench, 'action')
     bench.add(
         ActionNode,
         weights=weights,
         instruction='open the drawer',
-        limits=str(tmp_path / 'my.yaml'),
+        contract=contract_file(tmp_path, limits={'following_rad': 0.01}),
     )
     robot = Robot(bench)
     robot.follows = False
@@ -159,39 +162,64 @@ def test_an_arm_that_stands_still_is_stopped(bench, weights, tmp_path):
     assert np.abs(robot.positions()[:, :7] - ARM.rest_rad).max() < 0.1
 
 
-def test_gripper_goes_out_by_itself(bench, weights):
-    bench.add(ActionNode, weights=weights, instruction='open the drawer', finger_joint='')
-    heard = bench.hear(Float64MultiArray, names.GRIPPER_COMMAND, qos.reliable())
+@pytest.mark.parametrize('form', ['width', 'fraction', 'trajectory'])
+def test_gripper_goes_out_by_itself(bench, weights, tmp_path, form):
+    closed, opened = (1.0, 0.0) if form == 'fraction' else (0.0, 0.04)
+    gripper = {'form': form, 'topic': 'gripper', 'open': opened, 'closed': closed}
+    contract = contract_file(tmp_path, gripper=gripper)
+    bench.add(ActionNode, weights=weights, instruction='open the drawer', contract=contract)
+    kind = JointTrajectory if form == 'trajectory' else Float64MultiArray
+    heard = bench.hear(kind, 'gripper', qos.reliable())
     robot = Robot(bench)
     assert bench.until(lambda: robot.commands and heard, 20, each=robot)
     assert robot.commands[0].joint_names == list(ARM.joints)
-    assert list(heard[0].data) in ([0.0], [0.04])
+    if form == 'trajectory':
+        assert heard[0].joint_names == ['panda_finger_joint1']
+        assert heard[0].points[0].positions[0] in (0.0, 0.04)
+    else:
+        assert heard[0].data[0] in (closed, opened)
 
 
-def test_an_arm_that_another_node_commands_too_is_held(bench, action):
-    node, robot, newest = action
-    assert bench.until(
-        lambda: node.loop.command and node.loop.command.status == 'moving', each=robot
-    )
-    other = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
-    assert bench.until(
-        lambda: newest()[0] == 2 and '1 other publisher(s) on /joint_commands' in newest()[1],
-        each=robot,
-    )
-    assert node.loop.command.status == 'holding' and not node.loop.has_plan
-    bench.peer.destroy_publisher(other)
-    assert bench.until(lambda: node.loop.command.status == 'moving', each=robot)
-
-
-def test_a_file_here_comes_before_the_one_of_the_package(bench, tmp_path, monkeypatch):
-    limits = yaml.safe_load(config_file('limits.yaml').read_text())
-    limits['max_age_s'] = 0.0
-    (tmp_path / 'limits.yaml').write_text(yaml.safe_dump(limits))
-    monkeypatch.chdir(tmp_path)
+def test_a_gripper_action_that_is_not_there(bench, weights, tmp_path, monkeypatch):
     newest = diagnosed(bench, 'action')
-    bench.add(ActionNode, wait=False)
+    contract = contract_file(tmp_path, gripper={'form': 'action', 'topic': 'hand'})
+    node = bench.add(ActionNode, wait=False, weights=weights, contract=contract)
     assert bench.until(lambda: newest()[0] == 2)
-    assert 'configure: limits.max_age_s must be above 0' in newest()[1]
+    assert (
+        'contract my_arm.yaml: gripper.form must not be action where control_msgs' in newest()[1]
+    )
+    monkeypatch.setitem(sys.modules, 'control_msgs', types.ModuleType('control_msgs'))
+    action = types.ModuleType('control_msgs.action')
+    action.GripperCommand = None
+    monkeypatch.setitem(sys.modules, 'control_msgs.action', action)
+    client = types.SimpleNamespace(server_is_ready=lambda: False, destroy=lambda: None)
+    monkeypatch.setattr(gripper_action, 'ActionClient', lambda *_: client)
+    monkeypatch.setattr(gripper_action, 'PATIENCE_S', 0.1)
+    node.trigger_activate()
+    assert 'gripper.topic must be an action server' in node.failure and '/hand' in node.failure
+
+
+@pytest.mark.parametrize(
+    'changes, reason',
+    [
+        ({'limits': {'velocity_rad_s': -1}}, 'velocity_rad_s'),
+        ({'action_frame': 'camera'}, 'action_frame'),
+        ({'command': {'rate_hz': 5}}, 'command.rate_hz'),
+    ],
+)
+def test_no_start_with_a_contract_that_makes_no_sense(bench, weights, tmp_path, changes, reason):
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False, weights=weights, contract=contract_file(tmp_path, **changes))
+    assert bench.until(lambda: newest()[0] == 2)
+    assert 'configure: contract my_arm.yaml: ' in newest()[1] and reason in newest()[1]
+
+
+@pytest.mark.parametrize('old', ['limits', 'output', 'finger_joint', 'frame_id'])
+def test_what_the_contract_says_now_is_refused(bench, weights, old):
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False, weights=weights, **{old: 'x'})
+    assert bench.until(lambda: newest()[0] == 2)
+    assert f'{old}: the contract says it now. Write contract:=FILE' in newest()[1]
 
 
 def test_action_drops_malformed_and_foreign_plans(bench, action):
@@ -218,23 +246,24 @@ def test_action_drops_malformed_and_foreign_plans(bench, action):
     assert node.health.counters['plan refused'] >= 2
 
 
-def test_no_limits_no_start(bench, weights, tmp_path):
+def test_no_contract_no_start(bench, weights, tmp_path):
     newest = diagnosed(bench, 'action')
-    bench.add(ActionNode, wait=False, weights=weights, limits=str(tmp_path / 'none.yaml'))
+    bench.add(ActionNode, wait=False, weights=weights, contract=str(tmp_path / 'none.yaml'))
     assert bench.until(lambda: newest()[0] == 2)
-    assert 'limits are mandatory' in newest()[1]
+    assert 'none.yaml' in newest()[1]
 
 
 @pytest.mark.parametrize(
     'output, kind, topic',
     [
-        ('positions', Float64MultiArray, names.POSITION_COMMANDS),
-        ('joint_state', JointState, names.JOINT_COMMANDS),
-        ('twist', TwistStamped, names.TWIST_COMMANDS),
+        ('positions', Float64MultiArray, 'commands'),
+        ('joint_state', JointState, 'joint_commands'),
+        ('twist', TwistStamped, 'twist_commands'),
     ],
 )
-def test_other_outputs(bench, weights, output, kind, topic):
-    bench.add(ActionNode, weights=weights, output=output, instruction='open the drawer')
+def test_other_outputs(bench, weights, tmp_path, output, kind, topic):
+    contract = contract_file(tmp_path, command={'form': output, 'topic': topic})
+    bench.add(ActionNode, weights=weights, contract=contract, instruction='open the drawer')
     heard = bench.hear(kind, topic, qos.reliable())
     robot = Robot(bench, commands=False)
     assert bench.until(lambda: len(heard) > 3, 20, each=robot)

@@ -4,6 +4,7 @@
 
 import json
 
+import fake_calvin_env
 import numpy as np
 import pytest
 
@@ -170,3 +171,12 @@ def test_lockstep_waits_for_the_command_with_its_stamp(bench):
     assert sorted({convert.stamp_to_ns(m.header.stamp) for m in images}) == stamps[::2]
     bad = node.set_parameters([Parameter('task', value='open_drawr')])[0]
     assert not bad.successful and 'open_drawer' in bad.reason
+
+
+def test_the_node_takes_the_real_calvin_too(bench, tmp_path):
+    folder = fake_calvin_env.write_checkout(tmp_path)
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1, table='calvin', calvin_env=str(folder))
+    joints = bench.hear(JointState, names.JOINT_STATES, qos.reliable())
+    assert bench.until(lambda: len(joints) > 3)
+    assert node.table.renderer == 'calvin_env_tiny'
+    fake_calvin_env.forget()

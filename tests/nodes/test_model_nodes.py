@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from lifecycle_msgs.srv import GetState
-from node_peers import diagnosed
+from node_peers import contract_file, diagnosed
 from rclpy.parameter import Parameter
 from ros_helpers import state
 from std_msgs.msg import String
@@ -45,7 +45,7 @@ def test_missing_weights_are_told(bench):
 
 
 @pytest.mark.parametrize('node_class', [PlannerNode, ActionNode])
-def test_services_answer_while_weights_load(bench, weights, node_class, monkeypatch):
+def test_services_answer_while_weights_load(bench, weights, node_class, monkeypatch, tmp_path):
     go_on, load = threading.Event(), node_class.load
 
     def slowly(self):
@@ -54,7 +54,8 @@ def test_services_answer_while_weights_load(bench, weights, node_class, monkeypa
 
     monkeypatch.setattr(node_class, 'load', slowly)
     newest = diagnosed(bench, node_class.__name__[:-4].lower())
-    node = bench.add(node_class, wait=False, weights=weights)
+    arm = {'contract': contract_file(tmp_path)} if node_class is ActionNode else {}
+    node = bench.add(node_class, wait=False, weights=weights, **arm)
     assert bench.until(lambda: newest() == (0, 'inactive'))
     answer = bench.call(GetState, f'{node.get_name()}/get_state')
     assert answer.current_state.label == 'inactive'

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from node_peers import SIZE, Robot, diagnosed
+from node_peers import SIZE, Robot, contract_file, diagnosed
 from rclpy.parameter import Parameter
 from ros_helpers import tiny_weights
 from std_msgs.msg import String
@@ -29,9 +29,9 @@ def others(tmp_path_factory):
 
 
 @pytest.fixture
-def both(bench, weights):
+def both(bench, weights, tmp_path):
     planner = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
-    action = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    action = bench.add(ActionNode, weights=weights, contract=contract_file(tmp_path))
     assert bench.until(lambda: planner.leader._out.get_subscription_count() == 1)
     assert bench.until(lambda: action.follower._out.get_subscription_count() == 1)
     return planner, action
@@ -47,13 +47,13 @@ def test_both_swap_within_a_second_and_the_arm_holds_meanwhile(bench, both, othe
     before, held = planner.model.sha256, []
     robot = Robot(bench)
     robot.send_plans = False
-    action.hold, hold = lambda why: (held.append((why, time.monotonic())), hold(why)), action.hold
-    action.follower._hold = action.hold
+    hold = action.follower._hold
+    action.follower._hold = lambda why: (held.append((why, time.monotonic())), hold(why))
     answer = load(bench, planner, others)
     assert answer.success and 'others' in answer.message and '1 action node(s)' in answer.message
     assert bench.until(lambda: action.model.sha256 == planner.model.sha256 != before)
     (why, from_s), (end, to_s) = held
-    assert 'others is being loaded' in why and end == ''
+    assert 'is being loaded' in why and end == ''
     print(f'the arm holds for {to_s - from_s:.2f} s while both nodes swap weights')
     assert to_s - from_s < 5.0, 'a second where the machine has nothing else to do'
     for node in both:
@@ -88,7 +88,7 @@ def test_a_failed_load_keeps_the_old_weights_on_both(bench, both, others, tmp_pa
     assert {'only there': 'action: no such', 'two': 'other files'}.get(fault, 'planner: ') in (
         answer.message
     )
-    assert bench.until(lambda: not action.held and not planner.leader.busy)
+    assert bench.until(lambda: not action.arming.held and not planner.leader.busy)
     for node in both:
         assert node.model.sha256 == old and node.get_parameter('weights').value == name
 
@@ -103,7 +103,9 @@ def test_an_action_node_that_comes_later_follows_the_last_change(bench, weights,
     planner = bench.add(PlannerNode, weights=weights)
     assert load(bench, planner, others).success
     action = bench.add(ActionNode, weights=weights)
-    assert bench.until(lambda: action.model.sha256 == planner.model.sha256 and not action.held)
+    assert bench.until(
+        lambda: action.model.sha256 == planner.model.sha256 and not action.arming.held
+    )
 
 
 def test_the_planner_leads(bench, both, others):
@@ -117,18 +119,23 @@ def test_an_action_node_waits_for_the_planner_and_not_for_ever(bench, both, othe
     word = bench.peer.create_publisher(String, names.WEIGHTS, qos.latched())
     said = {'phase': 'load', 'weights': others, 'sha256': ''}
     word.publish(String(data=json.dumps(said)))
-    assert bench.until(lambda: action.held)
+    assert bench.until(lambda: action.arming.held)
     monkeypatch.setattr('vw2_ros.nodes.weights.PATIENCE_S', 0.1)
-    assert bench.until(lambda: not action.held)
+    assert bench.until(lambda: not action.arming.held)
     assert 'has not said to swap' in action.health.complaint(action.now_s())
     for n, text in enumerate(('{', '[]', '{"phase": 1}', '[' * 10000), 2):
         word.publish(String(data=text))
         assert bench.until(lambda n=n: action.health.counters['weights refused'] == n)
 
 
-def test_plans_of_other_weights_move_nothing(bench, weights):
+def test_plans_of_other_weights_move_nothing(bench, weights, tmp_path):
     newest = diagnosed(bench, 'action')
-    node = bench.add(ActionNode, weights=weights, instruction='open the drawer')
+    node = bench.add(
+        ActionNode,
+        weights=weights,
+        contract=contract_file(tmp_path),
+        instruction='open the drawer',
+    )
     robot = Robot(bench)
     robot.weights = '1' * 64
     assert bench.until(lambda: 'Got 111111111111' in newest()[1], each=robot)

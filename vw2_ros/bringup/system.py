@@ -152,12 +152,12 @@ def calvin(**given: str) -> tuple[Process, ...]:
     camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
-    table = {}
+    table, contract = {}, {}
     if a['table'] != 'play_table':
         folder = str(pathlib.Path(a['calvin_env']).absolute()) if a['calvin_env'] else ''
         table = {'table': a['table'], 'calvin_env': folder, 'egl': a['egl'] == 'true'}
     elif a['arm'] != 'panda':
-        table = {'arm': a['arm']}
+        table, contract = {'arm': a['arm']}, {'contract': f'play_table_{a["arm"]}'}
     bridge = _base(a) | step | sim_time | scene | table | picture | {'use_sim_time': False}
     model = _base(a) | _weights(a)
     execute = {}
@@ -167,7 +167,13 @@ def calvin(**given: str) -> tuple[Process, ...]:
     processes = [
         Process('calvin_bridge_node', 'calvin_bridge', file, bridge),
         Process('planner_node', 'planner', file, model | step | _instruction(a), camera),
-        Process('action_node', 'action', file, model | step | execute | _instruction(a), camera),
+        Process(
+            'action_node',
+            'action',
+            file,
+            model | step | execute | contract | _instruction(a),
+            camera,
+        ),
     ]
     if not step:  # a world that waits does not move when nobody commands it
         processes.append(_watchdog(a, file))

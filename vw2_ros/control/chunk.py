@@ -25,9 +25,10 @@ class ControlConfig:
     lockstep: bool = False
     # lockstep: actions of a chunk until the next plan is due; in real time the planner sets the pace
     execute: int = 8
-    # periods over which a new chunk replaces the one before: as long as a plan takes at 10 Hz
+    # periods over which a new chunk replaces the one before, where the next does not come sooner
     blend: int = 3
-    # age of the image behind a plan [s] beyond which the plan moves nothing: planning takes 0.1 s
+    # age of the image behind a plan [s] beyond which the plan moves nothing, however slow the
+    # planner is; see ControlLoop.max_plan_age_s for the limit at its usual pace
     max_plan_age_s: float = 0.25
     # hold as soon as the camera is silent or frozen, however long the chunk would go on
     watch_camera: bool = True

@@ -150,6 +150,7 @@ class ControlLoop:
         self.newest_ns = -1  # stamp of the newest plan that was accepted, -1: none was
         self.counts = dict.fromkeys(COUNTS, 0)
         self._newest_s = -np.inf
+        self._intervals_s: deque[float] = deque(maxlen=20)  # between the observations of plans
         self._bad_in_a_row = 0
         self._joints: np.ndarray | None = None
         self._joints_s: float | None = None
@@ -214,6 +215,8 @@ class ControlLoop:
                 f'plan is from an image {age_s * 1e3:.0f} ms ago, limit '
                 f'{self.config.max_plan_age_s * 1e3:.0f} ms',
             )
+        if 0 < chunk.observed_s - self._newest_s < 1:  # longer: a break
+            self._intervals_s.append(chunk.observed_s - self._newest_s)
         self.newest_ns, self._newest_s = chunk.stamp_ns, chunk.observed_s
         self._before, self._since_switch = self._chunk, 0
         self._chunk = replace(chunk, actions=np.clip(actions, -1, 1))
@@ -307,6 +310,26 @@ class ControlLoop:
         return self._chunk is not None
 
     @property
+    def max_plan_age_s(self) -> float:
+        """Age of the image behind a plan beyond which the arm holds [s].
+
+        In real time a plan is overdue, and the arm holds, once the image that the next plan should
+        come from is `Limits.max_age_s` (0.1 s) old: that image was taken as long after the last
+        plan's as plans are apart (the median of the newest). With a plan for every image of 30 Hz
+        this is 133 ms after the last plan's own image. It is never more than the config says.
+        """
+        if self.config.lockstep:
+            return self.config.max_plan_age_s
+        overdue_s = self._plan_interval_s() + self.limits.max_age_s
+        return min(self.config.max_plan_age_s, overdue_s)
+
+    def _plan_interval_s(self) -> float:
+        # how far plans are apart; infinite until that is known
+        if len(self._intervals_s) < 5:
+            return np.inf
+        return sorted(self._intervals_s)[len(self._intervals_s) // 2]
+
+    @property
     def stop_reason(self) -> str:
         """Why the arm is stopped until `rearm`, '' if it is not."""
         return self._stopped
@@ -329,7 +352,7 @@ class ControlLoop:
             camera_frozen=self._camera.frozen,
             measured=self._joints if fresh else None,
             allowed_s={
-                names.PLAN_HIDDEN: self.config.max_plan_age_s,
+                names.PLAN_HIDDEN: self.max_plan_age_s,
                 names.IMAGE: self._camera.max_age_s,
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
@@ -374,10 +397,11 @@ class ControlLoop:
         action = None if span is None else self._chunk.mean(*span)
         if action is None:
             return None, None, periods
-        if self._before is not None and self._since_switch < self.config.blend:
+        blend = min(self.config.blend, self._plan_interval_s() / ACTION_PERIOD_S)
+        if self._before is not None and self._since_switch < blend:
             other = self._before.mean(*self._span(self._before, now_s, periods))
             if other is not None:
-                share = (self._since_switch + periods) / (self.config.blend + 1)
+                share = (self._since_switch + periods) / (blend + 1)
                 action = share * action + (1 - share) * other
         self._since_switch += periods
         if abs(action[6]) > self.config.gripper_hysteresis:

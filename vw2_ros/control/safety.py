@@ -3,19 +3,23 @@
 """The last gate before the robot: one pure function, `gate`, and the small memories it needs.
 
 Whatever a model, a network or a foreign node came up with, what leaves the gate is finite, within
-the joints' position, velocity and acceleration limits, and made from inputs that are fresh. Where
-that is not possible the arm brakes within its limits and holds the last commanded target: never
-the measured pose (a loaded arm sags) and never zeros.
+the limits of joints (position, velocity, acceleration) and tool (box, speed), and made from inputs
+that are fresh. Where that is not possible the arm brakes within its limits and holds the last
+commanded target: never the measured pose (a loaded arm sags) and never zeros.
 
 | fault                              | what the gate does                                         |
 | ---------------------------------- | ---------------------------------------------------------- |
-| an input never arrived             | no command; the reason names the topic                     |
-| an input is older than `max_age_s` | hold (also when only the observation behind a plan is old) |
+| a robot that nobody armed          | nothing is sent                                            |
+| an input never arrived             | nothing is sent; the reason names the topic                |
+| joints older than `max_age_s`      | nothing is sent (`silent_on_stale`), else hold             |
+| another input older than allowed   | hold (also when only the observation behind a plan is old) |
 | camera frozen (`FrozenCamera`)     | hold                                                       |
 | target not finite                  | hold; after `latch_after` in a row: stopped until re-armed |
-| target too far or too fast         | move towards it as far as the limits allow                 |
+| target too far or too fast         | move towards it as far as the limits allow (`motion`)      |
 | stop                               | hold from this tick on, until re-armed; no jump on resume  |
 | arm not where it was commanded     | back to where it was found, stopped until re-armed         |
+| others moved it while it stood     | its place is the command now, stopped until re-armed       |
+| nobody wants anything              | brake, then nothing is sent                                |
 
 Ages are differences of one monotonic clock; `age_of_stamp` brings a message's stamp onto it once,
 on arrival, so that a clock that jumps later moves nothing. No rclpy, no torch.

@@ -181,15 +181,16 @@ def any_image_to_rgb(msg) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Joints:
-    """Joints in the order that was asked for; rad, rad/s, N m (m, m/s, N for the fingers)."""
+    """Joints in the order that was asked for; rad (m for the fingers)."""
 
     position: np.ndarray  # float64 (n,)
-    velocity: np.ndarray | None  # float64 (n,), None if not sent
     stamp_ns: int
 
 
 def joints_from_message(msg, names) -> Joints:
     """sensor_msgs/JointState -> the joints `names`, found by name, whatever their order.
+
+    Only positions are read: velocities and efforts are not judged.
 
     Raises:
         ConvertError: a wanted joint is missing or named twice, the lengths disagree, or a wanted
@@ -197,10 +198,7 @@ def joints_from_message(msg, names) -> Joints:
     """
     order = _order(msg.name, names)
     position = _pick('position', msg.position, len(msg.name), order)
-    velocity = None
-    if len(msg.velocity):
-        velocity = _pick('velocity', msg.velocity, len(msg.name), order)
-    return Joints(position, velocity, stamp_to_ns(msg.header.stamp))
+    return Joints(position, stamp_to_ns(msg.header.stamp))
 
 
 def joints_to_message(
@@ -243,7 +241,7 @@ def trajectory_from_message(msg, names) -> Joints:
         raise ConvertError('joint trajectory must have at least one point. Got none.')
     order = _order(msg.joint_names, names)
     position = _pick('position', msg.points[-1].positions, len(msg.joint_names), order)
-    return Joints(position, None, stamp_to_ns(msg.header.stamp))
+    return Joints(position, stamp_to_ns(msg.header.stamp))
 
 
 def check_camera_info(msg) -> None:

@@ -12,6 +12,7 @@ from std_msgs.msg import String
 from vw2_ros.arms import Arm
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.messages import convert
+from vw2_ros.sim.arms import description
 from vw2_ros.sim.cameras import get_camera
 from vw2_ros.sim.table import Table
 
@@ -28,6 +29,11 @@ def joint_state(table: Table, stamp_ns: int) -> JointState:
         stamp_ns=stamp_ns,
         frame_id=table.arm.base_frame,
     )
+
+
+def robot_description(arm: str) -> String:
+    """The URDF of an arm of `sim.mounts`, from which its kinematics are computed."""
+    return String(data=description(arm))
 
 
 def table_state(table: Table, stamp_ns: int) -> String:

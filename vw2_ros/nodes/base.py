@@ -60,16 +60,12 @@ class NodeBase(LifecycleNode):
             if isinstance(value, float) and given is not None and type(given.value) is int:
                 self._parameter_overrides[name] = Parameter(name, value=float(given.value))
             self.declare_parameter(name, value, descriptor(f))
-        unknown = [
-            name
-            for name in self._parameter_overrides
-            if not self.has_parameter(name) and not name.startswith('qos_overrides.')
-        ]
+        known = tuple(map(parameter_name, fields))
+        unknown = [n for n in self._parameter_overrides if not self.has_parameter(n)]
+        unknown = sorted(n for n in unknown if not n.startswith('qos_overrides.'))
         if unknown:
-            self.get_logger().warning(
-                f'no such parameter: {", ".join(sorted(unknown))}; ignored. '
-                'There are ' + ', '.join(map(parameter_name, fields))
-            )
+            text = f'no such parameter: {", ".join(unknown)}; ignored. There are '
+            self.get_logger().warning(text + ', '.join(known))
         self._fixed = {parameter_name(f) for f in fields} - self._dynamic
         self.add_on_set_parameters_callback(self._check_parameters)
         self._reporter = Reporter(self)
@@ -113,10 +109,12 @@ class NodeBase(LifecycleNode):
 
     # -- what a node is made of
 
-    def subscribe(self, message_type, topic: str, callback, qos, **events):
+    def subscribe(self, message_type, topic: str, callback, qos, quiet: bool = False, **events):
         """Subscribe; the stream's rate and age, a refused message and bad QoS reach /diagnostics.
 
-        `events`: callbacks of other events, as `SubscriptionEventCallbacks` names them.
+        Args:
+            quiet: a publisher with incompatible QoS is no fault.
+            events: callbacks of other events, as `SubscriptionEventCallbacks` names them.
         """
 
         def guarded(message):
@@ -127,10 +125,10 @@ class NodeBase(LifecycleNode):
                 self.refuse(topic, error)
 
         heard = SubscriptionEventCallbacks(
-            incompatible_qos=lambda event: self._incompatible(topic, event), **events
+            incompatible_qos=lambda event: quiet or self._incompatible(topic, event), **events
         )
         made = self.create_subscription(message_type, topic, guarded, qos, event_callbacks=heard)
-        self._remember(made, self.destroy_subscription)
+        self.remember(made, self.destroy_subscription)
         return made
 
     def advertise(self, message_type, topic: str, qos):
@@ -139,7 +137,7 @@ class NodeBase(LifecycleNode):
             incompatible_qos=lambda event: self._incompatible(topic, event)
         )
         made = self.create_publisher(message_type, topic, qos, event_callbacks=events)
-        self._remember(made, self.destroy_publisher)
+        self.remember(made, self.destroy_publisher)
         return made
 
     def serve(self, service_type, name: str, answer):
@@ -159,12 +157,12 @@ class NodeBase(LifecycleNode):
             return response
 
         made = self.create_service(service_type, name, callback, callback_group=group)
-        self._remember(made, self.destroy_service)
+        self.remember(made, self.destroy_service)
 
     def every(self, period_s: float, callback):
         """Call back on the monotonic clock, whatever the ROS clock does."""
         made = self.create_timer(period_s, callback, clock=self._steady)
-        self._remember(made, self.destroy_timer)
+        self.remember(made, self.destroy_timer)
         return made
 
     def beat(self) -> None:
@@ -174,7 +172,7 @@ class NodeBase(LifecycleNode):
         """
         sender = self.advertise(Empty, names.HEARTBEAT, qos.heartbeat())
         self.every(qos.HEARTBEAT_PERIOD_S, sender.assert_liveliness)
-        self._remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
+        self.remember(Claim(heartbeat_claim(sender.topic_name)), Claim.close)
 
     def now_s(self) -> float:
         """Seconds of the monotonic clock."""
@@ -189,7 +187,8 @@ class NodeBase(LifecycleNode):
         self.health.count(f'{what} refused')
         self.health.complain(f'{what} refused: {reason}', self.now_s())
 
-    def _remember(self, thing, destroy) -> None:
+    def remember(self, thing, destroy) -> None:
+        """Destroy a thing, by `destroy(thing)`, when the present transition is undone."""
         self._made.setdefault(self.stage, []).append((thing, destroy))
 
     def undo(self, stage: str) -> None:

@@ -33,7 +33,6 @@ from vw2_ros.nodes.health import ERROR, OK
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
-from vw2_ros.sim.arms import description
 from vw2_ros.sim.mounts import DEFAULT_ARM, MOUNTS
 from vw2_ros.sim.table import TABLES, Simulator
 from vw2_ros.sim.task_run import RUNNING, TaskRun, parse_reset
@@ -102,12 +101,10 @@ class CalvinBridgeNode(NodeBase):
         )
         self.state_out = self.advertise(String, names.TABLE_STATE, qos.reliable(1))
         self.task_out = self.advertise(String, names.TASK_STATE, qos.latched())
-        self.clock_out = None
-        if c.sim_time or c.lockstep:
-            self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1))
-        if c.table == Simulator.table:
-            described = self.advertise(String, names.ROBOT_DESCRIPTION, qos.latched())
-            described.publish(String(data=description(c.arm)))
+        timed = c.sim_time or c.lockstep
+        self.clock_out = self.advertise(Clock, names.CLOCK, qos.reliable(1)) if timed else None
+        described = self.advertise(String, names.ROBOT_DESCRIPTION, qos.latched())
+        described.publish(table_messages.robot_description(c.arm))
         self.serve(Trigger, names.RESET, self.reset)
         self.serve(Trigger, names.START_TASK, self.start_task)
 
@@ -166,10 +163,9 @@ class CalvinBridgeNode(NodeBase):
         )
 
     def _look_for_others(self) -> None:
-        others, topic, self.other = self._state_publishers() - 1, names.JOINT_STATES, ''
-        if others > 0:
-            which = f'{others} other publisher(s) on {topic}'
-            self.other = f'{which}: the table stands still until they are gone'
+        others = self._state_publishers() - 1
+        which = f'{others} other publisher(s) on {names.JOINT_STATES}'
+        self.other = f'{which}: the table stands still until they are gone' if others > 0 else ''
 
     # -- services
 
@@ -179,8 +175,7 @@ class CalvinBridgeNode(NodeBase):
         self.table.reset(**parse_reset(self.get_parameter('reset_state').value))
         joints, gripper = self.table.command
         self.command = ('joint_abs', np.append(joints, gripper))
-        self.rel = self.run = None
-        self.followed = False
+        self.rel, self.run, self.followed = None, None, False
         return f'scene {self.table.scene.name}'
 
     def start_task(self) -> str:

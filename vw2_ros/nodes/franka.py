@@ -10,7 +10,8 @@ Tried against the simulator `franka-sim` only, never on a real arm, and there wi
 Commands come as the action node sends them, on the topics of the contract; measured joints go out
 on `joint_states`. The 1 kHz loop towards the last command runs in franka-rs, with joint impedance
 and within `fraction` of the robot's own limits. The node begins by holding the arm where it is.
-Silence holds it, too. An error of the robot ends all motion until the node is configured again.
+Silence holds it, too. After an error of the robot nothing is sent or published until the node is
+configured again.
 """
 
 from dataclasses import dataclass
@@ -171,11 +172,10 @@ class FrankaNode(NodeBase):
     def _tick(self) -> None:
         if not self.failed and not self.arm.running:
             self._fail()
-        silent = self.commanded_s is not None and (
-            self.now_s() - self.commanded_s > self.config.silence_s
-        )
-        state = self.arm.state()
-        if silent and not self.failed:
+        if self.failed:
+            return  # nobody knows where the arm is
+        state, now_s = self.arm.state(), self.now_s()
+        if self.commanded_s is not None and now_s - self.commanded_s > self.config.silence_s:
             self.arm.move_to(state.q_d)  # where it is told to be now, not where it was going
             self.commanded_s = None
         self._publish(state)
@@ -215,11 +215,11 @@ class FrankaNode(NodeBase):
         """Show what the robot says of itself."""
         if self.arm is None:
             return WARN, 'not connected'
+        if self.failed:
+            return ERROR, self.failed
         state = self.arm.state()
         self.health.set('robot mode', state.robot_mode)
         self.health.set('command success rate', state.control_command_success_rate)
-        if self.failed:
-            return ERROR, self.failed
         return OK, 'holding' if self.commanded_s is None else 'moving'
 
 

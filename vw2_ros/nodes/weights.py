@@ -142,7 +142,7 @@ class Follower:
         self._done: list = []
         self._guard = node.create_guard_condition(self._take)
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Give up a change that is under way."""
         self._node.destroy_guard_condition(self._guard)
 
@@ -163,7 +163,7 @@ class Follower:
     def _begin(self, weights: str, sha256: str | None) -> None:
         self._wanted, self._sha256, self._loaded = weights, sha256, None
         self._began_s = self._node.now_s()
-        self._hold(f'{weights} is being loaded')
+        self._hold(f'{weights!r:.100} is being loaded')
         self._node.worker.prepare(
             lambda: self._load(weights), lambda *done: self._loaded_in_thread(weights, *done)
         )
@@ -178,7 +178,9 @@ class Follower:
             if weights != self._wanted:
                 continue  # given up meanwhile
             if error is None and self._sha256 not in (None, policy.sha256):
-                error = f'{weights} must be {self._sha256[:12]}. Got {policy.sha256[:12]}.'
+                error = (
+                    f'{weights!r:.100} must be {self._sha256[:12]!r}. Got {policy.sha256[:12]}.'
+                )
             answer = {
                 'node': self._node.get_name(),
                 'sha256': policy.sha256 if policy else '',
@@ -187,7 +189,7 @@ class Follower:
             self._out.publish(String(data=json.dumps(answer)))
             self._loaded = policy
             if error is not None:
-                self._node.refuse('weights', error)
+                self._node.refuse('weights', f'{error!s:.300}')
                 self._finish()
             elif self._sha256:
                 self._take_over()
@@ -204,7 +206,9 @@ class Follower:
     def _look_at_the_time(self) -> None:
         # longer than the leader waits: it has swapped or given up by then, or is gone
         if self._wanted and self._node.now_s() - self._began_s > 1.5 * PATIENCE_S:
-            self._node.refuse('weights', f'{self._wanted}: the planner has not said to swap')
+            self._node.refuse(
+                'weights', f'{self._wanted!r:.100}: the planner has not said to swap'
+            )
             self._finish()
 
 
