@@ -236,6 +236,19 @@ class Checkout:
             if module not in sys.modules and importlib.util.find_spec(module) is None
         ]
 
+    def check_packages(self) -> None:
+        """Refuse to go on without what it imports.
+
+        Raises:
+            MissingPackageError: something is not installed.
+        """
+        missing = self.missing_packages()
+        if missing:
+            raise MissingPackageError(
+                f'calvin_env needs {", ".join(missing)}. Got none. '
+                f'Install with: pip install {" ".join(missing)}'
+            )
+
     def _on_path(self) -> None:
         if str(self.root) not in sys.path:  # calvin_env is not installed, or another one is
             sys.path.insert(0, str(self.root))
@@ -249,12 +262,7 @@ class Checkout:
             SimulationError: it does not open, or another simulator runs in this process.
         """
         config = self.config(scene)
-        missing = self.missing_packages()
-        if missing:
-            raise MissingPackageError(
-                f'calvin_env needs {", ".join(missing)}. Got none. '
-                f'Install with: pip install {" ".join(missing)}'
-            )
+        self.check_packages()
         from vw2_ros.sim.engine import quiet
 
         with quiet(1), quiet(2):  # PyBullet and calvin_env print

@@ -286,12 +286,15 @@ class Simulator:
         """Refuse, before any work is done, what could not be opened.
 
         Raises:
-            InvalidValueError, MissingFileError: see `Checkout.config`. SimulationError: EGL fails.
+            InvalidValueError, MissingFileError: see `Checkout.config`.
+            MissingPackageError: something is not installed. SimulationError: EGL fails.
         """
         if self.table != 'calvin':
             return
+        checkout = self.checkout
         for scene in scenes:
-            self.checkout.config(scene)
-        problem = self.checkout.problem(scenes[0], egl=True) if self.egl else ''
+            checkout.config(scene)
+        checkout.check_packages()
+        problem = checkout.problem(scenes[0], egl=True) if self.egl else ''
         if problem:
             raise SimulationError(f'EGL must draw. Got: {problem}. Leave --egl out')

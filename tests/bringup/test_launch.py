@@ -42,7 +42,7 @@ EVERYTHING = [
     *system.calvin(imagination='true', use_sim_time='true', instruction='x'),
     *system.calvin(lockstep='true', weights='w', scene='A'),
     *system.evaluation('w', 'A'),
-    *system.robot(imagination='true', camera='film.mp4', contract='c'),
+    *system.robot(imagination='true', camera='film.mp4', contract='panda', deadman='joy'),
     *system.robot(compressed='true'),
 ]
 
@@ -79,7 +79,7 @@ def test_executables_exist_and_parameters_are_declared(process):
 def test_parameter_files_match_the_nodes(file):
     given = yaml.safe_load((ROOT / 'config' / file).read_text())
     started = {p.name for p in ENTRIES[file.split('.')[0]][0](imagination='true')}
-    assert {key.removeprefix('/**/') for key in given} | {'watchdog'} == started
+    assert {key.removeprefix('/**/') for key in given} == started
     for key, body in given.items():
         assert key.startswith('/**/') and list(body) == ['ros__parameters']
         for name, value in body['ros__parameters'].items():

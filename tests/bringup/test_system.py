@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from ros_helpers import tiny_weights  # noqa: E402
 
-from vw2_ros.arms.limits import Limits  # noqa: E402
+from vw2_ros.arms.contract import Contract  # noqa: E402
 from vw2_ros.bringup import domain, system  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
@@ -46,6 +46,13 @@ def test_unknown_arguments_and_choices_are_told():
         system.calvin(lockstep='maybe')
 
 
+def test_another_arm_before_the_table_is_driven_through_its_contract():
+    by_name = {p.name: p for p in system.calvin(arm='xarm7')}
+    assert by_name['calvin_bridge'].parameters['arm'] == 'xarm7'
+    assert by_name['action'].parameters['contract'] == 'play_table_xarm7'
+    assert 'arm' not in system.calvin()[0].parameters
+
+
 def test_arguments_reach_the_nodes():
     by_name = {
         p.name: p
@@ -63,9 +70,9 @@ def test_arguments_reach_the_nodes():
         == by_name['planner'].parameters
     )
     assert ('image_raw', 'static/image_raw') in by_name['planner'].remappings
-    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='my_arm.yaml')}
+    by_name = {p.name: p for p in system.robot(camera='/dev/video2', contract='panda')}
     assert by_name['camera'].parameters['device'] == '/dev/video2'
-    assert by_name['action'].parameters['contract'] == 'my_arm.yaml'
+    assert by_name['action'].parameters['contract'] == 'panda'
     by_name = {p.name: p for p in system.robot(image_topic='/cam/color/image_raw')}
     assert ('input/camera_info', '/cam/color/camera_info') in by_name['camera'].remappings
 
@@ -151,9 +158,12 @@ def test_nobody_is_given_a_domain_that_another_holds(monkeypatch):
 def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):
     for name in system.PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    assert set(system.environment().values()) == {str(config_file('fastdds.xml'))}
+    _, planner, action, watchdog = system.robot()
+    assert set(system.environment(planner).values()) == {str(config_file('fastdds.xml'))}
+    for node in (action, watchdog):  # their death must not disturb the others
+        assert set(system.environment(node).values()) == {str(config_file('fastdds_udp.xml'))}
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert system.environment() == {}
+    assert system.environment(planner) == {}
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
@@ -180,6 +190,13 @@ def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
     with pytest.raises(system.BringUpError, match='SIGSEGV, 6 times in 60 s'):
         deaths.count('action', -11, True, 5.0)
     deaths.count('action', 1, True, 100.0)
+
+
+def test_a_bad_contract_is_refused_before_anything_runs(tmp_path):
+    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 30', 'rate_hz: 7')
+    (tmp_path / 'my.yaml').write_text(text)
+    with pytest.raises(ValueError, match='my.yaml: command.rate_hz must'):
+        system.robot(contract=str(tmp_path / 'my.yaml'))
 
 
 def test_a_robot_is_said_to_begin_disarmed():
@@ -236,10 +253,9 @@ def in_one_process(weights):
     from vw2_ros.sim.table import open_table
 
     policy = Policy.load(weights)
-    limits = Limits.from_yaml(config_file('limits_play_table.yaml'))
     table = open_table(SCENE)
     table.reset(*start())
-    loop = ControlLoop(limits, ControlConfig(lockstep=True, execute=EXECUTE))
+    loop = ControlLoop(Contract.load('play_table'), ControlConfig(lockstep=True, execute=EXECUTE))
     out, ticks = [], 0
     for _, instruction in SUBTASKS:
         loop.drop_plan()

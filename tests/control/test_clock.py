@@ -11,17 +11,16 @@ pytest.importorskip('sensor_msgs')
 
 from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.arms.contract import Contract
-from vw2_ros.arms.limits import Limits  # noqa: E402
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
-from vw2_ros.files import config_file  # noqa: E402
 from vw2_ros.messages.convert import Joints  # noqa: E402
 from vw2_ros.messages.outputs import Output  # noqa: E402
 from vw2_ros.messages.plan import instruction_id  # noqa: E402
 from vw2_ros.nodes.health import ERROR, OK, WARN, verdict  # noqa: E402
 
 REST_JOINTS = open_arm().rest_rad
-LIMITS = Limits.from_yaml(config_file('limits_play_table.yaml'))
+TABLE = Contract.load('play_table')
+LIMITS = TABLE.limits
 PERIOD_S = LIMITS.period_s
 S_NS = 10**9
 ACTIONS = np.tile([0.2, 0, 0, 0, 0, 0, 1.0], (16, 1))
@@ -37,7 +36,7 @@ class World:
     """A clock, joints that follow, a camera and a planner, each of which can be broken."""
 
     def __init__(self, **config):
-        self.loop = ControlLoop(LIMITS, ControlConfig(**config))
+        self.loop = ControlLoop(TABLE, ControlConfig(**config))
         self.loop.instruct(instruction_id('lift'))
         self.clock = RealTime(self.loop)
         self.now_s, self.epoch_ns = 100.0, 7 * S_NS
@@ -118,7 +117,7 @@ def test_a_clock_that_jumps_moves_nothing():
 
 
 def test_nothing_arrived_no_command():
-    loop = ControlLoop(LIMITS)
+    loop = ControlLoop(TABLE)
     assert verdict(loop.command) == (WARN, 'no command yet')
     command = RealTime(loop).step(1.0)
     assert command.joints is None
@@ -181,8 +180,10 @@ def test_a_trajectory_starts_at_once_unless_it_shall_bear_the_time(stamp, sec):
 
 
 def test_a_twist_is_what_the_limits_leave_of_the_action():
-    limits = Limits.panda()
-    loop = ControlLoop(limits, ControlConfig(velocity=True, watch_camera=False))
+    limits = Contract.load('panda').limits
+    loop = ControlLoop(
+        replace(TABLE, limits=limits), ControlConfig(velocity=True, watch_camera=False)
+    )
     output = Output(contract('twist', 'none'))
     actions = np.tile([1.0, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.6 m/s
     loop.accept(chunk(1, 0.0, actions=actions), 0.0)
@@ -222,7 +223,7 @@ def joints_at(tick):
 
 
 def lockstep(execute):
-    return Lockstep(ControlLoop(LIMITS, ControlConfig(lockstep=True, execute=execute)))
+    return Lockstep(ControlLoop(TABLE, ControlConfig(lockstep=True, execute=execute)))
 
 
 def accept(clock, seen):

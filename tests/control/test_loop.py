@@ -9,6 +9,7 @@ import pytest
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import EndEffectorController
+from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.limits import Limits
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 
@@ -23,8 +24,13 @@ LOCKSTEP = ControlConfig(lockstep=True, chunk=16)
 REAL_TIME = ControlConfig(max_plan_age_s=LIMITS.max_age_s, watch_camera=False, chunk=16)
 
 
+def robot(limits=LIMITS):
+    """Give a contract like the play table's, with other limits."""
+    return dataclasses.replace(Contract.load('play_table'), limits=limits)
+
+
 def lockstep(limits=PLAY_TABLE):
-    loop = ControlLoop(limits, LOCKSTEP)
+    loop = ControlLoop(robot(limits), LOCKSTEP)
     loop.see_joints(REST_JOINTS, 0.0)
     return loop
 
@@ -79,7 +85,7 @@ def test_lockstep_is_deterministic_over_a_whole_subtask():
 
 
 def test_plan_may_come_before_the_first_joints():
-    loop = ControlLoop(PLAY_TABLE, LOCKSTEP)
+    loop = ControlLoop(robot(PLAY_TABLE), LOCKSTEP)
     assert accept(loop, 0, drift(0.1), 0.0) == ''
     command = loop.step(0.0, REST_JOINTS)
     assert command.status == 'moving' and command.frame == 0 and command.plan_ns == 0
@@ -137,7 +143,7 @@ def test_spent_plan_holds_in_lockstep():
 
 
 def real_time(**kwargs):
-    loop = ControlLoop(LIMITS, dataclasses.replace(REAL_TIME, **kwargs))
+    loop = ControlLoop(robot(), dataclasses.replace(REAL_TIME, **kwargs))
     loop.see_joints(REST_JOINTS, 0.0)
     return loop
 
@@ -158,7 +164,7 @@ def ramp(value=0.0):
 
 
 def test_nothing_is_sent_before_every_input_came():
-    loop = ControlLoop(LIMITS, REAL_TIME)
+    loop = ControlLoop(robot(), REAL_TIME)
     command = loop.step(0.0)
     assert command.joints is None
     assert command.reasons == (
@@ -216,7 +222,7 @@ def test_planner_hangs_arm_holds_within_100_ms():
 def test_camera_falls_silent_arm_holds_within_100_ms_though_the_plan_may_be_older():
     """Row 1."""
     loop = ControlLoop(
-        LIMITS, dataclasses.replace(REAL_TIME, max_plan_age_s=0.3, watch_camera=True)
+        robot(), dataclasses.replace(REAL_TIME, max_plan_age_s=0.3, watch_camera=True)
     )
     accept(loop, 1, ramp(), 0.0)
     assert loop.step(0.0, REST_JOINTS).reasons == ('nothing ever came on image_raw',)
@@ -356,7 +362,7 @@ def test_stop_within_one_tick_and_only_rearm_resumes():
 
 
 def test_stop_before_the_first_joints_and_over_a_reset():
-    loop = ControlLoop(LIMITS, REAL_TIME)
+    loop = ControlLoop(robot(), REAL_TIME)
     assert 'joint_states' in loop.rearm(0.0)
     loop.stop('early')
     accept(loop, 1, ramp(), 0.0)
@@ -406,7 +412,7 @@ def test_joints_that_jump_are_refused_and_pull_at_nothing():
 
 
 def test_the_arm_starts_where_it_is_when_the_first_plan_comes():
-    loop = ControlLoop(LIMITS, REAL_TIME)
+    loop = ControlLoop(robot(), REAL_TIME)
     jogged = REST_JOINTS - 0.5 * np.eye(7)[0]
     loop.step(0.0, REST_JOINTS)
     loop.step(9.9, jogged)
@@ -449,12 +455,12 @@ def test_rearm_wants_joints_of_now():
 )
 def test_limits_of_another_arm_or_in_lockstep_of_another_rate_are_refused(limits, wanted):
     with pytest.raises(ValueError, match=wanted):
-        ControlLoop(dataclasses.replace(LIMITS, **limits), LOCKSTEP)
+        ControlLoop(robot(dataclasses.replace(LIMITS, **limits)), LOCKSTEP)
 
 
 def test_velocities_begin_where_the_arm_is():
     """An arm that is sent velocities need not be where the joints of the commands lead."""
-    loop = ControlLoop(LIMITS, dataclasses.replace(REAL_TIME, velocity=True))
+    loop = ControlLoop(robot(), dataclasses.replace(REAL_TIME, velocity=True))
     step = np.zeros(7)
     for tick in range(90):  # blocked: full speed all the time, yet within limits
         accept(loop, tick + 1, drift(1.0), tick * PERIOD_S)

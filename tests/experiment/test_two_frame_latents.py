@@ -33,7 +33,7 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     """LAPA's row by hand: codes of (x_0, x_16), one step, 16 actions, as the control loop wants."""
     import torch
 
-    from vw2_ros.arms.limits import Limits
+    from vw2_ros.arms.contract import Contract
     from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
     from vw2_ros.models.data.store import FrameStore
     from vw2_ros.models.policy import Policy
@@ -63,9 +63,9 @@ def test_two_frame_latents_give_chunks_of_sixteen(data, tmp_path):
     image = np.zeros((96, 96, 3), np.uint8)
     actions = policy.infer({'rgb': image, 'instruction': 'open the drawer'}).actions
     assert actions.shape == (16, 7)
-    limits = Limits.play_table()
+    contract = Contract.load('play_table')
     for lockstep in (True, False):  # the latter blends
-        loop = ControlLoop(limits, ControlConfig(lockstep=lockstep, chunk=16))
+        loop = ControlLoop(contract, ControlConfig(lockstep=lockstep, chunk=16))
         loop.instruct('open the drawer')
         assert not loop.accept(Chunk(10**9, actions, 1.0), 1.0)
         assert not loop.accept(Chunk(10**9 + 10**8, actions, 1.1), 1.1)

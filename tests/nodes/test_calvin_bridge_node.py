@@ -20,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.arms.contract import Contract
 from vw2_ros.messages import convert, qos
 from vw2_ros.nodes.calvin_bridge import CalvinBridgeNode
 
@@ -66,6 +67,28 @@ def test_table_in_real_time(bench):
         )
     )
     assert bench.until(lambda: node.table.steps > before + 5)
+
+
+def test_another_arm_is_a_robot_like_any_other(bench):
+    pytest.importorskip('pinocchio')
+    described = bench.hear(String, names.ROBOT_DESCRIPTION, qos.latched())
+    node = bench.add(CalvinBridgeNode, discovery_s=0.1, arm='ur5e')
+    joints = bench.hear(JointState, names.JOINT_STATES, qos.reliable())
+    assert bench.until(lambda: described and len(joints) > 3)
+    contract = Contract.load('play_table_ur5e', urdf=described[0].data)
+    assert joints[0].name[:6] == list(contract.joints)
+    np.testing.assert_allclose(joints[0].position[:6], contract.home_rad, atol=1e-3)
+    commands = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable(1))
+    target = np.append(contract.home_rad, contract.gripper.closed)
+    target[0] += 0.2
+    message = convert.trajectory_to_message((*contract.joints, contract.gripper.joint), target)
+    assert bench.until(
+        lambda: (
+            abs(node.table.joint_positions()[0] - target[0]) < 0.01
+            and node.table.gripper_width() < 0.01
+        ),
+        each=lambda: commands.publish(message),
+    )
 
 
 def test_table_resets_to_a_state(bench):

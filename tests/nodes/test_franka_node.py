@@ -2,7 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """The Franka node against the simulator franka-sim, which speaks the robot's own protocol.
 
-franka-sim wants NumPy 1.26, so it lives in a venv of its own, and an MJCF of the FR3:
+franka-sim wants NumPy 1.26, so it lives in a venv of its own, and an MJCF (tests/franka_mjcf.py):
 
     VW2_FRANKA_SIM=/path/of/that/venv/bin/run-franka-sim-server FR3_MJCF=fr3.xml pytest ...
 """
@@ -17,7 +17,6 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from ros_helpers import Bench
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -30,13 +29,6 @@ INSTALLED = importlib.util.find_spec('franka') is not None
 against_the_simulator = pytest.mark.skipif(
     not (SERVER and INSTALLED), reason='needs franka-rs, and franka-sim named by VW2_FRANKA_SIM'
 )
-
-
-@pytest.fixture
-def bench():
-    bench = Bench()
-    yield bench
-    bench.close()
 
 
 @pytest.mark.skipif(INSTALLED, reason='franka-rs is installed')

@@ -218,8 +218,10 @@ def test_bad_checkouts_are_told_in_one_sentence(folder, tmp_path):
 def test_missing_packages_are_named_with_what_installs_them(folder, monkeypatch):
     (folder / 'calvin_env/hydra.py').unlink()
     monkeypatch.setitem(PACKAGES, 'no_such_module', 'no-such-package')
-    with pytest.raises(MissingPackageError, match='pip install.* no-such-package'):
-        Simulator('calvin', str(folder)).open('D')
+    sim = Simulator('calvin', str(folder), egl=True)
+    for begin in (sim.open, sim.check):
+        with pytest.raises(MissingPackageError, match='pip install.* no-such-package'):
+            begin('D')
 
 
 def test_words_are_the_checkouts(folder, tmp_path):

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
@@ -41,8 +41,7 @@ def description(processes, arguments, says=None) -> LaunchDescription:
         )
         for a in arguments
     ]
-    variables = [SetEnvironmentVariable(k, v) for k, v in system.environment().items()]
-    return LaunchDescription([*declared, *variables, OpaqueFunction(function=bring_up)])
+    return LaunchDescription([*declared, OpaqueFunction(function=bring_up)])
 
 
 def _others(context, known) -> dict[str, str]:
@@ -72,6 +71,7 @@ def _node(process: system.Process, given: dict[str, str]) -> Node:
         parameters=[process.params_file, process.parameters | {'exit_on_failure': True}],
         remappings=list(process.remappings),
         output='screen',
+        additional_env=system.environment(process),
         ros_arguments=['--log-level', given['log_level']],
         respawn=respawn,
         respawn_delay=RESPAWN_DELAY_S,

@@ -21,6 +21,8 @@ from vw2_ros import names
 from vw2_ros.errors import InvalidValueError, VW2Error
 
 SETTLE_S = 0.3  # in real time, until all nodes know of a reset and no older image is under way
+# of nodes whose sudden death must not disturb the others; their messages are small
+NO_SHARED_MEMORY = 'fastdds_udp.xml'
 PROFILE_VARIABLES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
@@ -43,6 +45,7 @@ class Process:
     params_file: str
     parameters: dict = field(default_factory=dict)  # beside those of the file
     remappings: tuple[tuple[str, str], ...] = ()
+    dds_profile: str = 'fastdds.xml'  # of config/
 
     @property
     def module(self) -> str:
@@ -128,17 +131,18 @@ ROBOT_ARGUMENTS = (
     ),
     Argument('image_topic', 'camera/image_raw', 'topic of the camera driver'),
     Argument('compressed', 'false', 'take <image_topic>/compressed', ('true', 'false')),
-    Argument('limits', '', 'file with the limits of the robot, like config/limits.yaml'),
-    Argument('output', '', 'form of the commands: trajectory, positions, joint_state or twist'),
+    Argument('contract', '', 'the robot: a file, or panda, fr3, ... of config/arms/'),
     Argument(
-        'command_topic',
+        'deadman',
         '',
-        'where the commands go, e.g. joint_trajectory_controller/joint_trajectory',
-    ),
-    Argument(
-        'gripper_topic', '', "where the gripper's position goes, e.g. gripper_controller/commands"
+        'what must be held for the arm to move: a Bool on `enable`, a button on `joy`, or nothing',
+        ('', 'enable', 'joy'),
     ),
 )
+
+
+# arguments of earlier versions
+IN_THE_CONTRACT = ('limits', 'output', 'command_topic', 'gripper_topic')
 
 
 def calvin(**given: str) -> tuple[Process, ...]:
@@ -182,7 +186,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
         ),
     ]
     if not step:  # a world that waits does not move when nobody commands it
-        processes.append(_watchdog(a, file))
+        processes.append(_watchdog(a, file, contract))
     if 'true' in (a['imagination'], a['dry_run']):
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
     return tuple(processes)
@@ -212,7 +216,7 @@ def robot(**given: str) -> tuple[Process, ...]:
     Args:
         given: values of `ROBOT_ARGUMENTS`, as strings; the rest have their defaults.
     Raises:
-        ValueError: an unknown argument, or a value that is not among its choices.
+        ValueError: an unknown argument, a value that is not among its choices, or a bad contract.
     """
     a = _arguments(ROBOT_ARGUMENTS, given)
     file = a['params_file'] or str(paths.config_file('robot.yaml'))
@@ -225,11 +229,8 @@ def robot(**given: str) -> tuple[Process, ...]:
     size = image_size(a['weights'])
     if size:
         source |= {'width': size, 'height': size}
-    output = {name: a[name] for name in ('limits', 'output') if a[name]}
-    forms = (names.JOINT_COMMANDS, names.POSITION_COMMANDS, names.TWIST_COMMANDS)
-    topics = dict.fromkeys(forms, a['command_topic'])
-    topics[names.GRIPPER_COMMAND] = a['gripper_topic']
-    commands = tuple((ours, theirs) for ours, theirs in topics.items() if theirs)
+    contract = _contract(a['contract'])
+    deadman = {'deadman': a['deadman']} if a['deadman'] else {}
     model = _base(a) | _weights(a)
     processes = [
         Process(
@@ -245,9 +246,13 @@ def robot(**given: str) -> tuple[Process, ...]:
         ),
         Process('planner_node', 'planner', file, model | _instruction(a)),
         Process(
-            'action_node', 'action', file, model | _instruction(a) | output | _dry_run(a), commands
+            'action_node',
+            'action',
+            file,
+            model | _instruction(a) | contract | deadman | _dry_run(a),
+            dds_profile=NO_SHARED_MEMORY,
         ),
-        _watchdog(a, file),
+        _watchdog(a, file, contract),
     ]
     if 'true' in (a['imagination'], a['dry_run']):
         processes.append(Process('imagination_node', 'imagination', file, model))
@@ -264,13 +269,19 @@ def disarmed(a: dict[str, str]) -> str:
     )
 
 
-def _watchdog(a: dict, file: str) -> Process:
-    return Process('watchdog_node', 'watchdog', file, _base(a))
+def _watchdog(a: dict, file: str, contract: dict) -> Process:
+    parameters = _base(a) | contract
+    return Process('watchdog_node', 'watchdog', file, parameters, dds_profile=NO_SHARED_MEMORY)
 
 
 def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
     out = {a.name: a.default for a in known}
     unknown = set(given) - set(out)
+    if unknown & set(IN_THE_CONTRACT):
+        raise InvalidValueError(
+            f'{", ".join(sorted(unknown & set(IN_THE_CONTRACT)))}: the contract says it now. Write '
+            'contract:=FILE, a copy of one in config/arms/; docs/contract.md has its keys.'
+        )
     if unknown:
         raise InvalidValueError(
             f'unknown argument(s) {", ".join(sorted(unknown))}; there are {", ".join(sorted(out))}'
@@ -282,6 +293,17 @@ def _arguments(known: tuple[Argument, ...], given: dict) -> dict[str, str]:
                 f'{a.name} must be one of {", ".join(a.choices)}. Got {out[a.name]!r}.'
             )
     return out
+
+
+def _contract(source: str) -> dict:
+    # refused here, by one sentence, rather than by each node that reads it
+    if not source:
+        return {}
+    from vw2_ros.arms.contract import Contract, needs_description  # vw2 doctor runs without NumPy
+
+    if not needs_description(source):
+        Contract.load(source)
+    return {'contract': source}
 
 
 def _beside(topic: str, name: str) -> str:
@@ -322,12 +344,11 @@ def _instruction(a: dict) -> dict:
 # ----------------------------------------------------------------- environment
 
 
-def environment() -> dict[str, str]:
-    """Variables that the nodes want beside the caller's: the DDS profile, unless one is set."""
+def environment(process: Process) -> dict[str, str]:
+    """Variables that a node wants beside the caller's: its DDS profile, unless one is set."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return {}
-    profile = str(paths.config_file('fastdds.xml'))
-    return dict.fromkeys(PROFILE_VARIABLES, profile)
+    return dict.fromkeys(PROFILE_VARIABLES, str(paths.config_file(process.dds_profile)))
 
 
 # ------------------------------------------------------------------- processes
@@ -358,7 +379,6 @@ class Children:
         self.log_dir = None if log_dir is None else pathlib.Path(log_dir)
         self.env = {
             **os.environ,
-            **environment(),
             **(env or {}),
             names.PARENT_VARIABLE: str(os.getpid()),
             'PYTHONUNBUFFERED': '1',
@@ -414,7 +434,7 @@ class Children:
         try:
             child = subprocess.Popen(
                 self.command(process),
-                env=self.env,
+                env={**environment(process), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,

@@ -62,7 +62,7 @@ def view(positions, gripper, box, axes: tuple[int, int], title: str, size_px: in
 
     Args:
         positions: (n, 3) [m]. box: lower and upper corner (3,) [m].
-        axes: of the base frame, to the right and up.
+        axes: of the base frame, to the right (y: to the left, as seen from above) and up.
     """
     canvas = np.full((size_px, size_px, 3), drawing.GROUND, np.uint8)
     flat = np.asarray(positions)[:, list(axes)]  # (n, 2)
@@ -72,7 +72,7 @@ def view(positions, gripper, box, axes: tuple[int, int], title: str, size_px: in
 
     def place(points):
         away = (np.asarray(points) - middle) * scale
-        return size_px / 2 + away * (1, -1)
+        return size_px / 2 + away * (-1 if axes[0] == 1 else 1, -1)
 
     lower, upper = (np.asarray(corner)[list(axes)] for corner in box)
     a, b = (
@@ -111,10 +111,15 @@ def draw(
         pixels = (camera.project(positions) + 0.5) * HEIGHT_PX / rgb.shape[0] - 0.5
         draw_path(picture, pixels, gripper)
     else:
-        panels.append(view(positions, gripper, box, (1, 0), 'from above: y, x', HEIGHT_PX))
-        panels.append(view(positions, gripper, box, (0, 2), 'from the side: x, z', HEIGHT_PX))
+        panels.append(
+            view(positions, gripper, box, (1, 0), 'from above: x up, y to the left', HEIGHT_PX)
+        )
+        panels.append(
+            view(positions, gripper, box, (0, 2), 'from the side: x to the right, z up', HEIGHT_PX)
+        )
     if imagined is not None:
         shown = drawing.enlarged(imagined, HEIGHT_PX)
-        drawing.write_line(shown, 'imagined', 6, 18)
+        cv2.rectangle(shown, (0, 0), (80, 24), (drawing.GROUND,) * 3, -1)
+        drawing.write_line(shown, 'imagined', 6, 17)
         panels.append(shown)
     return drawing.captioned(drawing.beside(panels), lines)

@@ -84,6 +84,23 @@ def loop(
     finish(run(policy, seconds=seconds, camera=camera), json_file)
 
 
+@app.command('soak', epilog=epilog('vw2 bench soak --minutes 30 --out out/soak'))
+def soak(
+    policy: Learned = 'play_table',
+    minutes: Annotated[float, typer.Option(min=0.1, help='How long the nodes run (min).')] = 30.0,
+    out: Annotated[
+        pathlib.Path,
+        typer.Option(help='Folder for soak.json and memory.png.', callback=new_folder),
+    ] = pathlib.Path('out/soak'),
+    json_file: Json = None,
+) -> None:
+    """Run all nodes for long: the slope of each one's memory, and why commands missed."""
+    policy = check_policy(policy, learned=True)
+    from vw2_ros.bench.soak import run
+
+    finish(run(policy, minutes=minutes, out=out), json_file)
+
+
 ImaginationOut = Annotated[
     pathlib.Path,
     typer.Option(

@@ -24,16 +24,13 @@ stamps of joint_states in lockstep.
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
 
 from vw2_ros import names
-from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
 from vw2_ros.arms.contract import Contract
-from vw2_ros.arms.limits import Limits
 from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.chunk import Chunk, ControlConfig
 from vw2_ros.control.safety import (
@@ -103,14 +100,6 @@ class ControlLoop:
     """
 
     def __init__(self, contract: Contract, config: ControlConfig | None = None):
-        if isinstance(contract, Limits):  # until all callers have a contract
-            contract = SimpleNamespace(
-                arm=open_arm(),
-                limits=contract,
-                on_stale='hold',
-                disarmed_at_start=False,
-                action_frame='base',
-            )
         self.contract, arm, limits = contract, contract.arm, contract.limits
         self.arm = arm
         if len(limits.joints) != len(arm.joints):

@@ -12,7 +12,7 @@ from rclpy.qos import (
 )
 
 HEARTBEAT_PERIOD_S = 0.02
-HEARTBEAT_LEASE_S = 0.07  # of silence, then the sender is lost: within 100 ms all know of it
+HEARTBEAT_LEASE_S = 0.05  # of silence, then the middleware says so
 
 # A profile may be changed by whoever it is given to (QoS overrides do): a fresh one each time.
 

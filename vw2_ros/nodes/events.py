@@ -16,6 +16,7 @@ set):
 | `limit`                        | limits began to change commands; `reason` names which         |
 | `swap`                         | other weights                                                 |
 | `master`                       | somebody else commands the arm                                |
+| `lost`                         | of the watchdog: the action node was killed, or hangs         |
 
 A full file is renamed to bear its time; the newest of these are kept. Writing happens in a thread of
 its own: `write` never waits. A full disk loses events, which are counted, and nothing else.

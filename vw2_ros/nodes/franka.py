@@ -9,9 +9,9 @@ Tried against the simulator `franka-sim` only, never on a real arm, and there wi
 
 Commands come as the action node sends them, on the topics of the contract; measured joints go out
 on `joint_states`. The 1 kHz loop towards the last command runs in franka-rs, with joint impedance
-and within `fraction` of the robot's own limits. The node begins by holding the arm where it is.
-Silence holds it, too. After an error of the robot nothing is sent or published until the node is
-configured again.
+and within `fraction` of the robot's own limits. The node begins by holding the arm where it is. In
+silence it holds the arm at the last command. After an error of the robot nothing is sent or
+published until the node is configured again.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,10 @@ class Config(BaseConfig):
         0.3, "of the robot's limits that a motion may use", low=0.01, high=1.0
     )
     silence_s: float = parameter(
-        0.2, 'without a command for so long, the arm is held where it is [s]', low=0.02, high=5.0
+        0.2,
+        'without a command for so long, the next one must be where the arm is [s]',
+        low=0.02,
+        high=5.0,
     )
     gripper_speed_m_s: float = parameter(0.1, 'of the fingers', low=0.01, high=0.2)
     gripper_force_n: float = parameter(20.0, 'of a grasp', low=1.0, high=140.0)
@@ -176,8 +179,7 @@ class FrankaNode(NodeBase):
             return  # nobody knows where the arm is
         state, now_s = self.arm.state(), self.now_s()
         if self.commanded_s is not None and now_s - self.commanded_s > self.config.silence_s:
-            self.arm.move_to(state.q_d)  # where it is told to be now, not where it was going
-            self.commanded_s = None
+            self.commanded_s = None  # the arm is held at the last command
         self._publish(state)
 
     def _fail(self) -> None:

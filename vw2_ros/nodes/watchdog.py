@@ -5,10 +5,11 @@
     ros2 run vw2_ros watchdog_node
 
 The executor that sends the action node's commands also asserts, every 20 ms, the liveliness of its
-topic `heartbeat` (DDS liveliness, manual by topic). The middleware tells this node when 70 ms pass
+topic `heartbeat` (DDS liveliness, manual by topic). The middleware tells this node when 50 ms pass
 without it, or when the publisher leaves in an orderly way: a node that was deactivated or shut down
-is no alarm, nor is one that has nothing to do. A process of this machine that is silent but there
-gets 100 ms more before it counts as hanging.
+is no alarm, nor is one that has nothing to do. After 85 ms, silence is an ERROR. What became of the
+sender is told by a name that only its process can hold: where that is free, the process is gone; where
+it is still held after 170 ms, it hangs.
 
 Where the robot wants commands (`nodes/hold.py`), this node then sends those that bring the arm to
 rest, until the action node is back, another node commands, or the arm is not where it was told to
@@ -22,17 +23,19 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Empty, Float64MultiArray
 
 from vw2_ros import names
-from vw2_ros.arms.contract import Contract
 from vw2_ros.messages import qos
 from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.claim import Claim, heartbeat_claim
+from vw2_ros.nodes.description import load_contract
+from vw2_ros.nodes.events import EventLog
 from vw2_ros.nodes.health import ERROR, OK, WARN
 from vw2_ros.nodes.hold import Hold, wants_commands
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.process import run
 
-HANG_S = 0.1  # beyond HEARTBEAT_LEASE_S
+ERROR_S = 0.085  # of silence
+HANG_S = 0.17
 LOOK_S = 0.005  # how often a silent process is looked for
 OTHERS_S = 0.05  # how often, while holding, another node that commands is looked for
 DISCOVERY_S = 0.5  # until joint_states must have been heard
@@ -57,13 +60,17 @@ class WatchdogNode(NodeBase):
         self.silent_s: float | None = None  # since when there is none any more, though none left
         self.lost = ''  # what became of it
         self.hold: Hold | None = None  # None: the robot's controller holds by itself
+        self.log: EventLog | None = None  # None: there is no robot
         self.holding = ''  # what is done about it
 
     @transition
     def on_configure(self):
         self.config = self.read_config()
-        contract = Contract.load(self.config.contract)
+        contract = load_contract(self, self.config.contract)
         self.hold = Hold(contract) if wants_commands(contract) else None
+        self.log = None
+        if contract.disarmed_at_start:
+            self.log = EventLog(self.get_fully_qualified_name(), limits=contract.sha256)
 
     @transition
     def on_activate(self):
@@ -89,7 +96,8 @@ class WatchdogNode(NodeBase):
         if event.alive_count or (self.silent_s is None and event.not_alive_count_change <= 0):
             self._back(event.alive_count)
         elif self.silent_s is None:
-            self.alive, self.silent_s, self.stage = 0, self.now_s(), 'silence'
+            self.alive, self.stage = 0, 'silence'
+            self.silent_s = self.now_s() - qos.HEARTBEAT_LEASE_S
             self.every(LOOK_S, self._judge)
             self._judge()
         self.diagnose()
@@ -103,14 +111,21 @@ class WatchdogNode(NodeBase):
         claim = Claim(heartbeat_claim(self.resolve_topic_name(names.HEARTBEAT)))
         killed, silent_s = claim.held, self.now_s() - self.silent_s
         claim.close()
+        if killed or silent_s >= HANG_S:
+            what = 'was killed' if killed else 'hangs'
+        elif silent_s >= ERROR_S:
+            what = 'was killed or hangs'
+        else:
+            return
+        first = not self.lost
+        self.lost = f'{self._sender()} {what}: no heartbeat for {1e3 * silent_s:.0f} ms'
+        if first:
+            self.health.count('losses')
+            self.diagnose()  # before all else
         if not killed and silent_s < HANG_S:
             return
         self.undo('silence')
-        self.health.count('losses')
-        after_ms = 1e3 * (qos.HEARTBEAT_LEASE_S + silent_s)
-        what = 'was killed' if killed else 'hangs'
-        self.lost = f'{self._sender()} {what}: no heartbeat for {after_ms:.0f} ms'
-        self.diagnose()  # first of all
+        self._note('lost', self.lost)
         if self.hold is not None and self.hold.begin(self.now_s()):
             self._begin_hold()
 
@@ -125,6 +140,7 @@ class WatchdogNode(NodeBase):
         for source in contract.joint_states:
             self.subscribe(JointState, source, self._on_joints, qos.newest(10))
         self.holding = 'this node holds the arm'
+        self._note('hold', self.holding)
         self.every(contract.limits.period_s, self._hold)
         self.every(OTHERS_S, self._look_for_others)
         self._hold()
@@ -138,6 +154,7 @@ class WatchdogNode(NodeBase):
     def _end_hold(self, why: str) -> None:
         self.undo('hold')
         self.holding = f'nobody holds the arm: {why}'
+        self._note('release', self.holding)
 
     def _commanders(self) -> set[bytes]:
         """Publishers on the command topic that are not this node's."""
@@ -164,11 +181,19 @@ class WatchdogNode(NodeBase):
             if not abs(self.measured[joint] - at) <= far:
                 return self._end_hold(f'{joint} is not where it was told to be')
 
+    def _note(self, event: str, reason: str) -> None:
+        if self.log is not None:
+            self.log.write(event, reason)
+
     def _sender(self) -> str:
         """Full name of the node that sent the heartbeat; the graph knows a dead one for a while."""
         topic = self.resolve_topic_name(names.HEARTBEAT)
         senders = self.get_publishers_info_by_topic(topic)
-        full = {f'{s.node_namespace.rstrip("/")}/{s.node_name}' for s in senders}
+        full = {
+            f'{s.node_namespace.rstrip("/")}/{s.node_name}'
+            for s in senders
+            if 'UNKNOWN' not in s.node_name  # one that was just found
+        }
         return ', '.join(sorted(full)) or 'the action node'
 
     def assess(self, now_s):

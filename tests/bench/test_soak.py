@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""The soak: slopes that outliers do not bend, memory and waits of processes, and a short real run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vw2_ros.bench import soak
+
+
+def test_a_slope_is_that_of_most_points():
+    hours = np.linspace(0, 2, 50)
+    values = 100 + 3 * hours
+    values[10] += 1000
+    assert soak.slope(hours * 3600, values) == pytest.approx(3)
+    many = np.linspace(0, 8 * 3600, 6000)
+    assert soak.slope(many, many / 3600 * 0.5) == pytest.approx(0.5)
+
+
+def test_memory_of_a_process_is_its_own():
+    code = 'x = bytearray(50_000_000); print(flush=True); input()'
+    with subprocess.Popen(
+        [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        child.stdout.readline()
+        assert 47 < soak.own_memory_mb(child.pid) < 90
+        child.communicate('\n')
+
+
+def test_a_process_without_a_core_is_seen_to_wait():
+    # two that want the same core: each waits for the other
+    core = min(os.sched_getaffinity(0))
+    code = f'import os\nos.sched_setaffinity(0, {{{core}}})\nwhile True: pass'
+    children = [subprocess.Popen([sys.executable, '-c', code]) for _ in range(6)]
+    waits, began_s = soak.Waits(children[0].pid), time.monotonic()
+    try:
+        end = began_s + 20
+        while not waits.longest_s(began_s) and time.monotonic() < end:
+            time.sleep(0.1)
+        assert waits.longest_s(began_s) > soak.HALF_PERIOD_S / 2
+    finally:
+        waits.close()
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+@pytest.mark.slow
+def test_all_nodes_run(tmp_path):
+    pytest.importorskip('rclpy')
+    result = soak.run(minutes=0.5, out=tmp_path)
+    assert set(result['memory_mb_per_h']) == {
+        'calvin_bridge', 'planner', 'action', 'watchdog', 'imagination', 'camera',
+    }  # fmt: skip
+    assert result['commands'] > 300
+    told = json.loads((tmp_path / 'soak.json').read_text())
+    assert len(told['samples']['at_s']) == len(told['samples']['memory_mb']['action']) > 3
+    assert (tmp_path / 'memory.png').stat().st_size > 10_000

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 bench soak`: all nodes for minutes or hours, in real time: memory, and commands that missed.
+
+The play table, planner, action node, watchdog, imagination and camera node run, each in a process of
+its own. An instruction drives the arm; from time to time it is another one, and the table is reset.
+
+| key                   | meaning                                                                  |
+| --------------------- | ------------------------------------------------------------------------ |
+| memory_mb_per_h       | node -> slope of its own memory (RssAnon), by Theil and Sen, after the   |
+|                       | first fifth (at most 10 minutes), in which caches fill                   |
+| memory_mb             | node -> memory at the end                                                |
+| deadline_misses       | periods in which the action node sent no command                         |
+| misses_explained      | of them, those around which a thread of the node had to wait for a core  |
+|                       | longer than half a period, although it was ready to run                  |
+| misses_during_resets  | of them, those while the table was reset                                 |
+| false_alarms          | of the watchdog                                                          |
+"""
+
+import json
+import pathlib
+import tempfile
+import threading
+import time
+from collections import deque
+
+import numpy as np
+
+from vw2_ros.bench.machine import machine
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.files import config_file, write_json
+
+INSTRUCTIONS = (
+    'push the red block to the left',
+    'open the drawer',
+    'turn on the led',
+    'push the blue block to the right',
+)
+INSTRUCTION_S, RESET_S, SAMPLE_S = 20.0, 120.0, 5.0
+WINDOW_S = 3.0  # a miss is reported up to so long after it happened
+LOOK_S = 0.02  # how often it is looked how long threads waited for a core
+HALF_PERIOD_S = 0.5 / 30
+
+
+def own_memory_mb(pid: int) -> float:
+    """Memory that a process has for itself, without files and shared memory [MB]."""
+    for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines():
+        if line.startswith('RssAnon'):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def slope(times_s, values) -> float:
+    """Median of all slopes between two points [1/h] (Theil and Sen): outliers do not count."""
+    t, v = np.asarray(times_s, float) / 3600, np.asarray(values, float)
+    if len(t) > 400:  # means of neighbours: all pairs of 8 hours would be many
+        parts = np.array_split(np.arange(len(t)), 400)
+        t, v = (np.array([x[p].mean() for p in parts]) for x in (t, v))
+    i, j = np.triu_indices(len(t), 1)
+    return float(np.median((v[j] - v[i]) / (t[j] - t[i]))) if len(i) else 0.0
+
+
+class Waits:
+    """How long the threads of a process were ready and had to wait for a core; a thread of its own."""
+
+    def __init__(self, pid: int):
+        self.pid, self._over, self._stopped = pid, deque(maxlen=10_000), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def longest_s(self, since_s: float) -> float:
+        """The longest wait that began after `since_s` of the monotonic clock [s]."""
+        return max((wait for at, wait in tuple(self._over) if at >= since_s), default=0.0)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._stopped.set()
+        self._thread.join(2)
+
+    def _watch(self) -> None:
+        before: dict[str, int] = {}
+        while not self._stopped.wait(LOOK_S):
+            now = {}
+            for task in pathlib.Path(f'/proc/{self.pid}/task').glob('*'):
+                try:
+                    now[task.name] = int((task / 'schedstat').read_text().split()[1])
+                except (OSError, IndexError):
+                    continue
+            waits = [(n - before[k]) * 1e-9 for k, n in now.items() if k in before]
+            before = now
+            if waits and max(waits) > HALF_PERIOD_S / 2:
+                self._over.append((time.monotonic(), max(waits)))
+
+
+class _Record:
+    """What was seen of the running nodes."""
+
+    def __init__(self, children, client):
+        self.children, self.client = children, client
+        self.began_s = time.monotonic()
+        self.times_s: list[float] = []
+        self.memory: dict[str, list[float]] = {name: [] for name in children.running}
+        self.seen: dict[str, dict[str, str]] = {}
+        self.misses: list[dict] = []
+        self.counted = 0
+        self.reset_s = -1e9
+        self.waits = Waits(children.running['action'].pid)
+
+    def passed_s(self) -> float:
+        return time.monotonic() - self.began_s
+
+    def on_said(self, message) -> None:
+        for status in message.status:
+            name = status.name.rsplit('/', 1)[-1]
+            values = {v.key: v.value for v in status.values}
+            self.seen[name] = values
+            if name == 'action':
+                self._count(int(values.get('deadline misses', 0)))
+
+    def _count(self, misses: int) -> None:
+        new, self.counted = misses - self.counted, misses
+        if new <= 0:
+            return
+        now = time.monotonic()
+        waited_s = self.waits.longest_s(now - WINDOW_S)
+        self.misses.append(
+            {
+                'at_s': round(now - self.began_s, 1),
+                'count': new,
+                'waited_for_a_core_ms': round(1e3 * waited_s, 1),
+                'explained': waited_s > HALF_PERIOD_S,
+                'reset': now - self.reset_s < WINDOW_S,
+            }
+        )
+
+    def sample(self) -> None:
+        self.times_s.append(self.passed_s())
+        for name, child in self.children.running.items():
+            self.memory[name].append(own_memory_mb(child.pid))
+
+    def result(self) -> dict:
+        t = np.array(self.times_s)
+        after = t >= min(0.2 * t[-1], 600.0)
+        missed = sum(m['count'] for m in self.misses)
+        explained = sum(m['count'] for m in self.misses if m['explained'])
+        at_resets = sum(m['count'] for m in self.misses if m['reset'] and not m['explained'])
+        slopes = {
+            name: round(slope(t[after], np.array(values)[after]), 3)
+            for name, values in self.memory.items()
+        }
+        return {
+            'minutes': round(t[-1] / 60, 1),
+            'memory_mb_per_h': slopes,
+            'memory_mb': {name: round(values[-1], 1) for name, values in self.memory.items()},
+            'commands': int(self.seen['action'].get('commands', 0)),
+            'deadline_misses': missed,
+            'misses_explained': explained,
+            'misses_during_resets': at_resets,
+            'misses_unexplained': missed - explained - at_resets,
+            'false_alarms': int(self.seen['watchdog'].get('losses', 0)),
+            'missed_table_steps': int(self.seen['calvin_bridge'].get('missed steps', 0)),
+        }
+
+
+def run(name: str = 'play_table', *, minutes: float = 30.0, out: pathlib.Path) -> dict:
+    """Run all nodes for so long; write `soak.json`, with all samples, and `memory.png` into `out`.
+
+    Raises:
+        BringUpError, ClientError: a node did not come up, or ended.
+    """
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    from vw2_ros import names
+    from vw2_ros.bringup.domain import private_domain
+    from vw2_ros.bringup.system import Children
+    from vw2_ros.client import Client
+    from vw2_ros.messages import qos
+
+    if not minutes > 0:
+        raise InvalidValueError(f'minutes must be above 0. Got {minutes}.')
+    where = machine()
+    weights = str(pathlib.Path(name).resolve()) if pathlib.Path(name).is_dir() else name
+    with (
+        private_domain() as env,
+        tempfile.TemporaryDirectory(prefix='vw2_soak_') as logs,
+        Children(_processes(weights), log_dir=logs, env=env) as children,
+        Client(check=children.check) as client,
+    ):
+        client.wait_active(list(children.running), 180.0)
+        record = _Record(children, client)
+        client.subscribe(DiagnosticArray, names.DIAGNOSTICS, record.on_said, qos.reliable(50))
+        try:
+            _drive(record, minutes * 60)
+        finally:
+            record.waits.close()
+        result = record.result() | {'policy': name} | where
+    out.mkdir(parents=True, exist_ok=True)
+    samples = {'at_s': [round(t, 1) for t in record.times_s], 'memory_mb': record.memory}
+    write_json(out / 'soak.json', result | {'misses': record.misses, 'samples': samples})
+    plot(out / 'soak.json', out / 'memory.png')
+    return result
+
+
+def _processes(weights: str):
+    from vw2_ros import names
+    from vw2_ros.bringup.system import Process, calvin
+
+    source = f'{names.STATIC}/{names.IMAGE}'
+    camera = Process(
+        'camera_node',
+        'camera',
+        str(config_file('robot.yaml')),
+        {'source': 'topic'},
+        ((names.INPUT, source), (names.IMAGE, f'soak/{names.IMAGE}')),
+    )
+    return *calvin(weights=weights, imagination='true'), camera
+
+
+def _drive(record: _Record, seconds: float) -> None:
+    """Say one instruction after the other, and bring the table back now and then."""
+    said, spoken_s, sampled_s = 0, -1e9, -1e9
+    record.reset_s = time.monotonic()
+    while record.passed_s() < seconds:
+        now = time.monotonic()
+        if now - record.reset_s > RESET_S:
+            record.client.reset_table()
+            record.reset_s, spoken_s = time.monotonic(), -1e9
+        if now - spoken_s > INSTRUCTION_S:
+            for node in ('planner', 'action'):
+                record.client.set(node, instruction=INSTRUCTIONS[said % len(INSTRUCTIONS)])
+            said, spoken_s = said + 1, time.monotonic()
+        if now - sampled_s > SAMPLE_S:
+            record.sample()
+            sampled_s = now
+        record.client.spin(0.5)
+    record.sample()
+    record.client.spin(1.1)  # the last report of each node
+
+
+def plot(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Draw the memory of each node, and when commands missed, from `soak.json`."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    told = json.loads(source.read_text())
+    minutes = np.array(told['samples']['at_s']) / 60
+    figure, axes = pyplot.subplots(figsize=(8, 4), layout='constrained')
+    for name, values in told['samples']['memory_mb'].items():
+        label = f'{name} ({told["memory_mb_per_h"][name]:+.2f} MB/h)'
+        axes.plot(minutes, np.array(values) - values[-1], label=label, lw=1)
+    for miss in told['misses']:
+        axes.axvline(
+            miss['at_s'] / 60, color='0.8' if miss['explained'] else 'red', lw=0.5, zorder=0
+        )
+    axes.set_xlabel('minutes; a grey line is a missed command whose node waited for a core')
+    axes.set_ylabel('memory - memory at the end [MB]')
+    axes.legend(fontsize=8)
+    figure.savefig(target, dpi=120)
+    pyplot.close(figure)
