@@ -21,6 +21,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | gripper_command         | std_msgs/Float64MultiArray (1) [m] | action -> gripper's controller, where `finger_joint` is '' | 30 Hz |
 | rel_actions             | std_msgs/Float64MultiArray (7) | operator -> play table    | any         |
 | imagined/image_raw      | sensor_msgs/Image rgb8         | imagination ->            | 30 Hz       |
+| dry_run/image           | sensor_msgs/Image rgb8         | action, in a dry run ->   | per plan    |
 | table_state             | std_msgs/String, JSON          | play table ->             | 30 Hz       |
 | task_state              | std_msgs/String, JSON, latched | play table -> operator    | on change   |
 | weights                 | std_msgs/String, JSON, latched | planner -> action: load, swap | on change |
@@ -49,6 +50,7 @@ TWIST_COMMANDS = 'twist_commands'
 GRIPPER_COMMAND = 'gripper_command'
 REL_ACTIONS = 'rel_actions'
 IMAGINED = f'imagined/{IMAGE}'
+DRY_RUN = 'dry_run/image'
 TABLE_STATE = 'table_state'
 TASK_STATE = 'task_state'
 RESET = 'reset'

@@ -97,6 +97,12 @@ COMMON_ARGUMENTS = (
     Argument('weights', '', 'shipped weights by name, or a model folder'),
     Argument('instruction', '', 'what to do, in plain words; or publish it on `instruction`'),
     Argument(
+        'dry_run',
+        'false',
+        'command nothing: draw what would be done, on dry_run/image, the imagined video beside it',
+        ('true', 'false'),
+    ),
+    Argument(
         'imagination', 'false', 'also decode and publish the imagined video', ('true', 'false')
     ),
 )
@@ -153,7 +159,7 @@ def calvin(**given: str) -> tuple[Process, ...]:
     # the nodes follow /clock: somebody must publish it
     sim_time = {'sim_time': True} if a['use_sim_time'] == 'true' else {}
     scene = {'scene': a['scene']} if a['scene'] else {}
-    camera = ((names.IMAGE, f'{names.STATIC}/{names.IMAGE}'),)
+    camera = tuple((t, f'{names.STATIC}/{t}') for t in (names.IMAGE, names.CAMERA_INFO))
     size = image_size(a['weights'])
     picture = {'image_size': size} if size else {}
     table, contract = {}, {}
@@ -175,13 +181,13 @@ def calvin(**given: str) -> tuple[Process, ...]:
             'action_node',
             'action',
             file,
-            model | step | execute | contract | _instruction(a),
+            model | step | execute | contract | _instruction(a) | _dry_run(a),
             camera,
         ),
     ]
     if not step:  # a world that waits does not move when nobody commands it
         processes.append(_watchdog(a, file, contract))
-    if a['imagination'] == 'true':
+    if 'true' in (a['imagination'], a['dry_run']):
         processes.append(Process('imagination_node', 'imagination', file, model, camera))
     return tuple(processes)
 
@@ -243,12 +249,12 @@ def robot(**given: str) -> tuple[Process, ...]:
             'action_node',
             'action',
             file,
-            model | _instruction(a) | contract | deadman,
+            model | _instruction(a) | contract | deadman | _dry_run(a),
             dds_profile=NO_SHARED_MEMORY,
         ),
         _watchdog(a, file, contract),
     ]
-    if a['imagination'] == 'true':
+    if 'true' in (a['imagination'], a['dry_run']):
         processes.append(Process('imagination_node', 'imagination', file, model))
     return tuple(processes)
 
@@ -325,6 +331,10 @@ def image_size(weights: str) -> int | None:
         return int(config['planner']['vision']['image_size'])
     except (OSError, ValueError, KeyError, TypeError):
         return None  # the node that loads them says what is wrong
+
+
+def _dry_run(a: dict) -> dict:
+    return {'dry_run': True} if a['dry_run'] == 'true' else {}
 
 
 def _instruction(a: dict) -> dict:

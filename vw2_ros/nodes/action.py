@@ -39,6 +39,7 @@ from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.action_config import ActionConfig, refuse_gone
 from vw2_ros.nodes.arming import Arming
 from vw2_ros.nodes.description import load_contract
+from vw2_ros.nodes.dry_run import DryRun
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelNode
 from vw2_ros.nodes.process import run
@@ -52,7 +53,7 @@ class ActionNode(ModelNode):
 
     def __init__(self, **options):
         super().__init__('action', **options)
-        self.loop = self.clock = self.guard = self.follower = self.arming = None
+        self.loop = self.clock = self.guard = self.follower = self.arming = self.dry = None
         self.instruction: str | None = None  # None: nobody said, plans for any are followed
 
     def parameters_set(self, values):
@@ -99,6 +100,7 @@ class ActionNode(ModelNode):
         self.subscribe(String, names.INSTRUCTION, lambda m: self.instruct(m.data), qos.latched())
         self.subscribe(Image, names.PLAN_HIDDEN, self._on_plan, qos.reliable(1))
         self.arming.begin(self._on_joints)
+        self.dry = DryRun(self) if c.dry_run else None
         if not c.lockstep:
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
@@ -111,10 +113,10 @@ class ActionNode(ModelNode):
         if self.guard is not None:
             self.destroy_guard_condition(self.guard)
             self.guard = None
-        for made in (self.follower, self.arming):
+        for made in (self.follower, self.arming, self.dry):
             if made is not None:
                 made.end()
-        self.follower = None
+        self.follower = self.dry = None
 
     def load(self):
         return self.load_policy(self.config.weights)
@@ -163,6 +165,8 @@ class ActionNode(ModelNode):
     def _on_joints(self, joints) -> None:
         if self.config.lockstep:
             return self._answer(joints)
+        if self.dry is not None:
+            self.dry.joints = joints.position
         age_s = age_of_stamp(joints.stamp_ns, self.now_ns(), self.limits)
         self.loop.see_joints(joints.position, self.now_s() - age_s)
 
@@ -194,6 +198,8 @@ class ActionNode(ModelNode):
     def _take_chunks(self) -> None:
         while self.chunks:
             chunk = self.chunks.popleft()
+            if self.dry is not None:
+                self.dry.see(chunk)
             # in a world that waits nothing gets older
             now_s = chunk.observed_s if self.config.lockstep else self.now_s()
             dropped = self.arming.held or self.loop.accept(chunk, now_s)
@@ -223,7 +229,8 @@ class ActionNode(ModelNode):
         for name, value in (self.loop.report() | self.clock.report()).items():
             self.health.set(name, value)
         self.health.set('skipped plans', self.worker.inbox.skipped)
-        return self.arming.assess(now_s)
+        level, text = self.arming.assess(now_s)
+        return level, f'dry run, nothing is commanded; {text}' if self.config.dry_run else text
 
 
 def main(args=None):

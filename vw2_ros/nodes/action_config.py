@@ -53,11 +53,16 @@ class ActionConfig(ModelConfig):
         '', "'': none; enable: a Bool on that topic must be true; joy: a button must be down"
     )
     deadman_button: int = parameter(0, 'which of the joystick', low=0, high=255)
+    dry_run: bool = parameter(False, 'command nothing: draw what would be done, on dry_run/image')
     instruction: str = parameter(
         '', 'plans for another one are dropped; also a topic', dynamic=True
     )
 
     def __post_init__(self):
+        if self.dry_run and self.lockstep:
+            raise InvalidValueError(
+                'dry_run must be false in lockstep, where the world waits for commands. Got true.'
+            )
         if self.deadman not in DEADMEN:
             raise InvalidValueError(
                 f'deadman must be one of {", ".join(map(repr, DEADMEN))}. Got {self.deadman!r}.'
@@ -72,7 +77,8 @@ class ActionConfig(ModelConfig):
             max_plan_age_s=self.max_plan_age_s,
             watch_camera=self.watch_camera,
             command_delay_s=self.command_delay_s,
-            velocity=contract.command.form == 'twist',
+            # in a dry run the arm does not follow: each step begins where it is
+            velocity=self.dry_run or contract.command.form == 'twist',
             chunk=chunk,
         )
 

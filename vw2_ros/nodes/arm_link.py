@@ -72,12 +72,12 @@ class ArmLink:
         return self._commands is not None
 
     def open(self) -> None:
-        """Take the command topic.
+        """Take the command topic; in a dry run, never.
 
         Raises:
             InvalidValueError: somebody else commands the arm; the message says who.
         """
-        if self.is_open:
+        if self.is_open or self._node.config.dry_run:
             return
         others = self.others()
         if not others and self._node.now_s() - self._heard_s < 2 * LOOK_PERIOD_S:
