@@ -41,7 +41,11 @@ GRIPPER_PERIOD_S = 0.2  # how often the hand is asked
 class Config(BaseConfig):
     """Parameters of the Franka node."""
 
-    contract: str = parameter('fr3', 'the robot: a file, or the name of one of config/arms/')
+    contract: str = parameter(
+        'panda',
+        'the robot: a file, or the name of one of config/arms/; an FR3 wants one whose gripper has a '
+        'form that this node takes',
+    )
     address: str = parameter('172.16.0.2', "of the robot's control box")
     realtime: str = parameter('enforce', "'ignore' on a machine without PREEMPT_RT, or franka-sim")
     rate_hz: float = parameter(100.0, 'joint_states per second', low=1.0, high=1000.0)
