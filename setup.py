@@ -12,6 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
+ARMS = ['pin>=4', 'example-robot-data>=6']
 NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
 
 
@@ -84,6 +85,7 @@ setup(
         'inspect': INSPECT,  # vw2 inspect
         'metrics': METRICS,  # vw2 bench imagination
         'lpips': ['lpips>=0.1.4'],
+        'arms': ARMS,  # arms other than the Panda; with URDFs of some for the play table and the tests
         'lora': LORA,  # disentangle.loss.backbone: lora
         'franka': ['franka-rs>=0.4'],  # franka_node
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
@@ -97,6 +99,7 @@ setup(
             *INSPECT,
             *METRICS,
             *LORA,
+            *ARMS,
         ],
     },
     entry_points={

@@ -5,11 +5,11 @@
 import copy
 import pathlib
 
+import arm_files
 import numpy as np
 import pytest
 import yaml
 
-from tests import arm_files
 from vw2_ros.arms.contract import Contract, ContractError, needs_description
 from vw2_ros.arms.panda import Panda
 from vw2_ros.errors import UsageError

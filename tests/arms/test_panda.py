@@ -4,12 +4,10 @@
 
 import numpy as np
 import pytest
-import yaml
 
 from vw2_ros.arms import geometry, open_arm
-from vw2_ros.arms.limits import Limits
+from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.panda import TCP_OFFSET_M
-from vw2_ros.files import config_file
 
 PANDA = open_arm('panda')
 
@@ -86,8 +84,9 @@ def test_the_facts_fit_together():
         PANDA.rest_rad[0] = 0.0
 
 
-@pytest.mark.parametrize('limits', [Limits.panda(), Limits.play_table()], ids=['real', 'table'])
-def test_the_limits_of_the_gate_are_the_arms(limits):
+@pytest.mark.parametrize('name', ['panda', 'play_table'])
+def test_the_limits_of_the_gate_are_the_arms(name):
+    limits = Contract.load(name).limits
     assert limits.joints == PANDA.joints
     assert (limits.lower_rad == PANDA.lower_rad).all()
     assert (limits.upper_rad == PANDA.upper_rad).all()
@@ -98,18 +97,18 @@ def test_another_arm_is_unknown():
         open_arm('ur5e')
 
 
-def test_limits_with_and_without_an_arm_are_the_same():
-    named = yaml.safe_load(config_file('limits.yaml').read_text())
-    given = {k: v for k, v in named.items() if k != 'arm'} | {
-        'joints': list(PANDA.joints),
-        'lower_rad': PANDA.lower_rad.tolist(),
-        'upper_rad': PANDA.upper_rad.tolist(),
+def test_other_facts_make_another_arm():
+    facts = {
+        'joints': tuple(f'my_{name}' for name in PANDA.joints),
+        'upper_rad': PANDA.upper_rad - 0.1,
+        'tool_offset_m': 0.1034,
     }
-    one, other = Limits.from_dict(named), Limits.from_dict(given)
-    assert one.joints == other.joints and (one.upper_rad == other.upper_rad).all()
-    mine = Limits.from_dict({**named, 'joints': [f'my_{name}' for name in PANDA.joints]})
-    assert mine.joints[0] == 'my_panda_joint1'
-    with pytest.raises(ValueError, match='no start without them'):
-        Limits.from_dict({k: v for k, v in named.items() if k != 'arm'})
-    with pytest.raises(ValueError, match="Got 'ur5e'"):
-        Limits.from_dict({**named, 'arm': 'ur5e'})
+    mine = open_arm('panda', **facts)
+    assert mine.joints[0] == 'my_panda_joint1' and PANDA.joints[0] == 'panda_joint1'
+    assert (mine.upper_rad < PANDA.upper_rad).all()
+    (tcp, turn), (hand, _) = mine.forward(mine.rest_rad), mine.hand_pose(mine.rest_rad)
+    assert (tcp - hand) @ turn == pytest.approx([0, 0, 0.1034])
+    goal = PANDA.forward(PANDA.rest_rad)
+    assert mine.forward(mine.inverse(*goal, mine.rest_rad, iterations=20))[0] == pytest.approx(
+        goal[0], abs=1e-4
+    )

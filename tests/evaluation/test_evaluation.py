@@ -296,7 +296,7 @@ def copied(tmp_path, monkeypatch):
         ('../models/policy.py', (True, True)),
         ('../models/stages/head.py', (False, False)),
         ('../sim/expert/skills.py', (True, True)),
-        ('../config/limits_play_table.yaml', (True, True)),
+        ('../config/arms/play_table.yaml', (True, True)),
         ('../config/arms/play_table_xarm7.yaml', (True, True)),
         ('../config/calvin.yaml', (False, True)),
         ('../config/robot.yaml', (False, False)),

@@ -107,3 +107,23 @@ def test_printed_commands_can_be_typed(page):
         parse(application, words)
     for words in parts:
         parse(application, words, whole=False)
+
+
+def faults():
+    """Rows of the tables of faults in docs/robot.md, as lists of cells."""
+    page = (ROOT / 'docs' / 'robot.md').read_text()
+    section = page.partition('\n## The faults\n')[2].partition('\n## ')[0]
+    rows = re.findall(r'^\|(.+)\|$', section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split(' | ')] for row in rows if '`tests/' in row]
+
+
+def test_every_fault_has_a_test():
+    rows = faults()
+    assert len(rows) >= 15 + 12, 'rows of both tables'
+    assert [row[0] for row in rows if row[0].isdigit()] == [str(i) for i in range(1, 16)]
+    for row in rows:
+        tests = re.findall(r'`(tests/[\w/]+\.py)(?:::(\w+))?`', row[-1])
+        assert tests, f'{row[0]}: the last column must name a test'
+        for path, name in tests:
+            assert (ROOT / path).is_file(), f'docs/robot.md names {path}'
+            assert not name or name in defined(ROOT / path), f'{path} has no {name}'

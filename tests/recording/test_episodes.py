@@ -25,6 +25,7 @@ from bag_files import (  # noqa: E402
     write,
 )
 
+from vw2_ros.arms import open_arm
 from vw2_ros.recording.convert import convert_bags  # noqa: E402
 from vw2_ros.recording.labels import SCALE, tcp_poses  # noqa: E402
 
@@ -42,7 +43,7 @@ def test_frames_belong_together(tmp_path):
         joints = np.array([TWO.joints(x) for x in s])
         assert np.abs(shard['robot_obs'][:, 7:14] - joints).max() < 1e-3  # in the picture's order
         assert np.abs(shard['robot_obs'][:, 6] / 2 - [TWO.finger_m(x) for x in s]).mean() < 2e-3
-        poses = tcp_poses(np.array([TWO.joints(x) for x in [*s, s[-1] + 1 / 30]]))
+        poses = tcp_poses(np.array([TWO.joints(x) for x in [*s, s[-1] + 1 / 30]]), open_arm())
         wanted = np.diff(poses, axis=0) / SCALE
         # commands come 0.4 of a period after the image, and are interpolated
         assert np.abs(shard['rel_actions'][:, :6] - wanted).mean() < 0.05

@@ -26,7 +26,7 @@ def walk(seed=0, n=60):
 
 def test_actions_are_those_that_the_controller_was_given():
     actions, joints = walk()
-    found, too_fast = labels.relative_actions(labels.tcp_poses(joints), actions[:, 6])
+    found, too_fast = labels.relative_actions(labels.tcp_poses(joints, open_arm()), actions[:, 6])
     assert np.abs(found - actions).max() < 5e-3 and too_fast == 0
 
 
@@ -39,7 +39,7 @@ def test_commands_of_30_hz_count_once_each_whenever_they_come(phase):
     times = np.sort(ticks + (phase - 1 + 0.02 * rng.standard_normal(len(ticks))) * PERIOD)
     target, known = labels.commanded(times, joints, ticks, 2e8)
     assert known[1:].all()
-    found, _ = labels.relative_actions(labels.tcp_poses(target), actions[:, 6])
+    found, _ = labels.relative_actions(labels.tcp_poses(target, open_arm()), actions[:, 6])
     if phase > 0.9:  # just before a frame: nobody can tell from just after
         found, actions = found[1:], actions[:-1]
     assert np.abs(found[1:, :6] - actions[1:, :6]).mean() < 0.01
@@ -65,7 +65,7 @@ def test_angles_that_turn_over_make_no_jump():
     joints = np.repeat(open_arm().rest_rad[None], 40, 0)
     joints[:, 6] += np.linspace(0, 2.0, 40)
     joints[:, 5] += np.linspace(-0.3, 0.3, 40)
-    poses = labels.tcp_poses(joints)
+    poses = labels.tcp_poses(joints, open_arm())
     assert np.abs(np.diff(poses, axis=0)).max() < 0.2
 
 

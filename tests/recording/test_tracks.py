@@ -55,7 +55,7 @@ def test_another_arm(tmp_path):
     ur = [f'elbow_{i}' for i in range(7)]
     report = made(tmp_path, Motion(names=tuple(ur)).messages())
     assert 'it had' in report['error'] and 'elbow_3' in report['error']
-    assert '--limits' in report['error']
+    assert '--contract' in report['error']
 
 
 def test_several_cameras(tmp_path):

@@ -18,6 +18,7 @@ import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -176,6 +177,27 @@ class Contract:
                 f'and box_upper_m must hold the tool at home, at {np.round(at, 3).tolist()}. Got '
                 f'{limits.box_lower_m.tolist()} and {limits.box_upper_m.tolist()}',
             )
+
+
+class Topics(NamedTuple):
+    """Where a robot says what it does, and is told what to do."""
+
+    joint_states: tuple[str, ...]
+    commands: tuple[str, ...]  # of arm and gripper
+
+
+def topics(source: str | os.PathLike) -> Topics:
+    """The topics of a contract, which need no URDF.
+
+    Raises:
+        ContractError: there is no such file, or these keys make no sense.
+    """
+    path, values, _ = _read(source)
+    keys = Keys(values, _title(path))
+    command = _command(keys.into('command', {}), keys.text('base_frame'))
+    gripper = _gripper(keys.into('gripper', {}), keys.names('joints'))
+    told = tuple(topic for topic in (command.topic, gripper.topic) if topic)
+    return Topics(keys.names('joint_states', ['joint_states']), told)
 
 
 def needs_description(source: str | os.PathLike) -> bool:

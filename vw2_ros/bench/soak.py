@@ -102,7 +102,7 @@ class _Record:
         self.memory: dict[str, list[float]] = {name: [] for name in children.running}
         self.seen: dict[str, dict[str, str]] = {}
         self.misses: list[dict] = []
-        self.counted = 0
+        self.counted = self.commands = self._newest = 0
         self.reset_s = -1e9
         self.waits = Waits(children.running['action'].pid)
 
@@ -116,6 +116,9 @@ class _Record:
             self.seen[name] = values
             if name == 'action':
                 self._count(int(values.get('deadline misses', 0)))
+                count = int(values.get('commands', 0))  # begins anew with each reset
+                self.commands += count - self._newest if count >= self._newest else count
+                self._newest = count
 
     def _count(self, misses: int) -> None:
         new, self.counted = misses - self.counted, misses
@@ -152,7 +155,7 @@ class _Record:
             'minutes': round(t[-1] / 60, 1),
             'memory_mb_per_h': slopes,
             'memory_mb': {name: round(values[-1], 1) for name, values in self.memory.items()},
-            'commands': int(self.seen['action'].get('commands', 0)),
+            'commands': self.commands,
             'deadline_misses': missed,
             'misses_explained': explained,
             'misses_during_resets': at_resets,

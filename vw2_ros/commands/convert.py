@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vw2_ros import files
-from vw2_ros.commands.options import Json, check_file, counts, new_folder, show
+from vw2_ros.commands.options import ContractFile, Json, counts, new_folder, show
 from vw2_ros.errors import UsageError, close_matches
 
 EXAMPLE = 'vw2 convert --bag bags --out data/mine'
@@ -34,10 +34,14 @@ def run(
     instruction: Annotated[
         str, typer.Option(help='What the arm does in bags without a spoken instruction.')
     ] = '',
-    limits: Annotated[
-        pathlib.Path | None,
-        typer.Option(help='Your copy of config/limits.yaml, for the names of the joints.'),
-    ] = None,
+    contract: ContractFile = 'play_table',
+    urdf: Annotated[
+        str,
+        typer.Option(
+            help="The robot's URDF (default: the contract's, or robot_description in the bags)."
+        ),
+    ] = '',
+    limits: Annotated[str, typer.Option(hidden=True)] = '',
     actions: Annotated[
         str,
         typer.Option(
@@ -48,13 +52,23 @@ def run(
     json_file: Json = None,
 ) -> None:
     """Make recordings of a robot into data to train the action head with."""
-    check_file(limits, '--limits')
+    if limits:
+        raise UsageError(
+            f'--limits is gone: a contract has the limits, too. Got {limits}. Say --contract FILE; '
+            'docs/contract.md says what is in it'
+        )
     from vw2_ros.recording import convert
 
     if actions not in convert.ACTIONS:
         raise UsageError(close_matches('--actions', actions, convert.ACTIONS))
     result = convert.convert_bags(
-        bag, out, image=image, instruction=instruction, limits=limits, actions=actions
+        bag,
+        out,
+        image=image,
+        instruction=instruction,
+        contract=contract,
+        urdf=urdf,
+        actions=actions,
     )
     if json_file is not None:
         files.write_json(json_file, result)

@@ -200,6 +200,12 @@ Vdm = Annotated[
         help="Run folder of the video diffusion model (default: vdm/ in the policy's folder)."
     ),
 ]
+ContractFile = Annotated[
+    str,
+    typer.Option(
+        '--contract', help="The robot's contract: a file, or the name of one of config/arms/."
+    ),
+]
 Json = Annotated[
     pathlib.Path | None,
     typer.Option('--json', help='Also write the figures to this file.', callback=new_file),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vw2_ros import names
-from vw2_ros.commands.options import new_folder
+from vw2_ros.commands.options import ContractFile, new_folder
 
 EXAMPLE = 'vw2 record --out bags/drawer'
 
@@ -27,8 +27,9 @@ def run(
     seconds: Annotated[
         float, typer.Option(min=0, help='End after this many seconds. With 0, end at Ctrl-C.')
     ] = 0,
+    contract: ContractFile = 'play_table',
 ) -> None:
     """Record images, joints, commands and instructions of a running robot into a bag."""
     from vw2_ros.recording import recorder
 
-    raise typer.Exit(recorder.run(out, image, namespace, seconds))
+    raise typer.Exit(recorder.run(out, image, namespace, seconds, contract))

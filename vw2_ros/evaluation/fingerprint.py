@@ -19,10 +19,7 @@ ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through t
 MODULES = ('names.py',)  # also these files of the package
 ROS_MODULES = ('client.py', 'encodings.py')
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
-CONFIGS = (  # below config/
-    'limits_play_table.yaml',
-    *(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values()),
-)
+CONFIGS = tuple(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values())  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
 
 

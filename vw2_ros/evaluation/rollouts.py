@@ -70,6 +70,11 @@ class Options:
             raise InvalidValueError(
                 f'words must be one of {", ".join(WORDS)}. Got {self.words!r}.'
             )
+        if self.ros and not self.real_time and self.simulator.arm != Simulator.arm:
+            raise InvalidValueError(
+                f'the arm {self.simulator.arm} begins disarmed, as a robot, and a world that waits '
+                'would wait for ever. Say --real-time'
+            )
         if self.words == 'calvin' and (self.phrases or not self.simulator.calvin_env):
             raise InvalidValueError(
                 "CALVIN's words must come from its checkout, without other phrases. "

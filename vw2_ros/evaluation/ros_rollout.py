@@ -63,6 +63,7 @@ class RosRollout:
         on_state=None,
     ):
         self._real_time = real_time
+        self._robot = simulator is not None and simulator.contract.disarmed_at_start
         self._report: dict = {}
         self._told_state = on_state
         self._steps, self._moved_s = -1, 0.0
@@ -111,6 +112,8 @@ class RosRollout:
         self._client.reset_table(robot_obs, scene_obs)
         if self._real_time:
             self._client.spin(system.SETTLE_S)
+        if self._robot:
+            self._client.trigger(names.REARM)
 
     def run_task(
         self, task: str, instruction: str, max_steps: int = 360, patience_s: float = 120.0

@@ -94,8 +94,10 @@ class EventLog:
             line = b'\n' + line
         with open(self.path, 'ab', buffering=0) as file:
             self._broken = True
-            if file.write(line) != len(line):
-                raise OSError(28, 'No space left on device')
+            while line := line[
+                file.write(line) :
+            ]:  # cut short on a full disk: the next try says so
+                pass
             os.fsync(file.fileno())
         self._broken = False
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros import names
-from vw2_ros.arms.limits import Limits
+from vw2_ros.arms.contract import ROBOT_DESCRIPTION, Contract, needs_description
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import write_whole
 from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint
@@ -63,7 +63,8 @@ def convert_bags(
     *,
     image: str = '',
     instruction: str = '',
-    limits: Path | str | None = None,
+    contract: str = 'play_table',
+    urdf: str = '',
     actions: str = 'auto',
     progress: bool = True,
 ) -> dict:
@@ -75,7 +76,8 @@ def convert_bags(
         bags: bags, or folders that hold some.
         image: topic of the pictures; '': `image_raw`, or the only one.
         instruction: what bags show that have no instruction in them.
-        limits: file like config/limits.yaml, with the names of the joints; None: a Panda's.
+        contract: name or file of the robot's.
+        urdf: path of its URDF; '': the contract's, or what is in the bags on robot_description.
         actions: see `label`.
         progress: show a bar on stderr.
     Returns:
@@ -86,15 +88,17 @@ def convert_bags(
     """
     if actions not in ACTIONS:
         raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
+    described = needs_description(contract)
     out, found = Path(out), find_bags(bags)
-    arm = Limits.from_yaml(limits) if limits else Limits.panda()
-    config = {
-        'recorded': {'version': VERSION, 'actions': actions},
-        'control_freq': 30,
-        'renderer': 'camera',
-    }
+    if not urdf and described:
+        urdf = _described(found)
+    robot = Contract.load(contract, urdf=urdf)
+    recorded = {'version': VERSION, 'actions': actions}
+    if robot.action_frame != 'base':
+        recorded['action_frame'] = robot.action_frame
+    config = {'recorded': recorded, 'control_freq': 30, 'renderer': 'camera'}
     _check_same(out, config)
-    job = Conversion(out, arm, image, instruction, actions, config)
+    job = Conversion(out, robot, image, instruction, actions, config)
     reports = {}
     try:
         with _bar(progress) as bar:
@@ -106,6 +110,19 @@ def convert_bags(
     finally:
         counts = job.index()
     return {'bags': reports, **counts}
+
+
+def _described(bags: Sequence[Path]) -> str:
+    """The robot's URDF as the first bag has it, '' where none does."""
+    for path in bags:
+        try:
+            bag = Bag(path)
+            topics = [t for t in bag.topics if t.split('/')[-1] == ROBOT_DESCRIPTION]
+            for _, kind, _, data in bag.messages(topics[:1]) if topics else ():
+                return cdr_reader()(data, kind).data
+        except BagError:  # it is told with its episodes
+            continue
+    return ''
 
 
 def _bar(shown: bool):
@@ -128,9 +145,15 @@ class Conversion:
     """One run of `vw2 convert`: bags are added to a data set, and what is finished is noted there."""
 
     def __init__(
-        self, out: Path, limits: Limits, image: str, instruction: str, actions: str, config: dict
+        self,
+        out: Path,
+        contract: Contract,
+        image: str,
+        instruction: str,
+        actions: str,
+        config: dict,
     ):
-        self.out, self.limits, self.image = out, limits, image
+        self.out, self.contract, self.image = out, contract, image
         self.instruction, self.actions, self.config = instruction, actions, config
         self.file = out / 'recordings.json'
         self.done = json.loads(self.file.read_text()) if self.file.is_file() else {}
@@ -154,10 +177,11 @@ class Conversion:
         report: dict = {
             'bag': path.name,
             'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            'contract': {'name': self.contract.name, 'sha256': self.contract.sha256},
         }
         try:
             bag = Bag(path)
-            tracks = Tracks(bag, self.limits.joints, self.image)
+            tracks = Tracks(bag, self.contract, self.image)
             report['topics'] = tracks.report()
             if bag.cut_short:
                 report['cut_short'] = bag.cut_short
@@ -178,7 +202,7 @@ class Conversion:
                 'to_s': _since(tracks, end),
             }
             try:
-                episode = label(tracks, start, end, text, self.limits, self.actions)
+                episode = label(tracks, start, end, text, self.contract, self.actions)
             except Unusable as error:
                 if text or end - start > 1e9:
                     refused.append({**what, 'reason': str(error)})

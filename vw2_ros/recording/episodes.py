@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vw2_ros import names
-from vw2_ros.arms import open_arm
+from vw2_ros.arms import Arm
+from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
@@ -65,7 +66,7 @@ def label(
     start_ns: int,
     end_ns: int,
     instruction: str,
-    limits: Limits,
+    contract: Contract,
     actions: str = 'auto',
 ) -> Episode:
     """Frames and actions of one span.
@@ -86,10 +87,10 @@ def label(
     seen = off <= IMAGE_OFF_NS
     known = labels.covered(measured.time_ns, ticks, GAP_NS)
     joints = labels.between(measured.time_ns, np.array(measured.values, float), ticks)
-    _check_joints(measured, ticks, known, limits)
+    _check_joints(measured, ticks, known, contract.limits)
     fingers, fingers_known = _fingers(tracks, ticks)
-    source, target, told, why = _targets(tracks, ticks, joints, known, limits, actions)
-    poses = labels.tcp_poses(target)
+    source, target, told, why = _targets(tracks, ticks, joints, known, actions)
+    poses = labels.tcp_poses(target, contract.arm)
     gripper, gripper_from = _gripper(tracks, ticks, fingers, source)
     usable = seen & (known & told)[:-1] & (known & told)[1:] & fingers_known[:-1]
     lost = 1 - usable.mean()
@@ -103,7 +104,9 @@ def label(
         )
     relative, clipped = np.zeros((n, 7)), 0.0
     for a, b in _runs(usable):
-        relative[a:b], share = labels.relative_actions(poses[a : b + 1], gripper[a:b])
+        relative[a:b], share = labels.relative_actions(
+            poses[a : b + 1], gripper[a:b], contract.action_frame
+        )
         clipped += share * (b - a) / n
     moves = np.flatnonzero(labels.moving(poses, gripper) & usable)
     if instruction and not len(moves):
@@ -123,7 +126,7 @@ def label(
     return Episode(
         instruction,
         np.where(seen, images.order[image], -1),
-        _robot_obs(joints[:-1], fingers[:-1], gripper),
+        _robot_obs(contract.arm, joints[:-1], fingers[:-1], gripper),
         relative,
         usable,
         shown,
@@ -131,11 +134,18 @@ def label(
     )
 
 
-def _robot_obs(joints: np.ndarray, fingers: np.ndarray, gripper: np.ndarray) -> np.ndarray:
-    """CALVIN's robot_obs (n, 15) of joints (n, 7), one finger (n,) and gripper (n,)."""
-    at = labels.tcp_poses(joints) + np.append(open_arm().base_position, np.zeros(3))
+def _robot_obs(
+    arm: Arm, joints: np.ndarray, fingers: np.ndarray, gripper: np.ndarray
+) -> np.ndarray:
+    """CALVIN's robot_obs (n, 15) of joints (n, k), one finger (n,) and gripper (n,).
+
+    It has room for 7 joints: fewer are followed by zeros, of more the first 7 are kept.
+    """
+    at = labels.tcp_poses(joints, arm) + np.append(arm.base_position, np.zeros(3))
     at[:, 3:] = (at[:, 3:] + np.pi) % (2 * np.pi) - np.pi
-    return np.column_stack([at, 2 * fingers, joints, np.append(gripper[:1], gripper[:-1])])
+    seven = np.zeros((len(joints), 7))
+    seven[:, : joints.shape[1]] = joints[:, :7]
+    return np.column_stack([at, 2 * fingers, seven, np.append(gripper[:1], gripper[:-1])])
 
 
 def _check_joints(track: Track, ticks: np.ndarray, known: np.ndarray, limits: Limits) -> None:
@@ -147,7 +157,7 @@ def _check_joints(track: Track, ticks: np.ndarray, known: np.ndarray, limits: Li
             f'{names.JOINT_STATES} is not finite for {bad} in '
             f'{int((~np.isfinite(values)).any(1).sum())} messages'
         )
-    beyond = np.maximum(limits.lower_rad - values, values - limits.upper_rad)  # (m, 7)
+    beyond = np.maximum(limits.lower_rad - values, values - limits.upper_rad)  # (m, k)
     if len(values) and beyond.max() > BEYOND_RAD:
         at, joint = np.unravel_index(beyond.argmax(), beyond.shape)
         raise Unusable(
@@ -172,14 +182,9 @@ def _fingers(tracks: Tracks, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _targets(
-    tracks: Tracks,
-    ticks: np.ndarray,
-    joints: np.ndarray,
-    known: np.ndarray,
-    limits: Limits,
-    wanted: str,
+    tracks: Tracks, ticks: np.ndarray, joints: np.ndarray, known: np.ndarray, wanted: str
 ) -> tuple[str, np.ndarray, np.ndarray, str]:
-    """What the actions are made from: 'commands' or 'joints', joints (n + 1, 7), known, and why."""
+    """What the actions are made from: 'commands' or 'joints', joints (n + 1, k), known, and why."""
     track = tracks.track(names.JOINT_COMMANDS) or tracks.track(names.POSITION_COMMANDS)
     why = ''
     if wanted == 'joints':

@@ -4,7 +4,8 @@
 
 A frame belongs to a *tick*, 30 of them a second. Its action is what has to be added to the target
 to bring it from where it was at the tick to where it was at the next, as in the play table's data:
-x 0.02 m, x 0.05 rad, fixed axes of the arm's base frame, clipped to [-1, 1]. The actions after a
+x 0.02 m, x 0.05 rad, fixed axes of the arm's base frame (or, if the contract says so, those of the
+tool), clipped to [-1, 1]. The actions after a
 clipped one make up for what the clip cut off, so that the actions added up stay with the arm.
 
 The target is the commanded one where commands were recorded, as the play table's `rel_actions` are
@@ -22,9 +23,9 @@ something: they are second best.
 
 import numpy as np
 
-from vw2_ros.arms import open_arm
+from vw2_ros.arms import Arm
 from vw2_ros.arms.actions import ACTION_PERIOD_S, POSITION_STEP_M, ROTATION_STEP_RAD
-from vw2_ros.arms.geometry import matrix_to_euler
+from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler
 
 PERIOD_NS = ACTION_PERIOD_S * 1e9
 FINGER_MIDDLE_M = 0.02  # a commanded finger beyond is to open, as for the play table
@@ -100,30 +101,49 @@ def commanded(
     return between(times_ns, joints, at_ns), covered(times_ns, at_ns, gap_ns)
 
 
-def tcp_poses(joints: np.ndarray) -> np.ndarray:
-    """Poses (n, 6) of joints (n, 7), Euler angles without jumps."""
-    forward = open_arm().forward
-    poses = np.array([np.append(at, matrix_to_euler(turn)) for at, turn in map(forward, joints)])
+def tcp_poses(joints: np.ndarray, arm: Arm) -> np.ndarray:
+    """Poses (n, 6) of joints (n, k), Euler angles without jumps."""
+    poses = [np.append(at, matrix_to_euler(turn)) for at, turn in map(arm.forward, joints)]
+    poses = np.array(poses)
     poses = poses.reshape(-1, 6)
     poses[:, 3:] = np.unwrap(poses[:, 3:], axis=0)
     return poses
 
 
-def relative_actions(poses: np.ndarray, gripper: np.ndarray) -> tuple[np.ndarray, float]:
+def relative_actions(
+    poses: np.ndarray, gripper: np.ndarray, frame: str = 'base'
+) -> tuple[np.ndarray, float]:
     """Actions (n, 7) that lead along poses (n + 1, 6), and the share of frames that are too fast.
 
     Args:
         gripper: (n,), -1 or +1.
+        frame: whose axes an action has, 'base' or 'tool'.
     """
     actions = np.empty((len(poses) - 1, 7))
     actions[:, 6] = gripper
     target, clipped = poses[0].copy(), 0
     for i, pose in enumerate(poses[1:]):
-        wanted = (pose - target) / SCALE
+        wanted = (_in_tool(pose, target) if frame == 'tool' else pose - target) / SCALE
         actions[i, :6] = wanted.clip(-1, 1)
-        target += actions[i, :6] * SCALE
+        step = actions[i, :6] * SCALE
+        target += _in_base(step, target) if frame == 'tool' else step
         clipped += bool((np.abs(wanted) > TOO_FAST).any())
     return actions, clipped / max(1, len(actions))
+
+
+def _in_tool(pose: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The way (6,) from a target to a pose, in the axes of the target."""
+    tool = euler_to_matrix(target[3:])
+    turn = tool.T @ euler_to_matrix(pose[3:])
+    return np.append(tool.T @ (pose[:3] - target[:3]), matrix_to_euler(turn))
+
+
+def _in_base(step: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """What a step (6,) in the axes of a target adds to it."""
+    tool = euler_to_matrix(target[3:])
+    after = matrix_to_euler(tool @ euler_to_matrix(step[3:]))
+    turned = (after - target[3:] + np.pi) % (2 * np.pi) - np.pi
+    return np.append(tool @ step[:3], turned)
 
 
 def gripper_of_commands(fingers: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
+from vw2_ros.arms.contract import ROBOT_DESCRIPTION
+from vw2_ros.arms.contract import topics as topics_of
 from vw2_ros.recording.writer import BagWriter
 
 KINDS = {
@@ -59,9 +61,17 @@ class Recorder:
 
     Args:
         folder: of the bag. image: topic of what the policy shall see. namespace: of all topics.
+        contract: name or file of the robot's.
     """
 
-    def __init__(self, folder: Path, image: str = names.IMAGE, namespace: str = ''):
+    def __init__(
+        self,
+        folder: Path,
+        image: str = names.IMAGE,
+        namespace: str = '',
+        contract: str = 'play_table',
+    ):
+        robot = topics_of(contract)
         self._context = Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node(
@@ -70,13 +80,17 @@ class Recorder:
             context=self._context,
             start_parameter_services=False,
         )
-        topics = (image, names.JOINT_STATES, names.INSTRUCTION, *COMMANDS)
+        first, *others = robot.joint_states
+        topics = (image, first, names.INSTRUCTION, *others, *robot.commands, *COMMANDS)
+        topics = (*topics, ROBOT_DESCRIPTION)
         self.heard = {self.node.resolve_topic_name(n): Heard() for n in topics}
         self.image, self.joints, self.instruction = list(self.heard)[:3]
+        # they come when something changes: silence is no gap
+        self._seldom = (self.instruction, list(self.heard)[-1])
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         try:
-            self.writer = BagWriter(folder, latched=(self.instruction,))
+            self.writer = BagWriter(folder, latched=self._seldom)
         except BaseException:
             self._leave()
             raise
@@ -109,7 +123,7 @@ class Recorder:
             new, h.before = h.count - h.before, h.count
             if topic == self.instruction:
                 parts.append(f'{topic} {h.count}')
-            elif h.count or topic in (self.image, self.joints):
+            elif topic not in self._seldom and h.count or topic in (self.image, self.joints):
                 gaps = f' ({h.gaps} gaps)' if h.gaps else ''
                 others = self.other_images() if topic == self.image and not h.count else ''
                 parts.append(
@@ -165,7 +179,7 @@ class Recorder:
         def take(data: bytes) -> None:
             received_ns, now_s = time.time_ns(), time.monotonic()
             self.writer.put(topic, h.kind, received_ns, data)
-            h.gaps += bool(h.count and topic != self.instruction and now_s - h.last_s > GAP_S)
+            h.gaps += bool(h.count and topic not in self._seldom and now_s - h.last_s > GAP_S)
             h.count, h.last_s = h.count + 1, now_s
 
         return take
@@ -180,7 +194,13 @@ def _profile(reliable: bool, latched: bool) -> QoSProfile:
     )
 
 
-def run(out: Path, image: str = names.IMAGE, namespace: str = '', seconds: float = 0.0) -> int:
+def run(
+    out: Path,
+    image: str = names.IMAGE,
+    namespace: str = '',
+    seconds: float = 0.0,
+    contract: str = 'play_table',
+) -> int:
     """Record until Ctrl-C, SIGTERM or `seconds` have passed (0: no end), and say what comes.
 
     Returns:
@@ -190,19 +210,19 @@ def run(out: Path, image: str = names.IMAGE, namespace: str = '', seconds: float
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return _record(out, image, namespace, seconds)
+        return _record(out, image, namespace, seconds, contract)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _record(out: Path, image: str, namespace: str, seconds: float) -> int:
+def _record(out: Path, image: str, namespace: str, seconds: float, contract: str) -> int:
     def ended(*_):
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
-    recorder = Recorder(out, image, namespace)
+    recorder = Recorder(out, image, namespace, contract)
     print(
         f'recording to {out}; Ctrl-C ends it. Publish what is shown on {recorder.instruction}, '
         "and '' when it is done",

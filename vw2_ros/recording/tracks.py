@@ -10,23 +10,28 @@ Bags of `vw2 record` or `ros2 bag record`, in any namespace:
 | joint_states     | JointState                    | where the arm is, by joint name; fingers   |
 | instruction      | String, optional              | what is shown from then on; '' ends it     |
 | joint_commands   | JointTrajectory or JointState | optional: the targets, see `labels.py`     |
-| commands         | Float64MultiArray             | likewise, joints in the order of `limits`  |
-| gripper_command  | Float64MultiArray (1) [m]     | optional: gripper, where not with the rest |
+| commands         | Float64MultiArray             | likewise, joints in the contract's order   |
+| gripper_command  | Float64MultiArray (1)         | optional: gripper, where not with the rest |
+
+A contract that names other topics for joint_states, commands and gripper is followed.
 
 Everything is aligned on header stamps. A topic is aligned on the time of arrival instead where its
 messages have no stamp, or stamps that are zero, jump, or are of another clock than the others'.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vw2_ros import names
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.contract import Contract
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording.bags import Bag, BagError, rosbags
 
+FINGER_M = open_arm().finger_open_m
+BY_NAME = ('trajectory', 'joint_state')  # forms of commands that name their joints
 SKEW_NS = 100e6  # by which the clocks of two topics may differ
 
 
@@ -104,25 +109,26 @@ class Tracks:
 
     Args:
         bag: the bag.
-        joints: names of the arm's joints.
+        contract: names of joints and topics.
         image: topic of the pictures; '': `image_raw`, or the only one.
     Raises:
         TrackError: no images or no joints of the arm; the message says what is there.
     """
 
-    def __init__(self, bag: Bag, joints: Sequence[str], image: str = ''):
-        self.bag, self.joints = bag, tuple(joints)
+    def __init__(self, bag: Bag, contract: Contract, image: str = ''):
+        self.bag, self.joints, self._hand = bag, contract.joints, contract.gripper
         self.image_topic = _choose_image(bag.topics, image)
         wanted = {self.image_topic: (names.IMAGE, self._on_image)}
-        for name, reader in (
-            (names.JOINT_STATES, self._on_joints),
-            (names.INSTRUCTION, self._on_instruction),
-            (names.JOINT_COMMANDS, self._on_command),
-            (names.POSITION_COMMANDS, self._on_positions),
-            (names.GRIPPER_COMMAND, self._on_gripper),
+        by_name, form = contract.command.topic, contract.command.form
+        for name, topics, reader in (
+            (names.JOINT_STATES, contract.joint_states, self._on_joints),
+            (names.INSTRUCTION, (), self._on_instruction),
+            (names.JOINT_COMMANDS, (by_name,) * (form in BY_NAME), self._on_command),
+            (names.POSITION_COMMANDS, (by_name,) * (form == 'positions'), self._on_positions),
+            (names.GRIPPER_COMMAND, (self._hand.topic,), self._on_gripper),
         ):
-            topic = _choose(bag.topics, name)
-            if topic:
+            found = [_choose(bag.topics, topic) for topic in topics if topic]
+            for topic in filter(None, found if any(found) else [_choose(bag.topics, name)]):
                 wanted[topic] = (name, reader)
         self.tracks = {name: Track(topic) for topic, (name, _) in wanted.items()}
         self.fingers, self.command_fingers = Track('finger joint'), Track('finger command')
@@ -158,9 +164,9 @@ class Tracks:
     def _on_joints(self, track: Track, received_ns: int, message) -> None:
         stamp_ns, found = stamp_of(message), dict(zip(message.name, message.position))
         self._seen_names.add(tuple(message.name))
-        finger = [v for n, v in found.items() if 'finger' in n]
-        if finger:  # it may come in messages of its own
-            self.fingers.add(received_ns, stamp_ns, finger[0])
+        finger = self._finger(found)
+        if finger is not None:  # it may come in messages of its own
+            self.fingers.add(received_ns, stamp_ns, finger)
         if all(n in found for n in self.joints):
             track.add(received_ns, stamp_ns, [found[n] for n in self.joints])
 
@@ -185,7 +191,8 @@ class Tracks:
                 f'commands must hold {len(self.joints)} joints, and perhaps the finger. '
                 f'Got {len(message.data)} numbers'
             )
-        self._command(track, received_ns, 0, dict(zip((*self.joints, 'finger'), message.data)))
+        names_ = (*self.joints, self._hand.joint or 'finger')
+        self._command(track, received_ns, 0, dict(zip(names_, message.data)))
 
     def _command(self, track: Track, received_ns: int, stamp_ns: int, found: dict) -> None:
         missing = [n for n in self.joints if n not in found]
@@ -197,16 +204,33 @@ class Tracks:
         if not np.isfinite(values).all():
             raise InvalidValueError('the command must be finite. Got NaN or infinity')
         track.add(received_ns, stamp_ns, values)
-        finger = [v for n, v in found.items() if 'finger' in n]
-        if finger and np.isfinite(finger[0]):
-            self.command_fingers.add(received_ns, stamp_ns, finger[0])
+        finger = self._finger(found)
+        if finger is not None and np.isfinite(finger):
+            self.command_fingers.add(received_ns, stamp_ns, finger)
+
+    def _finger(self, found: dict) -> float | None:
+        """Position of a finger [m] among joints by name, None where it is not there.
+
+        Where the contract names no joint, it is the first that is called finger.
+        """
+        wanted = self._hand.joint
+        values = [v for n, v in found.items() if (n == wanted if wanted else 'finger' in n)]
+        return self._finger_m(values[0]) if values else None
+
+    def _finger_m(self, value: float) -> float:
+        """Way of a finger [m] at a value of the gripper's, as if it were a Panda's."""
+        if self._hand.form == 'none':
+            return value
+        return (value - self._hand.closed) * (FINGER_M / (self._hand.open - self._hand.closed))
 
     def _on_gripper(self, track: Track, received_ns: int, message) -> None:
-        if len(message.data) != 1 or not np.isfinite(message.data).all():
-            raise InvalidValueError(
-                f'gripper must be one finite number. Got {list(message.data)!s:.60}'
-            )
-        track.add(received_ns, 0, float(message.data[0]))
+        if hasattr(message, 'points'):
+            data = list(message.points[-1].positions) if message.points else []
+        else:
+            data = list(message.data)
+        if len(data) != 1 or not np.isfinite(data).all():
+            raise InvalidValueError(f'gripper must be one finite number. Got {data!s:.60}')
+        track.add(received_ns, 0, self._finger_m(float(data[0])))
 
     # -- together
 
@@ -221,8 +245,8 @@ class Tracks:
             seen = ', '.join(max(self._seen_names, key=len, default=())) or 'no joint'
             raise TrackError(
                 f'{names.JOINT_STATES} never had all of {", ".join(self.joints)}; it had '
-                f'{seen}. Name the joints of your arm in a copy of '
-                'config/limits.yaml, and give that with --limits'
+                f'{seen}. Name the joints of your arm in its contract, and give that with '
+                '--contract'
             )
 
     def _set_times(self) -> None:
