@@ -262,7 +262,7 @@ def robot(checkpoint, tmp_path_factory):
 
 
 def wrong_encoding(image):
-    image.encoding = 'yuv422'
+    image.encoding = 'rgb9'
     return image
 
 
@@ -283,14 +283,16 @@ def not_finite(image):
 @pytest.mark.parametrize(
     'spoil, words',
     [
-        (wrong_encoding, 'rgb8, bgr8 or mono8'),
+        (wrong_encoding, "Got 'rgb9'"),
         (wrong_size, 'step x height'),
-        (not_finite, "Got '32FC1'"),
+        (not_finite, 'Got 32FC1, which is depth'),
     ],
 )
 def test_bad_image_holds_the_arm_and_is_reported(robot, spoil, words):
+    began = len(robot.targets)
     moved = robot.live(
-        20, until=lambda: len(robot.targets) > 5 and robot.told.get('action', (2, ''))[0] == 0
+        20,
+        until=lambda: len(robot.targets) > began + 5 and robot.told.get('action', (2, ''))[0] == 0,
     )
     assert len(moved)
     robot.until_told('planner', words, spoil)
@@ -310,7 +312,7 @@ def test_bad_plans_are_dropped_and_reported(robot):
             convert.numpy_to_image(
                 np.full((4, 16), np.nan, np.float32),
                 '32FC1',
-                frame_id='plan/00000000',
+                frame_id='plan/00000000/' + 64 * '0',
                 stamp_ns=time.time_ns(),
             )
         )
@@ -333,8 +335,12 @@ def test_empty_or_unknown_instruction_holds_the_arm_and_is_reported(robot, words
     robot.live(1.0)
     robot.client.say(words)
     robot.until_told('planner', told)
+    robot.live(1.0)  # it comes to rest
     held = robot.live(0.5)
-    assert len(held) and np.ptp(held, axis=0).max() == 0
+    if words.strip():
+        assert len(held) and np.ptp(held, axis=0).max() == 0
+    else:  # nothing to do: nothing is sent
+        assert not len(held) and robot.told['action'][0] == 0
     robot.client.say('open the drawer')
     robot.live(15, until=lambda: robot.told['planner'][0] == 0)
     assert robot.told['planner'][0] == 0

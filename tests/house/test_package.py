@@ -31,6 +31,7 @@ DISTRIBUTION = {
     'cv2': 'opencv-python-headless',
     'franka': 'franka-rs',
     'PIL': 'pillow',
+    'pinocchio': 'pin',
     'yaml': 'pyyaml',
     'pybullet_data': 'pybullet',
     'skimage': 'scikit-image',
