@@ -284,7 +284,7 @@ def not_finite(image):
     'spoil, words',
     [
         (wrong_encoding, "Got 'rgb9'"),
-        (wrong_size, 'step x height'),
+        (wrong_size, 'step x 1 rows'),
         (not_finite, 'Got 32FC1, which is depth'),
     ],
 )
