@@ -52,3 +52,21 @@ def test_jitter_and_misses_of_commands():
 def test_bench_of_the_loop_wants_some_seconds():
     with pytest.raises(ValueError, match='above 0'):
         loop.run('play_table', seconds=0)
+
+
+def test_a_foreign_camera_has_a_node_between():
+    from vw2_ros.bench.loop import described
+
+    own, foreign = described('play_table', ''), described('play_table', '640x480')
+    assert [p.name for p in foreign if p.name != 'camera'] == [p.name for p in own]
+    camera = next(p for p in foreign if p.name == 'camera')
+    assert camera.parameters == {'width': 96, 'height': 96}
+    assert not any(p.remappings for p in foreign if p.name in ('planner', 'action'))
+
+
+@pytest.mark.parametrize('text', ['640', 'x480', '640x-1', '640x99999', 'axb', '640x480x3'])
+def test_size_of_a_camera(text):
+    from vw2_ros.bench.camera_driver import size_of
+
+    with pytest.raises(ValueError, match='must be e.g. 640x480'):
+        size_of(text)
