@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Action node and watchdog as processes in front of a foreign arm; the test is camera and planner."""
+"""Action node and watchdog as processes in front of a foreign arm; the test is camera and planner.
+
+What is said on /diagnostics is heard by a process of its own, `python tests/robot_stack.py FILE`: one
+that publishes to one that was killed may hang in that for seconds.
+"""
 
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import time
 
-from diagnostic_msgs.msg import DiagnosticArray
 from foreign_arm import ForeignArm
 from node_peers import SIZE, Robot, contract_file
 from ros_helpers import tiny_weights
@@ -24,8 +30,9 @@ class Stack:
 
     def __init__(self, bench, weights, contract, log_dir):
         self.bench = bench
-        self.said: dict[str, tuple[float, int, str]] = {}  # node -> when, level, message
-        bench.peer.create_subscription(DiagnosticArray, names.DIAGNOSTICS, self._on_said, 10)
+        self.said: dict[str, tuple[float, int, str]] = {}  # node -> when, level, message, at last
+        self.errors: list[tuple[float, str, str]] = []  # when, node, message
+        self.record, self._read = log_dir / 'said.jsonl', 0
         self.robot = Robot(bench, commands=False)
         self.robot.send_joints = False
         self.robot.weights = Policy.load(weights).sha256
@@ -38,14 +45,36 @@ class Stack:
         )
         self.children = Children([self.action, watchdog], log_dir=log_dir)
 
-    def _on_said(self, message):
-        for status in message.status:
-            self.said[status.name] = time.monotonic(), status.level[0], status.message
+    def __enter__(self):
+        command = [sys.executable, os.path.abspath(__file__), str(self.record)]
+        self.listener = subprocess.Popen(command)
+        self.children.start()
+        return self
+
+    def __exit__(self, *_):
+        self.children.stop()
+        self.listener.kill()
+        self.listener.wait()
+
+    def listen(self):
+        """Read what was said since the last time."""
+        if not self.record.exists():
+            return
+        with open(self.record, 'rb') as file:
+            file.seek(self._read)
+            new = file.read()
+        whole = new[: new.rfind(b'\n') + 1]
+        self._read += len(whole)
+        for when, name, level, message in map(json.loads, whole.splitlines()):
+            self.said[name] = when, level, message
+            if level == ERROR:
+                self.errors.append((when, name, message))
 
     def until(self, condition, timeout_s=60.0):
         return self.bench.until(condition, timeout_s, self.robot)
 
     def fresh(self, name, text, since_s):
+        self.listen()
         when, _, message = self.said.get(name, (0.0, 0, ''))
         return when > since_s and text in message
 
@@ -64,12 +93,13 @@ class Stack:
         return time.monotonic()
 
     def told(self, since_s, text):
-        """Seconds until the watchdog said ERROR and named the action node."""
-        assert self.until(
-            lambda: self.fresh('watchdog', text, since_s) and self.said['watchdog'][1] == ERROR, 5
-        ), self.said
-        assert '/action ' in self.said['watchdog'][2]
-        return self.said['watchdog'][0] - since_s
+        """Seconds until the watchdog said ERROR and named the action node; `text` in the end."""
+        assert self.until(lambda: self.fresh('watchdog', text, since_s), 10), self.said
+        when, _, message = next(
+            e for e in self.errors if e[0] > since_s and e[1].endswith('watchdog')
+        )
+        assert '/action ' in message
+        return when - since_s
 
     def comes_up_disarmed(self):
         """Wait until the node is active, and then for a second in which plans come."""
@@ -90,5 +120,28 @@ def running(bench, folder, *options, **contract):
     weights = tiny_weights(folder / 'tiny', SIZE, dldm=False)
     file = contract_file(folder, disarmed_at_start=True, gripper={'form': 'none'}, **contract)
     stack = Stack(bench, weights, file, folder)
-    with ForeignArm(folder, *options) as arm, stack.children:
+    with ForeignArm(folder, *options) as arm, stack:
         yield stack, arm
+
+
+def hear(file):
+    """Write [when, node, level, message] of each status on /diagnostics, a line each."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    out = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def said(array):
+        for s in array.status:
+            line = json.dumps([time.monotonic(), s.name, s.level[0], s.message])
+            os.write(out, line.encode() + b'\n')
+
+    rclpy.init()
+    node = rclpy.create_node('listener')
+    node.create_subscription(DiagnosticArray, names.DIAGNOSTICS, said, 100)
+    with contextlib.suppress(KeyboardInterrupt):
+        rclpy.spin(node)
+
+
+if __name__ == '__main__':
+    hear(sys.argv[1])

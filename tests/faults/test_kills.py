@@ -83,6 +83,7 @@ def test_an_orderly_end_is_no_alarm(stack):
     ended_s = stack.signal(signal.SIGINT)
     assert stack.until(lambda: stack.fresh('watchdog', 'no action node', ended_s), 5), stack.said
     stack.bench.spin(1.5, stack.robot)
+    stack.listen()
     assert stack.said['watchdog'][1] == OK
 
 

@@ -345,7 +345,7 @@ def dds(group: str) -> Iterator[Check]:
             'shared memory',
             NOTE,
             f'{len(left)} segments of DDS processes that were '
-            'killed: they fill /dev/shm and make discovery slow',
+            'killed: they make discovery slow, and stop a node that sends for up to 3 s',
             'fastdds shm clean, or while no ROS node runs: rm -f /dev/shm/*fastrtps_*',
         )
 
