@@ -59,9 +59,9 @@ def test_the_log_says_what_is_missing_what_is_wrong_and_when_it_is_well(bench):
     node = bench.add(CameraNode)
     assert bench.until(lambda: told.lines('no image yet from /input'))
     source = bench.peer.create_publisher(Image, names.INPUT, qos.reliable(1))
-    bad = Image(width=4, height=4, encoding='rgba8', step=16, data=array.array('B', bytes(64)))
+    bad = Image(width=4, height=4, encoding='rgba9', step=16, data=array.array('B', bytes(64)))
     assert bench.until(
-        lambda: node.health.counters['input refused'] >= 50 and told.lines("Got 'rgba8'"),
+        lambda: node.health.counters['input refused'] >= 50 and told.lines("Got 'rgba9'"),
         each=lambda: source.publish(bad),
     )
     assert len(told.lines('')) < 20, 'a line for what has changed, not for each image'
@@ -80,9 +80,9 @@ def test_a_camera_that_falls_silent_says_what_was_refused(bench):
         lambda: told.now()[0] == 0 and told.now()[1] == 'running',
         each=lambda: source.publish(picture(bench, rng)),
     )
-    bad = Image(width=4, height=4, encoding='yuyv', step=8, data=array.array('B', bytes(32)))
+    bad = Image(width=4, height=4, encoding='yuv9', step=8, data=array.array('B', bytes(32)))
     assert bench.until(
-        lambda: told.now()[0] == 2 and 'silent' in told.now()[1] and "Got 'yuyv'" in told.now()[1],
+        lambda: told.now()[0] == 2 and 'silent' in told.now()[1] and "Got 'yuv9'" in told.now()[1],
         each=lambda: source.publish(bad),
     )
 
