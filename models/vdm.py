@@ -195,26 +195,6 @@ class VDM(nn.Module):
     ) -> Tensor:
         """Predict eps - x0, whatever the backbone predicts.
 
-        Args: see `predict`.
-        Returns:
-            float32 (B, C, K, h, w); frame 0 means nothing.
-        Raises:
-            ValueError: as `predict`.
-        """
-        out = self.predict(noisy, time, codes, control)
-        if self.config.predict == 'velocity':
-            return out
-        return (noisy.float() - out) / time.view(-1, 1, 1, 1, 1)
-
-    def predict(
-        self,
-        noisy: Tensor,
-        time: Tensor,
-        codes: Tensor | None = None,
-        control: Tensor | None = None,
-    ) -> Tensor:
-        """Give the backbone's output: eps - x0, or x0 where the config says so.
-
         Args:
             noisy: float (B, C, K, h, w), (1 - t) x0 + t eps, frame 0 clean. time: t, (B,) in
                 (0, 1). codes: float (B, K-1, N, E) of the dLDM, or None: first frame only.
@@ -236,7 +216,8 @@ class VDM(nn.Module):
         else:
             context = self.connector(codes.to(dtype))  # (B, 1 + (K-1) * N, W)
         clean = (torch.arange(K, device=noisy.device) == 0).view(1, 1, K, 1, 1)
-        time = torch.where(clean, CLEAN_TIME, time.view(B, 1, 1, 1, 1))  # (B, 1, K, 1, 1)
+        t, full = time.view(B, 1, 1, 1, 1), noisy.float()
+        time = torch.where(clean, CLEAN_TIME, t)  # (B, 1, K, 1, 1)
         noisy = noisy.to(dtype)
         shared = {
             'timestep': time.to(dtype),
@@ -262,12 +243,14 @@ class VDM(nn.Module):
                 conditioning_scale=c.control_weight,
                 **shared,
             ).control_block_samples
-        return self.transformer(
+        out = self.transformer(
             hidden_states=noisy,
             encoder_hidden_states=context,
             block_controlnet_hidden_states=added,
             **shared,
         ).sample.float()
+        # noisy = x0 + t (eps - x0)
+        return (full - out) / t if c.predict == 'x0' else out
 
     def encode_control(self, control: Tensor | None) -> Tensor | None:
         """The low-fidelity clip (B, clip_frames, 3, H, W), not clamped -> what the branch reads."""
