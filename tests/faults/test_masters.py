@@ -33,6 +33,11 @@ def stack(bench, tmp_path):
         yield made
 
 
+def stands(arm, for_s=0.3):
+    since_s = time.monotonic() - for_s
+    return len(arm.lines('state', since_s)) > 5 and arm.moved(since_s) < STILL_RAD / 10
+
+
 @runs
 def test_a_stop_outlasts_a_crash(stack, count):
     stack, arm = stack
@@ -42,6 +47,7 @@ def test_a_stop_outlasts_a_crash(stack, count):
         stack.moves(arm)
         assert stack.call(names.STOP)
         stack.bench.spin(0.5, stack.robot)
+        assert stack.until(lambda: stands(arm))  # its servo has settled
         stack.signal(signal.SIGKILL)
         stack.children.running['action'].wait()
         since_s = time.monotonic()

@@ -50,9 +50,10 @@ def test_a_camera_is_held_to_its_own_rate(bench, weights, rate_hz, size, qos_arg
         camera = bench.add(Driven, width=SIZE, height=SIZE)
         planner = bench.add(PlannerNode, weights=weights, instruction='open the drawer')
         assert bench.until(lambda: planner.camera.period_s and len(plans) > 3)
-        bench.until(lambda: planner.camera.period_s == pytest.approx(1 / rate_hz, rel=0.25), 5)
-        for watch in (camera.camera, planner.camera):
-            assert watch.period_s == pytest.approx(1 / rate_hz, rel=0.25)
+        period, watches = pytest.approx(1 / rate_hz, rel=0.25), (camera.camera, planner.camera)
+        # images that a busy machine brought in bursts leave the window again
+        measured = bench.until(lambda: all(watch.period_s == period for watch in watches))
+        assert measured, [watch.period_s for watch in watches]
         allowed_s = planner.camera.max_age_s
         assert allowed_s == pytest.approx(max(0.1, min(3 / rate_hz, MOST_S)), rel=0.25)
         errors = []
