@@ -29,8 +29,9 @@ import yaml
 from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
+from vw2_ros.models.checkpoint import ACTION_FRAMES, load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
+from vw2_ros.models.data import DataError
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
@@ -180,6 +181,7 @@ class HeadStage(Stage):
             else _from_scratch(self.config, self.data, self.train.seed, self.sight)
         )
         self.store = FrameStore(self.data, 'training', planner.config.vision.image_size)
+        self.action_frame = action_frame_of(self.store)
         known = len(tokenizer.words)
         words = (p for many in phrases_of(self.store).values() for p in many)
         self.tokenizer = tokenizer.extended(words)
@@ -231,7 +233,13 @@ class HeadStage(Stage):
             torch.from_numpy(np.maximum(arm.std(0), self.settings.loss.std_floor)),
         )
         if self.start is not None:
-            begun = load_checkpoint(self.start).head
+            policy = load_checkpoint(self.start)
+            begun, frame = policy.head, policy.provenance.get('action_frame', self.action_frame)
+            if frame != self.action_frame:
+                raise ConfigError(
+                    f'the actions of {self.start} must be in the frame of the data, '
+                    f'{self.action_frame}. Got {frame}. Start from another policy, or without one.'
+                )
             if begun.config != head.config:
                 raise ConfigError(
                     f'the head of {self.start} must fit, {head.config}. Got {begun.config}'
@@ -285,6 +293,7 @@ class HeadStage(Stage):
         return {
             'labels': self.labels,
             'renderer': renderer_of(self.store),
+            'action_frame': self.action_frame,
             'frames': len(self.store),
             'labelled_frames': len(self.demos),
             'tasks': self.demos.tasks,
@@ -395,14 +404,43 @@ def renderer_of(store: FrameStore) -> str:
     """
     found = set()
     for folder in store.folders:
-        path = folder.path / '.hydra' / 'merged_config.yaml'
-        try:
-            content = yaml.safe_load(path.read_text()) or {}
-            env = content.get('env', {})
-            named = content.get('renderer', env.get('renderer'))
-            if named is None and 'use_egl' in env:
-                named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
-            found.add(str(named))
-        except (OSError, yaml.YAMLError, AttributeError):
-            found.add('unknown')
+        content = _how_made(folder.path)
+        env = _part(content, 'env')
+        named = content.get('renderer', env.get('renderer'))
+        if named is None and 'use_egl' in env:
+            named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
+        found.add(str(named))
     return ', '.join(sorted(found)).replace('None', 'unknown')
+
+
+def action_frame_of(store: FrameStore) -> str:
+    """Whose axes the actions of the data have: 'base', or what `vw2 convert` wrote there.
+
+    Raises:
+        DataError: of some it is the base and of others the tool, or something else.
+    """
+    found = {}
+    for folder in store.folders:
+        recorded = _part(_how_made(folder.path), 'recorded')
+        found.setdefault(str(recorded.get('action_frame', 'base')), folder.path)
+    if len(found) > 1 or not set(found) <= set(ACTION_FRAMES):
+        said = ', '.join(f'{frame} in {path}' for frame, path in found.items())
+        raise DataError(
+            f'all data must have actions in one frame, {" or ".join(ACTION_FRAMES)}. Got {said}. '
+            'Convert the recordings again, with one action_frame in their contracts.'
+        )
+    return next(iter(found))
+
+
+def _how_made(split: Path) -> dict:
+    """What `.hydra/merged_config.yaml` says of a data folder, empty where there is none."""
+    try:
+        content = yaml.safe_load((split / '.hydra' / 'merged_config.yaml').read_text())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _part(content: dict, key: str) -> dict:
+    part = content.get(key)
+    return part if isinstance(part, dict) else {}
