@@ -8,7 +8,7 @@ actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is 
 | key | dtype, shape | range, unit |
 | --- | --- | --- |
 | rgb | uint8 (S, S, 3) | 0..255, static camera, S = `image_size` |
-| instruction | str | at least one word |
+| instruction | str | 1 to 16 words of any script that training had |
 | codes | int64 (steps, N) | 0..codebook_size-1 |
 | hidden | float32 (steps, width) | |
 | actions | float32 (steps * frames, 7) | [-1, 1]: rel xyz (x 0.02 m), rpy (x 0.05 rad), gripper |
@@ -218,9 +218,10 @@ class Policy:
         state, times = self._generator.get_state(), self._times
         self._times = {}
         rgb = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        word = self._tokenizer.words[0]
         for _ in range(max(1, calls)):
-            timings = self.infer({'rgb': rgb, 'instruction': 'warm up'}).timings
-        self._tokens.pop('warm up', None)
+            timings = self.infer({'rgb': rgb, 'instruction': word}).timings
+        self._tokens.pop(word, None)
         self._times = times
         self._generator.set_state(state)
         return timings['total_ms']
@@ -241,6 +242,7 @@ class Policy:
         """Tokens (1, L, 1 + G) of an instruction; the last few are kept."""
         tokens = self._tokens.get(instruction) if isinstance(instruction, str) else None
         if tokens is None:
+            self.check_instruction(instruction)
             tokens = torch.from_numpy(self._tokenizer.encode(instruction))[None].to(self.device)
             if len(self._tokens) >= 64:
                 self._tokens.clear()
@@ -250,6 +252,28 @@ class Policy:
     def known_words(self, instruction: str) -> float:
         """Fraction of the instruction's words that were seen in training, 0 to 1."""
         return self._tokenizer.known(instruction)
+
+    def check_instruction(self, instruction: str, least_known: float = 0.0) -> None:
+        """Refuse an instruction that a plan would not follow.
+
+        Args:
+            least_known: fraction of its words that must have been seen in training.
+        Raises:
+            ValueError: no text, no word, more words than are read, too few known ones, or one in
+                letters that training never had.
+        """
+        self._tokenizer.words_of(instruction)
+        if unreadable := self._tokenizer.unreadable(instruction):
+            raise InvalidValueError(
+                f'instruction {instruction!r:.80} must be in letters that were seen in training. '
+                f'Got {", ".join(map(repr, unreadable))}. Say it in other words'
+            )
+        known = self.known_words(instruction)
+        if known < least_known:
+            raise InvalidValueError(
+                f'unknown instruction {instruction!r:.80}: {known:.0%} of its words '
+                'were seen in training; say it in other words'
+            )
 
     def _note(self, **timings: float) -> dict[str, float]:
         for key, value in timings.items():
@@ -264,7 +288,7 @@ class Policy:
         Returns:
             codes int64 (steps, N), hidden float32 (steps, width), timings {"plan_ms"}.
         Raises:
-            ValueError: on another dtype or shape, or an instruction without a word.
+            ValueError: on another dtype or shape; of the instruction, see `check_instruction`.
         """
         began = time.perf_counter()
         codes, hidden = self._planner.plan(

@@ -169,6 +169,17 @@ def test_a_bad_instruction_is_told(policy, rgb, bad):
         policy.plan(rgb, bad)
 
 
+def test_what_is_not_read_moves_nothing(policy, rgb):
+    with pytest.raises(ValueError, match="letters that were seen in training. Got '拿起'"):
+        policy.plan(rgb, '拿起 the red block')
+    assert policy.known_words('拿起 the red block') == 3 / 4
+    with pytest.raises(ValueError, match='at most 16 words. Got 17'):
+        policy.plan(rgb, 'open ' * 17)
+    with pytest.raises(ValueError, match='50% of its words were seen'):
+        policy.check_instruction('open portal', 0.6)
+    policy.check_instruction('open portal', 0.5)
+
+
 def test_other_bad_input(policy, rgb, folder):
     with pytest.raises(ValueError, match='must hold rgb and instruction'):
         policy.infer({'rgb': rgb})
