@@ -220,7 +220,7 @@ BAD = [
     (drop('tool_frame'), 'tool_frame is missing'),
     (
         lambda values: values.update(base_frame='wrist_link', tool_frame='pitch_link'),
-        "base_frame must carry the tool frame 'pitch_link'. 'wrist_link' does not",
+        "base_frame must carry the tool frame 'pitch_link'. Got 'wrist_link'",
     ),
     (
         set_('base_frame', 'shoulder_link'),
@@ -268,7 +268,10 @@ BAD = [
     (set_('cameras', {'front': {'topic': 'a', 'pose': [0]}}), 'cameras.front.pose must be 6'),
     (set_('on_stale', 'panic'), "on_stale must be one of silent, hold. Got 'panic'"),
     (set_('disarmed_at_start', 'no'), "disarmed_at_start must be true or false. Got 'no'"),
-    (set_('urdf', 'none.urdf'), 'urdf cannot be read'),
+    (
+        set_('urdf', 'none.urdf'),
+        'urdf must be a file or the text of one. Got one that cannot be read',
+    ),
     (set_('speed', 1), "unknown key 'speed'"),
 ]
 
@@ -293,15 +296,15 @@ BAD_URDFS = [
     (arm_files.chain(limit=''), "limits.lower_rad is missing: the URDF has none of 'waist'"),
     (
         arm_files.chain(limit='lower="a" upper="2"'),
-        "urdf must give numbers as limits. 'waist' has 'a'",
+        "urdf must give numbers as limits. Got 'a' for 'waist'",
     ),
     (
         arm_files.chain().replace('"tool_joint" type="fixed"', '"tool_joint" type="prismatic"'),
-        "joints must be all that move between base and tool. 'tool_joint' is missing",
+        "joints must be all that move between base and tool. Got none named 'tool_joint'",
     ),
     (
         arm_files.chain().replace('"wrist" type="revolute"', '"wrist" type="prismatic"'),
-        "joints must turn. 'wrist' is prismatic",
+        "joints must turn. Got 'wrist', which is prismatic",
     ),
     (
         arm_files.chain().replace('velocity="3.0"', 'velocity="0"'),
@@ -330,7 +333,7 @@ def test_other_joints_of_the_urdf_do_not_matter(tmp_path):
     [
         ('', 'contract my.yaml: the file must be a mapping of keys. Got None'),
         ('[1, 2]', 'contract my.yaml: the file must be a mapping of keys'),
-        ('a: [', 'contract my.yaml: cannot be read: '),
+        ('a: [', 'contract my.yaml: must be a YAML file. Got one that cannot be read: '),
         ('velocity_rad_s: [1]', 'contract my.yaml: kinematics is missing'),
     ],
 )

@@ -12,6 +12,7 @@ import numpy as np
 from vw2_ros.arms.geometry import rotation_error
 
 _LAST_STEP = 1e-3  # below this error [m, rad] one more step ends the search
+_SAME_RAD = 1e-11  # two searches that differ by less are one
 
 # joints (n,) [rad] as numbers -> position (3 numbers) [m], rotation (3, 3) and Jacobian (6, n) of the
 # tool; rows 0-2 of the Jacobian give the tool's velocity, rows 3-5 its angular velocity
@@ -34,6 +35,7 @@ def damped_least_squares(
     max_drift: float = math.inf,
     tolerance: float = 1e-5,
     max_step: float = 0.3,
+    begin: tuple | None = None,
 ) -> np.ndarray:
     """Joints (n,) [rad] that bring the tool to a pose, found from a seed.
 
@@ -51,6 +53,7 @@ def damped_least_squares(
         max_drift: no joint drifts further than this towards `rest` [rad].
         tolerance: stop below this error [m and rad].
         max_step: no joint moves more than this in one iteration [rad].
+        begin: what `jacobian` says of the seed, where that is known.
     Returns:
         (n,) [rad] within the limits, the nearest found where the pose is out of reach.
     """
@@ -59,8 +62,9 @@ def damped_least_squares(
     px, py, pz = np.asarray(position, dtype=float).tolist()
     rotation = np.asarray(rotation, dtype=float)
     free = [True] * len(q)  # False where a joint sits on its limit and was pushed against it
+    last = before_last = q
     for i in range(iterations):
-        (x, y, z), turn, jac = jacobian(q)
+        (x, y, z), turn, jac = begin if i == 0 and begin is not None else jacobian(q)
         offset = (px - x, py - y, pz - z, *rotation_error(rotation, turn))
         error = np.array(offset)
         size = max(map(abs, offset))
@@ -88,8 +92,13 @@ def damped_least_squares(
         if largest > max_step:
             dq *= max_step / largest
         wanted = [a + b for a, b in zip(q, dq.tolist())]
+        before_last, last = last, q
         q = [min(max(w, low), high) for w, low, high in zip(wanted, lower, upper)]
         free = [w == v for w, v in zip(wanted, q)]
         if i > 0 and size < _LAST_STEP and all(free):
             break  # the error shrinks with its square: another look would find it below tolerance
+        if i > 1 and max(abs(a - b) for a, b in zip(q, before_last)) < _SAME_RAD:
+            # out of reach, with a joint at its limit: from now on it goes to and fro between two
+            q = q if (iterations - 1 - i) % 2 == 0 else last
+            break
     return np.array(q)
