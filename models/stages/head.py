@@ -33,10 +33,10 @@ from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
-from vw2_ros.models.data.calvin_scenes import renderer_of
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
+from vw2_ros.models.data.origin import action_frame_of, renderer_of
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
@@ -180,6 +180,7 @@ class HeadStage(Stage):
             else _from_scratch(self.config, self.data, self.train.seed, self.sight)
         )
         self.store = FrameStore(self.data, 'training', planner.config.vision.image_size)
+        self.action_frame = action_frame_of(self.store)
         known = len(tokenizer.words)
         words = (p for many in phrases_of(self.store).values() for p in many)
         self.tokenizer = tokenizer.extended(words)
@@ -234,7 +235,13 @@ class HeadStage(Stage):
             torch.from_numpy(np.maximum(arm.std(0), self.settings.loss.std_floor)),
         )
         if self.start is not None:
-            begun = load_checkpoint(self.start).head
+            policy = load_checkpoint(self.start)
+            begun, frame = policy.head, policy.provenance.get('action_frame', self.action_frame)
+            if frame != self.action_frame:
+                raise ConfigError(
+                    f'the actions of {self.start} must be in the frame of the data, '
+                    f'{self.action_frame}. Got {frame}. Start from another policy, or without one.'
+                )
             if begun.config != head.config:
                 raise ConfigError(
                     f'the head of {self.start} must fit, {head.config}. Got {begun.config}'
@@ -288,6 +295,7 @@ class HeadStage(Stage):
         return {
             'labels': self.labels,
             'renderer': renderer_of(self.store),
+            'action_frame': self.action_frame,
             'frames': len(self.store),
             'labelled_frames': len(self.demos),
             'tasks': self.demos.tasks,

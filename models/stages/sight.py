@@ -37,7 +37,7 @@ from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
-from vw2_ros.models.data.calvin_scenes import scene_of_frames, static_camera
+from vw2_ros.models.data.origin import scene_of_frames, static_camera
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig

@@ -159,11 +159,15 @@ def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):
     for name in system.PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     _, planner, action, watchdog = system.robot()
-    assert set(system.environment(planner).values()) == {str(config_file('fastdds.xml'))}
+    assert set(system.dds_environment(planner.dds_profile).values()) == {
+        str(config_file('fastdds.xml'))
+    }
     for node in (action, watchdog):  # their death must not disturb the others
-        assert set(system.environment(node).values()) == {str(config_file('fastdds_udp.xml'))}
+        assert set(system.dds_environment(node.dds_profile).values()) == {
+            str(config_file('fastdds_udp.xml'))
+        }
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert system.environment(planner) == {}
+    assert system.dds_environment(planner.dds_profile) == {}
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):

@@ -154,9 +154,12 @@ def test_an_arm_that_was_moved_by_hand_while_holding_is_not_moved_back():
     assert robot.loop.command.status == 'holding'
     robot.joints = robot.joints + 0.2 * np.eye(7)[2]
     moved = robot.joints
-    for command in robot.run(1.0):
+    first, *others = robot.run(1.0)
+    np.testing.assert_array_equal(first.joints, moved)
+    assert not first.step.any(), 'no velocity, where velocities are sent'
+    assert none_sent(others)
+    for command in (first, *others):
         assert command.status == 'stopped' and 'was moved by 0.20 rad' in command.reasons[0]
-        np.testing.assert_array_equal(command.joints, moved)
     robot.planner = True
     robot.run(1.0)
     np.testing.assert_array_equal(robot.joints, moved)

@@ -96,7 +96,7 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         BringUpError, ClientError: a node did not come up, or the arm was never moved.
     """
     from vw2_ros.bringup.domain import private_domain
-    from vw2_ros.bringup.system import Children
+    from vw2_ros.bringup.system import Children, dds_environment
     from vw2_ros.client import Client
 
     if not seconds > 0:
@@ -109,7 +109,7 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         private_domain() as env,
         tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs,
         Children(described(weights, camera), log_dir=logs, env=env) as children,
-        driven(camera, children.env),
+        driven(camera, dds_environment() | children.env),
         Client(check=children.check) as client,
     ):
         client.wait_active([p.name for p in children.processes], 120.0)

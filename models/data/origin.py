@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""How a folder of CALVIN's data was made: its config, which scene each frame shows, the camera.
+"""How a data folder was made: its config, which scene each frame shows, the camera.
 
 | file | what it says |
 | --- | --- |
-| `.hydra/merged_config.yaml` | the renderer, the static camera, and the scene where there is one |
+| `.hydra/merged_config.yaml` | renderer, static camera, the actions' frame, the scene where there is one |
 | `scene_info.npy` | {calvin_scene_A: (first, last frame id), ...}; of CALVIN's downloads |
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vw2_ros.models.checkpoint import ACTION_FRAMES
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.calvin import CalvinFolder, load_annotations
 from vw2_ros.models.data.store import FrameStore
@@ -42,8 +43,7 @@ def renderer_of(store: FrameStore) -> str:
     found = set()
     for folder in store.folders:
         config = merged_config(folder)
-        env = config.get('env')
-        env = env if isinstance(env, dict) else {}
+        env = _part(config, 'env')
         named = config.get('renderer', env.get('renderer'))
         if named is None and 'use_egl' in env:
             named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
@@ -51,12 +51,33 @@ def renderer_of(store: FrameStore) -> str:
     return ', '.join(sorted(found))
 
 
+def action_frame_of(store: FrameStore) -> str:
+    """Whose axes the actions of the data have: 'base', or what `vw2 convert` wrote there.
+
+    Raises:
+        DataError: of some it is the base and of others the tool, or something else.
+    """
+    found = {}
+    for folder in store.folders:
+        recorded = _part(merged_config(folder), 'recorded')
+        found.setdefault(str(recorded.get('action_frame', 'base')), folder.path)
+    if len(found) > 1 or not set(found) <= set(ACTION_FRAMES):
+        said = ', '.join(f'{frame} in {path}' for frame, path in found.items())
+        raise DataError(
+            f'all data must have actions in one frame, {" or ".join(ACTION_FRAMES)}. Got {said}. '
+            'Convert the recordings again, with one action_frame in their contracts.'
+        )
+    return next(iter(found))
+
+
 def static_camera(folder: CalvinFolder) -> dict[str, Any]:
     """The static camera as the config has it (`fov`, `look_from`, ...); {} where it says nothing."""
-    try:
-        return dict(merged_config(folder)['cameras']['static'])
-    except (KeyError, TypeError, ValueError):
-        return {}
+    return _part(_part(merged_config(folder), 'cameras'), 'static')
+
+
+def _part(config: dict[str, Any], key: str) -> dict[str, Any]:
+    part = config.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def scene_of_frames(folder: CalvinFolder) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.calvin import CalvinFolder
-from vw2_ros.models.data.calvin_scenes import scene_of_frames, static_camera
+from vw2_ros.models.data.origin import scene_of_frames, static_camera
 
 TABLE = {'objects': {'fixed_objects': {'table': {'file': 'calvin_table_D/urdf/table.urdf'}}}}
 
