@@ -4,7 +4,7 @@
 
 | file | what it says |
 | --- | --- |
-| `.hydra/merged_config.yaml` | renderer, static camera, the actions' frame, the scene where there is one |
+| `.hydra/merged_config.yaml` | renderer, static camera, actions' frame, scene where there is one |
 | `scene_info.npy` | {calvin_scene_A: (first, last frame id), ...}; of CALVIN's downloads |
 """
 
