@@ -25,26 +25,25 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
-from vw2_ros.models.checkpoint import ACTION_FRAMES, load_checkpoint, save_checkpoint
+from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
-from vw2_ros.models.data import DataError
 from vw2_ros.models.data.augment import AugmentConfig
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.phrases import Phrasebook, phrases_of
+from vw2_ros.models.data.origin import action_frame_of, renderer_of
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.run_folder import load_model, load_sight, previous
+from vw2_ros.models.run_folder import load_model, load_sight, previous, with_keypoints
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
 from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.storage import load_json
@@ -146,7 +145,7 @@ class HeadStage(Stage):
         init: run folder of the planner; None trains from scratch without latents (the paper's
             plain transformer).
         labels: fraction of the labelled windows to use, in (0, 1].
-        sight: run folder of the keypoint encoder, where there is no planner's run.
+        sight: run folder of the keypoint encoder, whose keypoints take the place of the planner's.
         start: policy whose head to begin with, with its statistics of the actions.
         learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
             camera than the one that they know.
@@ -186,6 +185,8 @@ class HeadStage(Stage):
         words = (p for many in phrases_of(self.store).values() for p in many)
         self.tokenizer = tokenizer.extended(words)
         self.new_words = list(self.tokenizer.words[known:])
+        if self.init and self.sight:
+            planner = with_keypoints(planner, self.sight)
         self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
         c = self.planner.config
         self.demos = Demonstrations(
@@ -215,6 +216,7 @@ class HeadStage(Stage):
         number = np.array([tasks.index(n) if n in tasks else -1 for n in names])
         samples, number = samples[number >= 0], number[number >= 0]
         if not len(samples):
+            self.unjudged = unseen_tasks(roots, sorted(set(names)))
             return None
         tokens = self.book.draw(number, rng)
         return HeldOutActions(
@@ -395,52 +397,3 @@ def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
     anew = Planner(config)
     anew.load_state_dict(state)
     return anew
-
-
-def renderer_of(store: FrameStore) -> str:
-    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`.
-
-    CALVIN's own folders say whether it was EGL.
-    """
-    found = set()
-    for folder in store.folders:
-        content = _how_made(folder.path)
-        env = _part(content, 'env')
-        named = content.get('renderer', env.get('renderer'))
-        if named is None and 'use_egl' in env:
-            named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
-        found.add(str(named))
-    return ', '.join(sorted(found)).replace('None', 'unknown')
-
-
-def action_frame_of(store: FrameStore) -> str:
-    """Whose axes the actions of the data have: 'base', or what `vw2 convert` wrote there.
-
-    Raises:
-        DataError: of some it is the base and of others the tool, or something else.
-    """
-    found = {}
-    for folder in store.folders:
-        recorded = _part(_how_made(folder.path), 'recorded')
-        found.setdefault(str(recorded.get('action_frame', 'base')), folder.path)
-    if len(found) > 1 or not set(found) <= set(ACTION_FRAMES):
-        said = ', '.join(f'{frame} in {path}' for frame, path in found.items())
-        raise DataError(
-            f'all data must have actions in one frame, {" or ".join(ACTION_FRAMES)}. Got {said}. '
-            'Convert the recordings again, with one action_frame in their contracts.'
-        )
-    return next(iter(found))
-
-
-def _how_made(split: Path) -> dict:
-    """What `.hydra/merged_config.yaml` says of a data folder, empty where there is none."""
-    try:
-        content = yaml.safe_load((split / '.hydra' / 'merged_config.yaml').read_text())
-    except (OSError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _part(content: dict, key: str) -> dict:
-    part = content.get(key)
-    return part if isinstance(part, dict) else {}
