@@ -141,7 +141,9 @@ def test_the_urdf_may_come_from_the_topic(tmp_path):
     del values['urdf']
     path = arm_files.write(tmp_path, values)
     assert needs_description(path)
-    with pytest.raises(ContractError, match='my_arm.yaml: urdf is robot_description, and nothing'):
+    with pytest.raises(
+        ContractError, match='urdf must come on the topic robot_description. Got no'
+    ):
         Contract.load(path)
     assert Contract.load(path, urdf=arm_files.chain()).joints == tuple(values['joints'])
     assert needs_description('ur5e') and not needs_description('panda')
@@ -224,9 +226,9 @@ BAD = [
     ),
     (
         set_('base_frame', 'shoulder_link'),
-        "joints must lie between shoulder_link and tool. 'waist'",
+        "joints must lie between shoulder_link and tool. Got 'waist'",
     ),
-    (set_('tool_frame', 'pitch_link'), "joints must lie between base and pitch_link. 'wrist'"),
+    (set_('tool_frame', 'pitch_link'), "joints must lie between base and pitch_link. Got 'wrist'"),
     (set_('tool_offset_m', [0.1]), 'tool_offset_m must be 3 finite numbers'),
     (set_('tool_offset', [0, 0, 0.1]), "unknown key 'tool_offset'. Did you mean tool_offset_m"),
     (drop('limits'), 'limits is missing'),

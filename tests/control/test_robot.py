@@ -301,9 +301,18 @@ def seen_in_noise():
     return [policy.infer({'rgb': rgb, 'instruction': 'lift'}).actions for rgb in pictures]
 
 
-@pytest.mark.parametrize('kind, seconds', [('camera', 60), ('actions', 15), ('push', 12)])
+@pytest.mark.parametrize(
+    'kind, seconds',
+    [
+        ('camera', 10),
+        ('actions', 10),
+        ('push', 6),
+        pytest.param('camera', 60, marks=pytest.mark.slow),
+        pytest.param('actions', 60, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize('name', ['panda', 'fr3', 'xarm7', 'ur5e'])
-def test_noise_for_60_s_leaves_no_limit_of_tool_and_joints(name, kind, seconds, seen_in_noise):
+def test_noise_leaves_no_limit_of_tool_and_joints(name, kind, seconds, seen_in_noise):
     """Plans of noise drove joints 2, 5 and 7 to their limits."""
     urdf = arm_files.example_urdf(name) if name in ('xarm7', 'ur5e') else ''
     contract, rng = Contract.load(name, urdf=urdf), np.random.default_rng(5)
@@ -326,7 +335,7 @@ def test_noise_for_60_s_leaves_no_limit_of_tool_and_joints(name, kind, seconds, 
     speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / elapsed_s
     print(f'{outside_m * 1e3:.2f} mm outside, {speed.max():.4f} m/s')
     assert len(tool) == 30 * seconds and robot.loop.command.status == 'moving'
-    assert speed @ elapsed_s > 0.2, 'it is not simply stopped'
+    assert speed @ elapsed_s > 0.1, 'it is not simply stopped'
     assert outside_m <= 1e-3 and speed.max() <= limits.tool_speed_m_s * 1.001
     assert_within(limits, q, elapsed_s[:, None])
 
