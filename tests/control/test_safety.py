@@ -352,7 +352,7 @@ def test_arming_refuses_what_is_no_pose():
         armed(np.full(7, np.nan))
     with pytest.raises(ValueError, match='7 finite'):
         armed(np.zeros(6))
-    with pytest.raises(ValueError, match='panda_joint4 is at 0.500 rad'):
+    with pytest.raises(ValueError, match='panda_joint4 must be within its limits. Got 0.500 rad'):
         armed([0, 0, 0, 0.5, 0, 1, 0])
 
 

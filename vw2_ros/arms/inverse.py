@@ -77,13 +77,8 @@ def damped_least_squares(
         diagonal += damping * damping * min(1.0, 10.0 * size)
         diagonal += 1e-9
         if i == 0 and rest_gain > 0.0:
-            bias = rest_gain * periods * (rest - np.array(q))
-            far = max(map(abs, bias.tolist()))
-            if far > max_drift:
-                bias *= max_drift / far
-            rhs = np.empty((6, 2))
-            rhs[:, 0] = error
-            rhs[:, 1] = jac @ bias
+            bias = _drift(rest_gain * periods * (rest - np.array(q)), max_drift)
+            rhs = np.stack([error, jac @ bias], axis=1)  # (6, 2)
             both = jac.T @ np.linalg.solve(gram, rhs)  # (n, 2)
             dq = both[:, 0] + bias - both[:, 1]
         else:
@@ -97,8 +92,19 @@ def damped_least_squares(
         free = [w == v for w, v in zip(wanted, q)]
         if i > 0 and size < _LAST_STEP and all(free):
             break  # the error shrinks with its square: another look would find it below tolerance
-        if i > 1 and max(abs(a - b) for a, b in zip(q, before_last)) < _SAME_RAD:
-            # out of reach, with a joint at its limit: from now on it goes to and fro between two
+        if i > 1 and _same(
+            q, before_last
+        ):  # from now on it goes to and fro: a joint is at its end
             q = q if (iterations - 1 - i) % 2 == 0 else last
             break
     return np.array(q)
+
+
+def _same(a: list[float], b: list[float]) -> bool:
+    return max(abs(x - y) for x, y in zip(a, b)) < _SAME_RAD
+
+
+def _drift(bias: np.ndarray, most: float) -> np.ndarray:
+    """A way (n,) [rad] towards the rest pose, no joint further than `most`."""
+    far = max(map(abs, bias.tolist()))
+    return bias * (most / far) if far > most else bias
