@@ -31,7 +31,7 @@ from torch import nn
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
-from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
@@ -45,6 +45,7 @@ from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
+from vw2_ros.models.stages.sight import check_keypoints, check_taught
 from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.storage import load_json
 from vw2_ros.models.text import UNK, Tokenizer
@@ -62,11 +63,13 @@ class LossConfig:
     codes: float = 0.05  # weight of the cross-entropy; 0: actions alone
     own_codes: float = 1.0  # share of the steps at which the planner reads its own greedy codes
     std_floor: float = 0.1  # smallest deviation by which an action's error is divided
+    points: float = 0.0  # weight of the landmarks' places, where sight learns; see `sight`
 
     def __post_init__(self):
-        if self.codes < 0 or not self.std_floor > 0:
+        if min(self.codes, self.points) < 0 or not self.std_floor > 0:
             raise ConfigError(
-                f'codes must be >= 0, std_floor > 0. Got {self.codes}, {self.std_floor}'
+                'codes and points must be >= 0, std_floor > 0. '
+                f'Got {self.codes}, {self.points}, {self.std_floor}'
             )
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
@@ -96,13 +99,22 @@ class Pilot(nn.Module):
         Args:
             batch: rgb uint8 (B, S, S, 3), or place and local of the keypoints found in it; tokens
                 int64 (B, L, 1 + ngrams), actions float (B, A, 7) with valid bool (B, A), codes
-                int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none.
+                int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none; with
+            config.points and pictures, points float (B, L, 2), where the landmarks are in them.
             own_codes: whether the planner reads its own greedy codes.
         Returns:
-            loss and the head's scalars; cross_entropy and accuracy of the codes.
+            loss and the head's scalars; cross_entropy and accuracy of the codes; points, the mean
+            distance of keypoints from landmarks along an axis, in half sides of the picture.
         """
-        out = self.planner(Shown.of(batch), batch['tokens'], None if own_codes else batch['codes'])
+        seen = Shown.of(batch)
+        if 'points' in batch:
+            seen = self.planner.vision.locate(seen)
+        out = self.planner(seen, batch['tokens'], None if own_codes else batch['codes'])
         result = self.head.loss(out.hidden, batch['actions'], batch['valid'])
+        if 'points' in batch:
+            points = F.l1_loss(seen.place[:, : batch['points'].shape[1]], batch['points'])
+            result['loss'] = result['loss'] + config.points * points
+            result['points'] = points.detach()
         if config.codes:
             # (B, K-1, N): -1 where a step has no code. No branch on the data: it would make a GPU
             # wait.
@@ -240,6 +252,10 @@ class HeadStage(Stage):
         self.model = Pilot(self.planner, head).to(self.device)
         source = FrameSource(self.store, self.device, self.train.preload)
         self.shown = Shown(self.planner.vision, source, self.settings.augment)
+        self.taught = bool(self.settings.loss.points) and not self.planner.config.vision.frozen
+        if self.taught:
+            check_taught(self.store)
+            check_keypoints(self.planner.config.vision, self.store.landmarks.shape[1])
         return self.model
 
     def identity(self) -> dict:
@@ -254,9 +270,14 @@ class HeadStage(Stage):
         rng = np.random.default_rng([self.train.seed, step])
         demos, own_codes = self.demos, self.settings.loss.own_codes
         samples = demos.draw(rng, self.train.batch)
+        rows = demos.sample_row[samples]
+        shown = self.shown.part(rng, rows)
+        if self.taught:
+            points = torch.from_numpy(self.store.landmarks[rows])  # (B, L, 2)
+            shown['points'] = points + moved(shown, self.store.size[0])
         return {
             **self.labelled.part(samples),
-            **self.shown.part(rng, demos.sample_row[samples]),
+            **shown,
             'own': self.coded is None or rng.random() < own_codes,
             'tokens': torch.from_numpy(
                 self.book.draw(demos.task(samples), rng, self.settings.augment)

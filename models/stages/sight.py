@@ -80,14 +80,9 @@ class Probe(nn.Module):
 
     def __init__(self, vision: KeypointEncoder, landmarks: int, state_size: int, width: int):
         super().__init__()
-        c = vision.config
-        if c.keypoints < landmarks:
-            raise ConfigError(
-                f'vision.keypoints must be at least {landmarks}, one for each '
-                f'landmark of the data. Got {c.keypoints}'
-            )
+        check_keypoints(vision.config, landmarks)
         self.vision, self.landmarks = vision, landmarks
-        self.read = nn.Linear(c.tokens * width, state_size)
+        self.read = nn.Linear(vision.config.tokens * width, state_size)
 
     def errors(self, rgb: Tensor, points: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """What is wrong with pictures uint8 (B, 3, S, S).
@@ -133,7 +128,7 @@ class SightStage(Stage):
         size = self.settings.vision.image_size
         self.device = device
         self.store = FrameStore(self.data, 'training', size)
-        _check_taught(self.store)
+        check_taught(self.store)
         self._mean = self.store.scene_state.mean(0)
         self._std = np.maximum(self.store.scene_state.std(0), 1e-3)
         self.source = FrameSource(self.store, device, self.train.preload)
@@ -206,11 +201,29 @@ class SightStage(Stage):
         save_run(out, record, config, vision=self.model.vision)
 
 
-def _check_taught(store: FrameStore) -> None:
+def check_keypoints(vision: VisionConfig, landmarks: int) -> None:
+    """Refuse an encoder with fewer keypoints than there are landmarks.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if vision.keypoints < landmarks:
+        raise ConfigError(
+            f'vision.keypoints must be at least {landmarks}, one for each '
+            f'landmark of the data. Got {vision.keypoints}'
+        )
+
+
+def check_taught(store: FrameStore) -> None:
+    """Refuse data that do not say where things are in the picture.
+
+    Raises:
+        ConfigError: a folder does not.
+    """
     for folder, decoded in zip(store.folders, store.decoded):
         if len(folder) and np.isnan(decoded.state['landmarks']).any():
             raise ConfigError(
                 f'{folder.path} does not say where things are (landmarks): only data '
                 'of `vw2 collect` can teach sight. Collect it again if it is older, '
-                'or train the planner without --sight'
+                'or train without: no --sight, head.loss.points 0'
             )
