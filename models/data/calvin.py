@@ -43,6 +43,7 @@ import numpy as np
 
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import Size, resize_area, sides
+from vw2_ros.words import split_words
 
 CALVIN_FPS = 30.0  # CALVIN's data and the play table's
 ROW_SHAPES = {
@@ -135,6 +136,15 @@ class LanguageWindow:
     phrase: str
 
 
+def _check_texts(what: str, texts: Iterable) -> None:
+    for number, text in enumerate(texts):
+        if not isinstance(text, str) or not split_words(text):
+            raise DataError(
+                f'{what}[{number}] must be text, with a word in it. Got {type(text).__name__} '
+                f'{text!r:.80}. Write one text for each window'
+            )
+
+
 class CalvinFolder:
     """Index of one split folder (`training/` or `validation/`) in CALVIN's format.
 
@@ -195,6 +205,8 @@ class CalvinFolder:
         try:
             spans = content['info']['indx']
             tasks, phrases = content['language']['task'], content['language']['ann']
+            for key, texts in (('task', tasks), ('ann', phrases)):
+                _check_texts(f'{path}: language/{key}', texts)
             windows = [
                 LanguageWindow(int(a), int(b), str(task), str(phrase))
                 for (a, b), task, phrase in zip(spans, tasks, phrases, strict=True)
