@@ -37,15 +37,15 @@ from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, cod
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
 from vw2_ros.models.data.origin import action_frame_of, calvin_env_of, renderer_of
-from vw2_ros.models.data.phrases import Phrasebook, phrases_of
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.run_folder import load_model, load_sight, previous
+from vw2_ros.models.run_folder import load_model, load_sight, previous, with_keypoints
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
-from vw2_ros.models.stages.sight import check_keypoints, check_taught
+from vw2_ros.models.stages.sight import Teacher, check_keypoints, teach_landmarks
 from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.storage import load_json
 from vw2_ros.models.text import UNK, Tokenizer
@@ -100,7 +100,7 @@ class Pilot(nn.Module):
             batch: rgb uint8 (B, S, S, 3), or place and local of the keypoints found in it; tokens
                 int64 (B, L, 1 + ngrams), actions float (B, A, 7) with valid bool (B, A), codes
                 int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none; with
-            config.points and pictures, points float (B, L, 2), where the landmarks are in them.
+                config.points and pictures, points float (B, L, 2), where the landmarks are in them.
             own_codes: whether the planner reads its own greedy codes.
         Returns:
             loss and the head's scalars; cross_entropy and accuracy of the codes; points, the mean
@@ -157,11 +157,12 @@ class HeadStage(Stage):
         init: run folder of the planner; None trains from scratch without latents (the paper's
             plain transformer).
         labels: fraction of the labelled windows to use, in (0, 1].
-        sight: run folder of the keypoint encoder, where there is no planner's run.
+        sight: run folder of the keypoint encoder, whose keypoints take the place of the planner's.
         start: policy whose head to begin with, with its statistics of the actions.
         learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
             camera than the one that they know.
         seed, max_minutes: instead of the config's.
+        teacher: see `SightStage`; for loss.points.
     """
 
     name, watch = 'head', 'xyz_l1'
@@ -177,12 +178,13 @@ class HeadStage(Stage):
         learn_sight: bool = False,
         seed: int | None = None,
         max_minutes: float | None = None,
+        teacher: Teacher | None = None,
     ):
         self.settings = read_settings(HeadSettings, config)
         self.train = self.settings.train.replaced(seed, max_minutes)
         self.config, self.data = config, data
         self.init, self.sight, self.start = Path(init) if init else None, sight, start
-        self.labels, self.learn_sight = labels, learn_sight
+        self.labels, self.learn_sight, self.teacher = labels, learn_sight, teacher
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
         self.device = device
@@ -197,6 +199,8 @@ class HeadStage(Stage):
         words = (p for many in phrases_of(self.store).values() for p in many)
         self.tokenizer = tokenizer.extended(words)
         self.new_words = list(self.tokenizer.words[known:])
+        if self.init and self.sight:
+            planner = with_keypoints(planner, self.sight)
         self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
         c = self.planner.config
         self.demos = Demonstrations(
@@ -226,6 +230,7 @@ class HeadStage(Stage):
         number = np.array([tasks.index(n) if n in tasks else -1 for n in names])
         samples, number = samples[number >= 0], number[number >= 0]
         if not len(samples):
+            self.unjudged = unseen_tasks(roots, sorted(set(names)))
             return None
         tokens = self.book.draw(number, rng)
         return HeldOutActions(
@@ -261,7 +266,7 @@ class HeadStage(Stage):
         self.shown = Shown(self.planner.vision, source, self.settings.augment)
         self.taught = bool(self.settings.loss.points) and not self.planner.config.vision.frozen
         if self.taught:
-            check_taught(self.store)
+            teach_landmarks(self.store, self.teacher)
             check_keypoints(self.planner.config.vision, self.store.landmarks.shape[1])
         return self.model
 

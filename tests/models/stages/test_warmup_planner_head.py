@@ -318,6 +318,26 @@ def test_collection_cut_short_has_no_held_out_frames(runs, tmp_path):
     assert 'xyz_l1' not in record['scores'] and record['steps'] == 6
 
 
+def test_held_out_tasks_that_were_not_learned_are_told(runs, tmp_path, capfd):
+    """Not that nothing was held out."""
+    root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=3, frames=30)
+    shutil.rmtree(root / 'validation')
+    other = {task: ['press it', 'push it'] for task in calvin_files.PHRASES}
+    calvin_files.write_split(root / 'validation', frames=30, wordings=other)
+    words = root / 'validation' / 'lang_annotations' / 'auto_lang_ann.npy'
+    content = np.load(words, allow_pickle=True).item()
+    content['language']['task'] = ['turn_on_led'] * 3
+    np.save(words, content, allow_pickle=True)
+    for stage in (
+        PlannerStage('tiny', [root], init=runs / 'dldm'),
+        HeadStage('tiny', [root], init=runs / 'planner'),
+    ):
+        run(stage, tmp_path / stage.name)
+        said = ' '.join(capfd.readouterr().err.split())
+        assert 'validation shows no task that was learned, but turn_on_led' in said
+        assert 'nothing held out' not in said
+
+
 def test_head_from_scratch_with_few_labels(data, tmp_path):
     record = run(HeadStage('tiny', [data], labels=0.5), tmp_path / 'out')
     assert record['labels'] == 0.5 and record['labelled_frames'] == 3 * 35
