@@ -11,6 +11,7 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
+from vw2_ros.work.place import check_place as check_place
 
 DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
 HELP = {'help_option_names': ['-h', '--help']}
@@ -180,6 +181,20 @@ Egl = Annotated[
 ]
 TableArm = Annotated[
     str, typer.Option('--arm', help='The arm before the play table: panda, fr3, xarm7 or ur5e.')
+]
+On = Annotated[
+    str,
+    typer.Option(
+        '--on',
+        help='Where the work is done: local, ray (the cluster of RAY_ADDRESS, or of this machine) '
+        'or ray://HOST:PORT.',
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help='How many work side by side (default: one; on a cluster, as many as its CPUs).'
+    ),
 ]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')

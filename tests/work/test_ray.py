@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""A Ray cluster of two nodes on this machine, one of which is killed on the way."""
+
+import json
+import threading
+import time
+
+import pytest
+from work_files import Squares
+
+from vw2_ros.errors import UsageError
+from vw2_ros.evaluation.rollouts import Options
+from vw2_ros.evaluation.run import run
+from vw2_ros.work import cluster as cluster_module
+from vw2_ros.work.folders import identity, pack
+from vw2_ros.work.place import WorkError, open_place
+
+pytest.importorskip('ray', reason='Ray is not installed: pip install ray[client]')
+from ray.cluster_utils import Cluster  # noqa: E402
+
+
+@pytest.fixture()
+def nodes(monkeypatch):
+    """A cluster of a head that does no jobs, and two nodes; (cluster, nodes)."""
+    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    made = Cluster(initialize_head=True, head_node_args={'num_cpus': 0})
+    try:
+        both = [made.add_node(num_cpus=1) for _ in range(2)]
+        monkeypatch.setenv('RAY_ADDRESS', made.address)
+        yield made, both
+    finally:
+        made.shutdown()
+
+
+def test_jobs_of_a_killed_node_are_done_again(nodes, tmp_path):
+    cluster, (first, _) = nodes
+    given, out, go = tmp_path / 'given', tmp_path / 'out', tmp_path / 'go'
+    given.mkdir(), out.mkdir()
+    (given / 'offset').write_text('100')
+    results = []
+    work = Squares(reads=(str(given),), waits_for=str(go))
+    with open_place('ray') as place:
+
+        def perform():
+            results.extend(place.perform(work, range(6), out))
+
+        worker = threading.Thread(target=perform)
+        worker.start()
+        time.sleep(5)  # both nodes have a job that waits
+        cluster.remove_node(first, allow_graceful=False)
+        go.touch()
+        worker.join(300)
+        assert not worker.is_alive()
+        assert sorted(r[:2] for r in results) == [(n, n**2 + 100) for n in range(6)]
+        assert set(pack(out)) == {f'{w}n{n}.txt' for n in range(6) for w in ('', 'whole/')}
+        with pytest.raises(WorkError, match='ValueError: bad is no number'):
+            list(place.perform(Squares(), [1, 'bad'], out))
+
+
+def test_a_chain_is_the_same_here_and_there(nodes, tmp_path):
+    def lines(out):
+        (record,) = out.glob('record-*.jsonl')
+        found = [json.loads(text) for text in record.read_text().splitlines()][1:]
+        return {d['rollout']: d['subtasks'] for d in found}
+
+    for on in ('local', 'ray'):
+        run(Options(policy='expert', chains=2, video=1, on=on, out=tmp_path / on))
+    assert lines(tmp_path / 'local') == lines(tmp_path / 'ray')
+    assert (tmp_path / 'ray/report.html').is_file()
+    (film,) = (tmp_path / 'ray/videos').glob('*.mp4')
+    assert film.stat().st_size > 1000
+
+
+def test_a_node_with_another_version_is_refused(nodes, tmp_path, monkeypatch):
+    other = {**identity(), 'numpy': '0.1'}
+    monkeypatch.setattr(cluster_module, 'identity', lambda: other)
+    with open_place('ray') as place, pytest.raises(UsageError, match=r'numpy .* for 0\.1 on the'):
+        list(place.perform(Squares(), [1], tmp_path))
