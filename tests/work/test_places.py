@@ -13,8 +13,9 @@ from work_files import Squares
 
 from vw2_ros.errors import InvalidValueError, UsageError
 from vw2_ros.work import folders, node
+from vw2_ros.work.errors import WorkError
 from vw2_ros.work.folders import identity, pack, unpack
-from vw2_ros.work.place import WorkError, check_place, open_place
+from vw2_ros.work.place import check_place, open_place
 
 
 def done(work, jobs, out, workers):

@@ -6,15 +6,18 @@ import json
 import threading
 import time
 
+import numpy as np
 import pytest
 from work_files import Squares
 
 from vw2_ros.errors import UsageError
 from vw2_ros.evaluation.rollouts import Options
 from vw2_ros.evaluation.run import run
+from vw2_ros.sim.collect import collect
 from vw2_ros.work import cluster as cluster_module
+from vw2_ros.work.errors import WorkError
 from vw2_ros.work.folders import identity, pack
-from vw2_ros.work.place import WorkError, open_place
+from vw2_ros.work.place import open_place
 
 pytest.importorskip('ray', reason='Ray is not installed: pip install ray[client]')
 from ray.cluster_utils import Cluster  # noqa: E402
@@ -77,3 +80,17 @@ def test_a_node_with_another_version_is_refused(nodes, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, 'identity', lambda: other)
     with open_place('ray') as place, pytest.raises(UsageError, match=r'numpy .* for 0\.1 on the'):
         list(place.perform(Squares(), [1], tmp_path))
+
+
+def test_sessions_are_the_same_here_and_there(nodes, tmp_path):
+    for on in ('local', 'ray'):
+        collect(
+            tmp_path / on, episodes=2, validation_episodes=1, tasks_per_episode=1, shards=16, on=on
+        )
+    assert set(pack(tmp_path / 'local')) == set(pack(tmp_path / 'ray'))
+    for shard in (tmp_path / 'local').rglob('shard_*.npz'):
+        with (
+            np.load(shard) as here,
+            np.load(tmp_path / 'ray' / shard.relative_to(tmp_path / 'local')) as there,
+        ):
+            assert all(np.array_equal(here[key], there[key]) for key in here.files)

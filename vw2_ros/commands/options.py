@@ -193,7 +193,9 @@ On = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=1, help='How many work side by side (default: one; on a cluster, as many as its CPUs).'
+        min=1,
+        help='Processes that work side by side (default: 1, vw2 collect: 2; on a cluster, one for each '
+        'of its CPUs).',
     ),
 ]
 Learned = Annotated[

@@ -7,10 +7,12 @@ import dataclasses
 import pathlib
 from collections.abc import Iterator, Mapping
 
+from vw2_ros.evaluation.players import weights_of
 from vw2_ros.evaluation.record import EvaluationError
-from vw2_ros.evaluation.rollouts import SCRIPTED, Options, Rollout, instructions
+from vw2_ros.evaluation.rollouts import Options, Rollout, instructions
 from vw2_ros.evaluation.runners import open_runner
-from vw2_ros.work.place import Perform, WorkError, open_place
+from vw2_ros.work.errors import WorkError
+from vw2_ros.work.place import Perform, open_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,16 +66,9 @@ def performed(
     if not pending:
         return
     below = {name: str(film.relative_to(options.out)) for name, film in films.items()}
-    reads = () if options.policy in SCRIPTED else (_weights(options.policy),)
-    work = Rollouts(options, wordings, below, options.simulator.facts, reads)
+    work = Rollouts(options, wordings, below, options.simulator.facts, weights_of(options.policy))
     try:
         with open_place(options.on, options.workers) as place:
             yield from place.perform(work, pending, options.out)
     except WorkError as error:
         raise EvaluationError(str(error)) from error
-
-
-def _weights(policy: str) -> str:
-    from vw2_ros.models.checkpoint import resolve  # torch: only where a model runs
-
-    return str(resolve(policy))

@@ -15,14 +15,15 @@ import socket
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vw2_ros.errors import UsageError
+from vw2_ros.work.errors import WorkError, raised
 from vw2_ros.work.folders import identity, pack, unpack
-from vw2_ros.work.place import Work, WorkError
+from vw2_ros.work.place import Process, Work
+from vw2_ros.work.remote import RemoteProcess
 
 AGAIN = 5  # times that a job is done again after its process or its node has died
-_KINDS = {kind.__name__: kind for kind in (UsageError, WorkError)}  # of errors that come back
 ANSWER_S = 10.0  # a cluster that does not answer by then is not there
 
 
@@ -60,6 +61,22 @@ class Cluster:
         """Leave it; what still runs there ends."""
         self._ray.shutdown()
 
+    def room(self, threads: int) -> int:
+        """How many commands of so many threads it runs at a time."""
+        return max(1, int(self._ray.cluster_resources().get('CPU', 0)) // threads)
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        out: Path,
+        reads: Sequence[str],
+        makes: str,
+        log: IO[bytes],
+        threads: int,
+    ) -> Process:
+        """See `Place.start`."""
+        return RemoteProcess(self._ray, arguments, out, reads, makes, log, threads)
+
     def perform(self, work: Work, jobs: Sequence[Any], out: Path) -> Iterator[Any]:
         """See `Place.perform`."""
         ray = self._ray
@@ -82,8 +99,7 @@ class Cluster:
                         'command again to go on'
                     ) from died
                 if error:
-                    kind, text = error
-                    raise _KINDS[kind](text)
+                    raise raised(error)
                 unpack(files, out, work.last)
                 yield pickle.loads(result)
         finally:

@@ -20,12 +20,18 @@ PACKAGE = Path(files.__file__).parent
 DECIDE = ('numpy', 'pybullet', 'torch')  # packages on which a result depends to the last bit
 
 
-def pack(folder: str | Path) -> Files:
-    """All files of a folder, those of its sub-folders too."""
+def pack(folder: str | Path, *names: str) -> Files:
+    """All files of a folder, those of its sub-folders too.
+
+    Args:
+        names: only these files and sub-folders, where they are there.
+    """
     folder = Path(folder)
+    paths = [folder / name for name in names] or [folder]
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob('*'))
+        for below in paths
+        for path in sorted([below, *below.rglob('*')])
         if path.is_file()
     }
 

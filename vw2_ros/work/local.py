@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from vw2_ros.errors import UsageError
-from vw2_ros.work.place import Work, WorkError
+from vw2_ros.work.errors import WorkError, raised, told
+from vw2_ros.work.place import Process, Work
+from vw2_ros.work.process import start_vw2
 
 
 class Local:
@@ -46,6 +47,18 @@ class Local:
                 for job in jobs:
                     yield perform(job, out)
 
+    def start(
+        self,
+        arguments: Sequence[str],
+        out: Path,
+        reads: Sequence[str],
+        makes: str,
+        log: IO[bytes],
+        threads: int,
+    ) -> Process:
+        """See `Place.start`. It runs in `out` itself."""
+        return start_vw2(arguments, out, log, threads)
+
 
 def in_processes(work: Work, jobs: Sequence[Any], out: Path, world: int) -> Iterator[Any]:
     """As `Local.perform`, in `world` worker processes; each asks for a job when it has none."""
@@ -73,7 +86,7 @@ def in_processes(work: Work, jobs: Sequence[Any], out: Path, world: int) -> Iter
                         f'{pipes[pipe].name} died; run the same command again to go on'
                     ) from None
                 if error:
-                    raise error
+                    raise raised(error)
                 if waiting:
                     with contextlib.suppress(OSError):  # it died: told at the next `recv`
                         pipe.send(waiting.pop())
@@ -124,13 +137,6 @@ def _work(work: Work, out: Path, pipe) -> None:
         return
     except Exception as error:
         pipe.send((told(error), None))
-
-
-def told(error: Exception) -> Exception:
-    """An error as it goes to another process: some do not unpickle."""
-    if isinstance(error, UsageError):
-        return UsageError(str(error))
-    return WorkError(f'{type(error).__name__}: {error}')
 
 
 def _end_with_parent() -> None:

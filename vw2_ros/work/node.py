@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from vw2_ros.errors import UsageError
+from vw2_ros.work.errors import Told, told
 from vw2_ros.work.folders import Files, identity, pack, unpack
-from vw2_ros.work.local import told
 from vw2_ros.work.place import Perform
 
 _open: dict[str, Perform] = {}  # the work that this process has open, by its key
@@ -37,7 +37,7 @@ def check(expected: Mapping[str, str], node: str) -> None:
 
 def perform(
     expected: Mapping[str, str], node: str, key: str, fetch: Callable[[], bytes], job: bytes
-) -> tuple[tuple[str, str] | None, bytes, Files]:
+) -> tuple[Told | None, bytes, Files]:
     """Do one job; the work is fetched and opened at the first one.
 
     Args:
@@ -45,7 +45,7 @@ def perform(
         key: of the work. fetch: gives it, pickled: (work, {folder: its files}).
         job: pickled.
     Returns:
-        (kind, text) of an error or None, the pickled result, the files that the job left.
+        what is told of an error or None, the pickled result, the files that the job left.
     """
     try:
         check(expected, node)
@@ -58,8 +58,7 @@ def perform(
             return None, pickle.dumps(result), pack(folder)
     except Exception as error:
         traceback.print_exc()  # into the log of this worker
-        error = told(error)
-        return (type(error).__name__, str(error)), b'', {}
+        return told(error), b'', {}
 
 
 def _opened(pickled: bytes) -> Perform:

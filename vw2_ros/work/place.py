@@ -17,17 +17,13 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
-from vw2_ros.errors import UsageError, VW2Error
+from vw2_ros.errors import UsageError
 
 LOCAL, RAY = 'local', 'ray'
 
 Perform = Callable[[Any, Path], Any]  # (job, folder for its files) -> result
-
-
-class WorkError(VW2Error, RuntimeError):
-    """A job failed, or a process that did jobs died."""
 
 
 class Work(Protocol):
@@ -41,6 +37,20 @@ class Work(Protocol):
 
     def opened(self) -> contextlib.AbstractContextManager[Perform]:
         """What does the jobs, one after another in one process."""
+
+
+class Process(Protocol):
+    """A command that runs; as `subprocess.Popen`."""
+
+    returncode: int | None
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, number: int) -> None: ...
+
+    def wait(self, timeout: float) -> int: ...
+
+    def kill(self) -> None: ...
 
 
 class Place(Protocol):
@@ -58,6 +68,23 @@ class Place(Protocol):
         Raises:
             WorkError: a job failed, or a process died; what was yielded is whole.
             UsageError: the place cannot do this work.
+        """
+
+    def start(
+        self,
+        arguments: Sequence[str],
+        out: Path,
+        reads: Sequence[str],
+        makes: str,
+        log: IO[bytes],
+        threads: int,
+    ) -> Process:
+        """Start a `vw2` command whose paths are relative to `out`.
+
+        Args:
+            arguments: of `vw2`. reads: files and folders below `out` that it reads.
+            makes: folder below `out` that it makes, or goes on with.
+            log: gets what it prints. threads: of its computations, and CPUs that it takes.
         """
 
 
