@@ -8,11 +8,14 @@ import time
 
 import numpy as np
 import pytest
+from experiment_files import graph_of
 from work_files import Squares
 
 from vw2_ros.errors import UsageError
 from vw2_ros.evaluation.rollouts import Options
 from vw2_ros.evaluation.run import run
+from vw2_ros.experiment.jobs import Job
+from vw2_ros.experiment.scheduler import perform
 from vw2_ros.sim.collect import collect
 from vw2_ros.work import cluster as cluster_module
 from vw2_ros.work.errors import WorkError
@@ -45,10 +48,10 @@ def test_jobs_of_a_killed_node_are_done_again(nodes, tmp_path):
     work = Squares(reads=(str(given),), waits_for=str(go))
     with open_place('ray') as place:
 
-        def perform():
+        def do():
             results.extend(place.perform(work, range(6), out))
 
-        worker = threading.Thread(target=perform)
+        worker = threading.Thread(target=do)
         worker.start()
         time.sleep(5)  # both nodes have a job that waits
         cluster.remove_node(first, allow_graceful=False)
@@ -94,3 +97,29 @@ def test_sessions_are_the_same_here_and_there(nodes, tmp_path):
             np.load(tmp_path / 'ray' / shard.relative_to(tmp_path / 'local')) as there,
         ):
             assert all(np.array_equal(here[key], there[key]) for key in here.files)
+
+
+def test_a_stage_of_a_killed_node_goes_on_elsewhere(nodes, tmp_path):
+    cluster, (first, second) = nodes
+    cluster.remove_node(second)
+    command = 'collect --episodes 3 --validation-episodes 0 --tasks-per-episode 1 --shards 16'
+    job = Job('collect-0', 'collect', (*command.split(), '--out', 'stages/collect-0'))
+    of = graph_of()
+    of.jobs, of.runs = {job.name: job}, {}
+    out = tmp_path / 'out'
+    (out / 'stages').mkdir(parents=True)
+
+    def kill():
+        while not list(out.glob('stages/collect-0/training/sessions/*.json')):
+            time.sleep(0.1)
+        cluster.add_node(num_cpus=1)
+        cluster.remove_node(first, allow_graceful=False)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    perform(of, out, jobs=1, on='ray')
+    killer.join()
+    assert job.is_complete(out)
+    assert 'begun again from what has come home' in (out / 'stages/collect-0.log').read_text()
+    collect(tmp_path / 'local', episodes=3, validation_episodes=0, tasks_per_episode=1, shards=16)
+    assert set(pack(out / 'stages/collect-0')) == set(pack(tmp_path / 'local'))
