@@ -31,9 +31,7 @@ class Squares:
                 os.kill(os.getpid(), signal.SIGKILL)
             if job == 'bad':
                 raise ValueError(f'{job} is no number')
-            end = time.monotonic() + 300
             while self.waits_for and not os.path.exists(self.waits_for):
-                assert time.monotonic() < end
                 time.sleep(0.05)
             for name in (f'n{job}.txt', f'whole/n{job}.txt'):
                 (out / name).parent.mkdir(exist_ok=True)

