@@ -50,6 +50,21 @@ class Sessions:
         yield lambda job, out: record_session(out, *job, self.settings, self.astray)
 
 
+def _recorded(
+    settings: CollectSettings,
+    astray: Astray | None,
+    jobs: list[tuple[str, int]],
+    out: Path,
+    on: str,
+    workers: int | None,
+) -> Iterator[dict]:
+    """Record the sessions; yield their markers as they end."""
+    reads = astray.reads if astray else ()
+    work = Sessions(settings, astray, settings.simulator.facts, reads)
+    with open_place(on, workers) as place:
+        yield from place.perform(work, jobs, out)
+
+
 def collect(
     out: Path | str,
     scenes: str = 'D',
@@ -89,8 +104,7 @@ def collect(
         WorkError: a session could not be recorded.
         KeyboardInterrupt: after Ctrl-C, with the index written.
     """
-    if workers is None and on == LOCAL:
-        workers = 2
+    workers = 2 if workers is None and on == LOCAL else workers
     if episodes < 1 or (workers is not None and workers < 1):
         raise InvalidValueError(
             f'episodes and workers must be at least 1. Got {episodes}, {workers}'
@@ -127,10 +141,8 @@ def collect(
     index()
     try:
         if jobs:
-            reads = astray.reads if astray else ()
-            work = Sessions(settings, astray, settings.simulator.facts, reads)
-            with open_place(on, workers) as place:
-                _follow(place.perform(work, jobs, out), len(jobs), total, progress, index)
+            markers = _recorded(settings, astray, jobs, out, on, workers)
+            _follow(markers, len(jobs), total, progress, index)
     finally:
         counts = index()
     return {**counts, 'success': _success(out)}
