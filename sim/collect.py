@@ -133,7 +133,6 @@ def collect(
         for k in range(number[split])
         if not is_finished(out / split, k)
     ]
-    total = sum(number.values())
 
     def index() -> dict:
         return {split: write_index(out / split, config, train_phrases) for split in SPLITS}
@@ -142,7 +141,7 @@ def collect(
     try:
         if jobs:
             markers = _recorded(settings, astray, jobs, out, on, workers)
-            _follow(markers, len(jobs), total, progress, index)
+            _follow(markers, len(jobs), sum(number.values()), progress, index)
     finally:
         counts = index()
     return {**counts, 'success': _success(out)}
