@@ -129,12 +129,7 @@ def collect(
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
     config = merged_config(settings)
     check_same_settings(out, 'expert', config['expert'])
-    jobs = [
-        (split, k)
-        for split in SPLITS
-        for k in range(number[split])
-        if not is_finished(out / split, k)
-    ]
+    jobs = [(s, k) for s in SPLITS for k in range(number[s]) if not is_finished(out / s, k)]
 
     def index() -> dict:
         return {split: write_index(out / split, config, train_phrases) for split in SPLITS}
