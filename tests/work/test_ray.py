@@ -111,7 +111,7 @@ def test_sessions_are_the_same_here_and_there(nodes, tmp_path):
 
 
 def test_a_stage_whose_worker_is_killed_goes_on(nodes, tmp_path):
-    command = 'collect --episodes 3 --validation-episodes 0 --tasks-per-episode 1 --shards 16'
+    command = 'collect --episodes 8 --validation-episodes 0 --tasks-per-episode 1 --shards 16'
     job = Job('collect-0', 'collect', (*command.split(), '--out', 'stages/collect-0'))
     of = graph_of()
     of.jobs, of.runs = {job.name: job}, {}
@@ -137,5 +137,5 @@ def test_a_stage_whose_worker_is_killed_goes_on(nodes, tmp_path):
     killer.join()
     assert job.is_complete(out)
     assert 'begun again from what has come home' in (out / 'stages/collect-0.log').read_text()
-    collect(tmp_path / 'local', episodes=3, validation_episodes=0, tasks_per_episode=1, shards=16)
+    collect(tmp_path / 'local', episodes=8, validation_episodes=0, tasks_per_episode=1, shards=16)
     assert set(pack(out / 'stages/collect-0')) == set(pack(tmp_path / 'local'))
