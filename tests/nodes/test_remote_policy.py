@@ -45,11 +45,7 @@ def test_plans_come_over_the_network_and_silence_makes_none(bench, weights):
     with api.serve_background(PolicyServer(Answers(policy))) as server:
         # a patient planner: the test's machine may be slow
         node = bench.add(
-            PlannerNode,
-            weights=server.url,
-            instruction=WORDS,
-            deadline_s=2.0,
-            max_image_age_s=5.0,
+            PlannerNode, weights=server.url, instruction=WORDS, deadline_s=2.0, max_image_age_s=5.0
         )
         newest = diagnosed(bench, 'planner')
         hidden = bench.hear(Image, names.PLAN_HIDDEN, qos.reliable())

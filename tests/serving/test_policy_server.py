@@ -39,7 +39,9 @@ def weights(tmp_path_factory):
 
 @contextlib.contextmanager
 def served(weights, port=0, execute=4):
-    with api.serve_background(PolicyServer(Answers(Policy.load(weights), execute)), port=port) as s:
+    with api.serve_background(
+        PolicyServer(Answers(Policy.load(weights), execute)), port=port
+    ) as s:
         yield s
 
 
@@ -71,7 +73,10 @@ class TwoSubtasks(StepBenchmark):
 
     def get_step_result(self, step_result):
         # the same pictures before CALVIN's CustomModel, which is tested by itself
-        model, rng = CustomModel(self.weights, execute=4), np.random.default_rng(self._task['seed'])
+        model, rng = (
+            CustomModel(self.weights, execute=4),
+            np.random.default_rng(self._task['seed']),
+        )
         wanted = []
         for step in range(2 * STEPS):
             if step == STEPS:
