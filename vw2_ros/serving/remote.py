@@ -166,28 +166,27 @@ class RemotePolicy:
         from websockets.exceptions import WebSocketException
 
         until = time.monotonic() + within_s
+        if not self._lock.acquire(timeout=within_s):
+            raise self._late(within_s)
         try:
-            if not self._lock.acquire(timeout=within_s):
-                raise TimeoutError
-            with contextlib.ExitStack() as held:
-                held.callback(self._lock.release)
-                try:
-                    found = self._exchange(question, until)
-                except (WebSocketException, OSError) as error:
-                    if not isinstance(error, TimeoutError):
-                        self._drop()
-                    raise
+            found = self._exchange(question, until)
         except TimeoutError:
-            raise NoAnswerError(
-                f'{self.address} must answer within {within_s * 1e3:.0f} ms. Got no answer. Is the '
-                'network slower? deadline_s says how long to wait'
-            ) from None
+            raise self._late(within_s) from None
         except (WebSocketException, OSError) as error:
+            self._drop()
             raise NoAnswerError(
                 f'{self.address} must be a policy server. Got {type(error).__name__}: {error}. '
                 'Start it with vw2 serve'
             ) from error
+        finally:
+            self._lock.release()
         return self._checked(found)
+
+    def _late(self, within_s: float) -> NoAnswerError:
+        return NoAnswerError(
+            f'{self.address} must answer within {within_s * 1e3:.0f} ms. Got no answer. Is the '
+            'network slower? deadline_s says how long to wait'
+        )
 
     def _exchange(self, question: dict[str, Any], until: float):
         m = self._messages
@@ -208,7 +207,10 @@ class RemotePolicy:
             try:
                 message = self._messages.unpack_message(data)
             except ValueError as error:
-                raise ConnectionError(f'what cannot be read: {error}') from error
+                self._drop()
+                raise NoAnswerError(
+                    f'{self.address} must be vw2 serve. Got what cannot be read: {error}'
+                ) from error
             if message.seq == seq:
                 self._open = None
                 return message
