@@ -27,6 +27,7 @@ from vw2_ros.errors import InvalidValueError, MissingPackageError, VW2Error
 
 SCHEMES = ('ws://', 'wss://')
 DEADLINE_S = 0.2  # a plan from an older image moves nothing soon after (max_plan_age_s)
+START_S = 10.0  # the first answer may take so long, the machines may be busy with loading
 CONNECT_S = 2.0  # to connect, which takes several ways to and fro
 GIVE_UP_S = 2.0  # a question without an answer for so long: another connection may do better
 
@@ -97,7 +98,7 @@ class RemotePolicy:
         self._open: tuple[int, float] | None = None  # what has no answer yet, and since when
         self._times: dict[str, deque[float]] = {}
         self.sha256 = ''
-        facts = self._ask({'ask': 'facts'}, CONNECT_S)
+        facts = self._ask({'ask': 'facts'}, START_S)
         self.sha256 = facts['sha256']
         self.path = pathlib.PurePosixPath(facts['name'])
         self.image_size, self.chunk = facts['image_size'], facts['chunk']
@@ -135,7 +136,7 @@ class RemotePolicy:
         """Ask three times, which opens the connection's window; the last one's time [ms]."""
         for _ in range(3):
             began = time.perf_counter()
-            self._ask({'ask': 'facts'}, CONNECT_S)
+            self._ask({'ask': 'facts'}, START_S)
         return 1e3 * (time.perf_counter() - began)
 
     def timing(self) -> dict[str, dict[str, float]]:
