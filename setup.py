@@ -12,7 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
-SERVE = ['vla-eval>=0.8']
+SERVE = ['vla-eval>=0.8', 'anyio>=4', 'websockets>=13']
 ARMS = ['pin>=4', 'example-robot-data>=6']
 NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
 

@@ -50,15 +50,20 @@ def sim(
     finish(bench_sim(scene, seconds, simulator), json_file)
 
 
+Served = Annotated[
+    str, typer.Option(help='Name of shipped weights, a checkpoint folder, or ws://HOST:PORT.')
+]
+
+
 @app.command('policy', epilog=epilog('vw2 bench policy --json out/policy.json'))
 def policy(
-    policy: Learned = 'play_table',
+    policy: Served = 'play_table',
     calls: Annotated[int, typer.Option(min=2, help='Plans to make and time.')] = 200,
     threads: Annotated[int, typer.Option(min=1, help='Threads that PyTorch may use.')] = 1,
     json_file: Json = None,
 ) -> None:
     """Measure the time of one plan and of the action head."""
-    policy = check_policy(policy, learned=True)
+    policy = check_policy(policy, learned=True, served=True)
     from vw2_ros.bench.policy import run
 
     finish(run(policy, calls=calls, threads=threads), json_file)

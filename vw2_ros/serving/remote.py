@@ -82,6 +82,9 @@ class RemotePolicy:
         NoAnswerError: there is no server.
     """
 
+    can_imagine = False  # a server has no use for it
+    _socket: Any = None
+
     def __init__(self, address: str, deadline_s: float = DEADLINE_S):
         try:
             from vla_eval.protocol import messages
@@ -93,7 +96,6 @@ class RemotePolicy:
         self._messages = messages
         self.address, self.deadline_s = address, deadline_s
         self._lock = threading.Lock()
-        self._socket: Any = None
         self._seq = 0
         self._open: tuple[int, float] | None = None  # what has no answer yet, and since when
         self._times: dict[str, deque[float]] = {}
@@ -154,6 +156,9 @@ class RemotePolicy:
         """End the connection; the next question makes another."""
         with self._lock:
             self._drop()
+
+    def __del__(self):
+        self._drop()  # the thread that reads its socket knows nothing of who asks
 
     def _timed(self, what: str, question: dict[str, Any]) -> dict[str, Any]:
         began = time.perf_counter()
