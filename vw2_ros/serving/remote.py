@@ -202,9 +202,9 @@ class RemotePolicy:
         if self._open:  # its answer is too late for anybody, but the next one comes behind it
             self._receive(socket, self._open[0], until)
         self._seq += 1
+        message = m.pack_message(m.Message(m.MessageType.OBSERVATION, question, self._seq))
         self._open = self._seq, time.monotonic()
-        message = m.Message(m.MessageType.OBSERVATION, question, self._seq)
-        socket.send(m.pack_message(message))
+        socket.send(message)
         return self._receive(socket, self._seq, until)
 
     def _receive(self, socket, seq: int, until: float):
