@@ -47,6 +47,7 @@ class PolicyServer(ModelServer or object):
         self.answers = answers
 
     async def on_serve_start(self, tg) -> None:
+        """Questions of all sessions wait for each other from now on."""
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     async def on_observation(self, obs: dict[str, Any], ctx) -> None:
@@ -55,12 +56,15 @@ class PolicyServer(ModelServer or object):
         await ctx.send_action(await anyio.to_thread.run_sync(ask, limiter=self._one_at_a_time))
 
     async def on_episode_start(self, config: dict[str, Any], ctx) -> None:
+        """A session begins anew."""
         self.answers.forget(ctx.session_id)
 
     async def on_episode_end(self, result: dict[str, Any], ctx) -> None:
+        """A session is over."""
         self.answers.forget(ctx.session_id)
 
     def get_action_spec(self) -> dict:
+        """What a harness gets: relative metres, Euler angles and a gripper that closes at -1."""
         return {
             'position': specs.POSITION_DELTA,
             'rotation': specs.ROTATION_EULER,
@@ -68,6 +72,7 @@ class PolicyServer(ModelServer or object):
         }
 
     def get_observation_spec(self) -> dict:
+        """What a harness must send: one picture and words."""
         return {CAMERA: specs.IMAGE_RGB, 'language': specs.LANGUAGE}
 
 
