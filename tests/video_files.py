@@ -110,7 +110,7 @@ def _table(episodes, camera=None, first=0, damaged=-1):
     if camera:
         columns[camera] = pa.array(
             [
-                {'bytes': png(rgb)[: 400 if i == damaged else None], 'path': f'frame-{i:06d}.png'}
+                {'bytes': png(rgb)[: 60 if i == damaged else None], 'path': f'frame-{i:06d}.png'}
                 for _, i, rgb in rows
             ],
             pa.struct({'bytes': pa.binary(), 'path': pa.string()}),
