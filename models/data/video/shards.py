@@ -29,7 +29,12 @@ def _take_of(sample: dict) -> str:
     """Samples that belong to one take: pictures are frames of their folder, if they are steps."""
     key = sample['__key__']
     kinds = [suffix for suffix in sample if suffix.rpartition('.')[2] in PICTURES]
-    return key.rpartition('/')[0] or key if any(map(_is_camera, kinds)) else key
+    cameras = sum(map(_is_camera, kinds))
+    if not cameras:
+        return key
+    # what lies in no folder is a picture of its own, or a step that several cameras saw
+    steps = re.sub(r'\d+$', '', key) or 'steps'
+    return key.rpartition('/')[0] or (steps if cameras > 1 else key)
 
 
 def _is_camera(suffix: str) -> bool:

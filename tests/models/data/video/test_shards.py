@@ -55,14 +55,15 @@ def test_missing_library_is_named_with_the_command(tmp_path, monkeypatch):
         VideoFolder(tmp_path)
 
 
-def test_a_camera_of_several_is_taken(tmp_path):
+@pytest.mark.parametrize('lead', ['take/', 'take_', ''])
+def test_a_camera_of_several_is_taken(tmp_path, lead):
     """One picture of each camera in a step: not a film of all of them in turn."""
     deep = cv2.imencode('.png', np.full((48, 64), 900, np.uint16))[1].tobytes()
     members = {}
     for i, rgb in enumerate(pictures(15)):
-        members[f'take/{i:04d}.depth.png'] = deep
-        members[f'take/{i:04d}.left.png'] = video_files.png(rgb)
-        members[f'take/{i:04d}.right.png'] = video_files.png(255 - rgb)
+        members[f'{lead}{i:04d}.depth.png'] = deep
+        members[f'{lead}{i:04d}.left.png'] = video_files.png(rgb)
+        members[f'{lead}{i:04d}.right.png'] = video_files.png(255 - rgb)
     video_files.write_shard(tmp_path / 'a.tar', members)
     assert sum(everything(tmp_path), []) == count(15)
     dark = VideoFolder(tmp_path, 'training', 32, 30.0, ['right']).rgb[np.arange(2)]
