@@ -13,7 +13,8 @@ actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is 
 | hidden | float32 (steps, width) | |
 | actions | float32 (steps * frames, 7) | [-1, 1]: rel xyz (x 0.02 m), rpy (x 0.05 rad), gripper |
 
-Actions are in frame `panda_link0`; gripper < 0 closes, > 0 opens.
+Actions are along the axes of the arm's base or of the tool, as the data that were learned from
+(`action_frame`); gripper < 0 closes, > 0 opens.
 
 It runs on the CPU unless it is told otherwise (`device`): a plan takes milliseconds there, and the
 results are the same bits on every machine of one kind.
@@ -34,7 +35,7 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.checkpoint import ACTION_FRAMES, DEFAULT_NAME, Checkpoint, load_checkpoint
 from vw2_ros.models.data.pictures import Size, centre, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
@@ -91,6 +92,11 @@ class Policy:
         self._tokenizer = checkpoint.tokenizer
         self.provenance, self.sha256 = checkpoint.provenance, checkpoint.sha256
         self.path = checkpoint.path
+        if self.action_frame not in ('', *ACTION_FRAMES):
+            raise CheckpointError(
+                f'{self.path}/provenance.json: action_frame must be one of '
+                f'{", ".join(ACTION_FRAMES)}. Got {self.action_frame!r}. Copy the folder again.'
+            )
         self.temperature = temperature
         self.chunk = self._head.config.steps * self._head.config.frames
         if not 1 <= execute <= self.chunk:
@@ -149,6 +155,35 @@ class Policy:
     def dldm(self) -> DLDM | None:
         """The dLDM whose codes the planner speaks, where the folder has it."""
         return self._dldm
+
+    @property
+    def action_frame(self) -> str:
+        """Whose axes the actions have, 'base' or 'tool'; '': provenance.json does not say."""
+        return self.provenance.get('action_frame', '')
+
+    def check_action_frame(self, frame: str, *, must_say: bool = False) -> None:
+        """Refuse a policy whose actions have other axes than a robot takes them for.
+
+        Args:
+            frame: as `Contract.action_frame`.
+            must_say: also one that does not say: older weights, before a robot.
+        Raises:
+            CheckpointError: the arm would go other ways than the policy means.
+        """
+        known = self.action_frame
+        if known == frame or (not known and not must_say):
+            return
+        wanted = f"must be {frame}, as the contract's. "
+        if known:
+            raise CheckpointError(
+                f'action_frame of {self.path.name} {wanted}Got {known}. Write action_frame: {known} '
+                'in a contract of an arm that this policy was trained for, or take other weights.'
+            )
+        raise CheckpointError(
+            f'action_frame of {self.path.name} {wanted}Got none in {self.path}/provenance.json: these '
+            'are older weights. If all data they learned from were in that frame, write '
+            f'"action_frame": "{frame}" there.'
+        )
 
     def check_renderer(self, renderer: str | None = None, image_size: int | None = None) -> bool:
         """Warn if images come from another renderer or size than the training data's.

@@ -95,7 +95,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_annotations(path: Path) -> dict:
-    """Content of CALVIN's `auto_lang_ann.npy`, a pickled dict, without executing anything.
+    """Content of CALVIN's `auto_lang_ann.npy` or `scene_info.npy`, a pickled dict; runs nothing.
 
     Raises:
         DataError: missing, damaged, or it names anything but numpy arrays and plain containers.
@@ -116,9 +116,9 @@ def load_annotations(path: Path) -> dict:
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f'{path} is missing: the folder has no language annotations') from error
+        raise DataError(f'{path} is missing. Download or collect the data again') from error
     except Exception as error:  # unpickling damaged bytes can raise nearly anything
-        raise DataError(f'{path} cannot be read as language annotations: {error}') from error
+        raise DataError(f'{path} cannot be read as a pickled dict: {error}') from error
     if isinstance(content, np.ndarray) and content.shape == ():
         content = content.item()
     if not isinstance(content, dict):

@@ -197,7 +197,7 @@ def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
 
 
 def test_a_bad_contract_is_refused_before_anything_runs(tmp_path):
-    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 30', 'rate_hz: 7')
+    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 60', 'rate_hz: 7')
     (tmp_path / 'my.yaml').write_text(text)
     with pytest.raises(ValueError, match='my.yaml: command.rate_hz must'):
         system.robot(contract=str(tmp_path / 'my.yaml'))

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 
-CONTRACT = Contract.load('panda')
+CONTRACT = panda_at()
 LIMITS, ARM = CONTRACT.limits, CONTRACT.arm
 PERIOD_S = LIMITS.period_s
 SLOWLY = np.tile([0.2, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.12 m/s along x

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
-from vw2_ros.arms.contract import Contract
 from vw2_ros.control import safety
 from vw2_ros.control.safety import FrozenCamera, Request, gate
 
-LIMITS = Contract.load('panda').limits
+LIMITS = panda_at().limits
 Q0 = np.array(
     [-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866]
 )

@@ -10,6 +10,7 @@ import pytest
 import torch
 from policy_files import tiny_dldm, tiny_head, tiny_planner, tiny_policy, tiny_words
 
+from vw2_ros.files import shipped_weights
 from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
 
@@ -231,3 +232,25 @@ def test_another_renderer_is_warned_of(policy):
         assert not policy.check_renderer('egl')
     with pytest.warns(UserWarning, match='image_size 200 instead of 32'):
         assert not policy.check_renderer(image_size=200)
+
+
+@pytest.mark.parametrize('said', ['base', 'tool', None])
+def test_actions_of_another_frame_are_refused(tmp_path, said):
+    tiny_policy(tmp_path / 'm', provenance={'action_frame': said} if said else {'command': 'x'})
+    policy = Policy.load(tmp_path / 'm')
+    policy.check_action_frame(said or 'base')
+    policy.check_action_frame(said or 'tool')
+    for frame in {'base', 'tool'} - {said}:
+        with pytest.raises(CheckpointError, match=f'of m must be {frame}.* Got {said or "none"}'):
+            policy.check_action_frame(frame, must_say=True)
+
+
+def test_a_frame_that_there_is_not(tmp_path):
+    tiny_policy(tmp_path / 'm', provenance={'action_frame': 'camera'})
+    with pytest.raises(CheckpointError, match="must be one of base, tool. Got 'camera'"):
+        Policy.load(tmp_path / 'm')
+
+
+def test_the_shipped_weights_say_their_frame():
+    for name in shipped_weights():
+        assert Policy.load(name).action_frame == 'base'
