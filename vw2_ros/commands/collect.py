@@ -11,8 +11,11 @@ from vw2_ros.commands.options import (
     DEFAULT_ARM,
     CalvinEnv,
     Egl,
+    On,
     TableArm,
     TableName,
+    Workers,
+    check_place,
     check_scenes,
     check_simulator,
     counts,
@@ -35,6 +38,13 @@ ImageSize = Annotated[
     int,
     typer.Option(
         min=16, max=1024, help='Side of the static images where there are no shards (pixels).'
+    ),
+]
+Share = Annotated[
+    float,
+    typer.Option(
+        help='Share of the frames to record, in stretches of a second. Between them the expert plays '
+        'on undrawn: where drawing is slow, as many pictures then show more tasks.'
     ),
 ]
 ValidationEpisodes = Annotated[
@@ -62,7 +72,8 @@ def run(
     episodes: Annotated[
         int, typer.Option(min=1, help='Episodes to record; the table is reset before each.')
     ] = 100,
-    workers: Annotated[int, typer.Option(min=1, help='Processes that play side by side.')] = 2,
+    workers: Workers = None,
+    on: On = 'local',
     randomize: Annotated[
         bool, typer.Option('--randomize', help='Vary textures, colours, light and camera pose.')
     ] = False,
@@ -76,6 +87,7 @@ def run(
         int, typer.Option(min=1, help='Tasks to solve between two resets.')
     ] = 30,
     validation_episodes: ValidationEpisodes = None,
+    share: Share = 1.0,
     policy: Astray = '',
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
@@ -94,6 +106,7 @@ def run(
             scenes=scenes,
             episodes=episodes,
             workers=workers,
+            on=check_place(on),
             randomize=randomize,
             seed=seed,
             shards=shards,
@@ -101,6 +114,7 @@ def run(
             depth=depth,
             tasks_per_episode=tasks_per_episode,
             validation_episodes=validation_episodes,
+            share=share,
             policy=(checkpoint_sha256(policy) or policy) if policy else '',
             astray=PolicyTurn(policy) if policy else None,
             simulator=check_simulator(table, calvin_env, egl, arm),

@@ -251,12 +251,12 @@ class ControlLoop:
             '' if it is armed, else why not.
         """
         if self.state is None or self._joints is None:
-            return f'nothing ever came on {names.JOINT_STATES}'
+            return f'{names.JOINT_STATES} must come first. Got none. Start the driver of the arm.'
         age_s = now_s - self._joints_s
         if not age_s <= self.limits.max_age_s:
             return (
-                f'{names.JOINT_STATES} is {age_s * 1e3:.0f} ms old, limit '
-                f'{self.limits.max_age_s * 1e3:.0f} ms: nobody knows where the arm is'
+                f'{names.JOINT_STATES} must be at most {self.limits.max_age_s * 1e3:.0f} ms old. Got '
+                f'{age_s * 1e3:.0f} ms old ones: nobody knows where the arm is. Look at its driver.'
             )
         try:
             self.state = rearmed(self.state, self._joints, self.limits)
@@ -305,12 +305,18 @@ class ControlLoop:
         In real time a plan is overdue, and the arm holds, once the image that the next plan should
         come from is `Limits.max_age_s` (0.1 s) old: that image was taken as long after the last
         plan's as plans are apart (the median of the newest). With a plan for every image of 30 Hz
-        this is 133 ms after the last plan's own image. It is never more than the config says.
+        this is 133 ms after the last plan's own image. A robot has one period of its commands less,
+        in which it brakes. It is never more than the config says.
         """
         if self.config.lockstep:
             return self.config.max_plan_age_s
-        overdue_s = self._plan_interval_s() + self.limits.max_age_s
+        overdue_s = self._plan_interval_s() + self.limits.max_age_s - self._brake_s
         return min(self.config.max_plan_age_s, overdue_s)
+
+    @property
+    def _brake_s(self) -> float:
+        # a robot begins to brake so much earlier that it got its last new target by the limit
+        return self.limits.period_s if self.contract.disarmed_at_start else 0.0
 
     def _plan_interval_s(self) -> float:
         # how far plans are apart; infinite until that is known
@@ -342,10 +348,10 @@ class ControlLoop:
             measured=self._joints if fresh else None,
             allowed_s={
                 names.PLAN_HIDDEN: self.max_plan_age_s,
-                names.IMAGE: self._camera.max_age_s,
+                names.IMAGE: self._camera.max_age_s - self._brake_s,
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
-            forward=self.arm.forward,
+            forward=self.controller.forward,
             speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
             idle=self._instruction_id == '',
             silent_on_stale=self.contract.on_stale == 'silent',
@@ -476,6 +482,6 @@ class ControlLoop:
         if far.max() > 0:
             i = int(np.argmax(far))
             raise InvalidValueError(
-                f'{self.limits.joints[i]} jumped by {way[i]:.2f} rad within '
-                f'{since_s * 1e3:.0f} ms: no arm moves like that'
+                f'{self.limits.joints[i]} must move as an arm can. Got a jump of {way[i]:.2f} rad '
+                f'within {since_s * 1e3:.0f} ms. Look at what publishes {names.JOINT_STATES}.'
             )
