@@ -8,17 +8,32 @@ Looks never touch physics, nor the colours that carry meaning (blocks, LED, bulb
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.cameras import Jitter
 
+LOOKS = ('plain', 'detailed')  # what is drawn is what collides; or it has the shapes of `details`
+
 RGB = tuple[float, float, float]
 FLOOR_HALF = 4.0  # the drawn floor reaches so far from the origin [m]
 _WOOD_PIXELS = 256  # per metre
 _FLOOR_PIXELS = 512
+
+
+def check_look(name: str) -> str:
+    """Return the name of a look.
+
+    Raises:
+        InvalidValueError: there is no such look.
+    """
+    if name not in LOOKS:
+        raise InvalidValueError(
+            f'a look must be one of {", ".join(LOOKS)}. Got {name!r}. Choose one of these'
+        )
+    return name
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,8 @@ class Appearance:
     wood: Wood
     door: Wood
     handle: RGB = (0.37, 0.37, 0.37)
-    robot: RGB = (1.0, 1.0, 1.0)
+    robot: RGB = (1.0, 1.0, 1.0)  # of its white parts
+    detailed: bool = False  # robot and handles in the shapes of `details`, not as they collide
     floor: tuple[RGB, RGB] = ((1.0, 1.0, 1.0), (0.87, 0.87, 0.87))
     floor_tile_m: float = 0.5
     floor_offset_m: tuple[float, float] = (0.0, 0.0)
@@ -75,9 +91,14 @@ class Appearance:
     jitter: Jitter = field(default_factory=Jitter)
 
     @staticmethod
-    def of(scene: str) -> Appearance:
-        """The fixed look of scene A, B, C or D."""
-        return _LOOKS[scene]
+    def of(scene: str, look: str = 'plain') -> Appearance:
+        """The fixed look of scene A, B, C or D.
+
+        Raises:
+            InvalidValueError: `look` is none of `LOOKS`.
+        """
+        plain = _LOOKS[scene]
+        return replace(plain, detailed=True, handle=_GREY) if check_look(look) == 'detailed' else plain
 
     @staticmethod
     def random(rng: np.random.Generator, strength: float = 1.0) -> Appearance:
@@ -143,6 +164,7 @@ def _random_wood(rng: np.random.Generator) -> Wood:
     )
 
 
+_GREY = (0.4, 0.4, 0.4)  # of the handles, in detail
 _LOOKS = {
     'A': Appearance(
         wood=Wood((0.54, 0.32, 0.22), (0.40, 0.21, 0.14), 120.0, 0.3, 0.7, 11),
