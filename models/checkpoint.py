@@ -11,7 +11,7 @@ A folder is written beside its place and renamed, so a reader meets the old one 
 | dldm.safetensors | weights (optional: only `imagine` needs them) |
 | config.json | format, sizes of each part, `normalization` of the actions |
 | tokenizer.json | the words |
-| provenance.json | command, git commit, data hash, steps, score, renderer; SHA-256 of the rest |
+| provenance.json | command, commit, data hash, steps, score, renderer, action_frame; SHA-256 of rest |
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from vw2_ros.models.text import Tokenizer
 
 FORMAT = 1
 DEFAULT_NAME = 'play_table'
+ACTION_FRAMES = ('base', 'tool')  # whose axes the actions have, as a robot's contract says
 
 _CONFIGS = {'planner': PlannerConfig, 'head': ActionHeadConfig, 'dldm': DLDMConfig}
 

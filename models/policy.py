@@ -8,12 +8,13 @@ actions (head). The dLDM's decoder shows what the codes mean (`imagine`) and is 
 | key | dtype, shape | range, unit |
 | --- | --- | --- |
 | rgb | uint8 (S, S, 3) | 0..255, static camera, S = `image_size` |
-| instruction | str | at least one word |
+| instruction | str | 1 to 16 words of any script that training had |
 | codes | int64 (steps, N) | 0..codebook_size-1 |
 | hidden | float32 (steps, width) | |
 | actions | float32 (steps * frames, 7) | [-1, 1]: rel xyz (x 0.02 m), rpy (x 0.05 rad), gripper |
 
-Actions are in frame `panda_link0`; gripper < 0 closes, > 0 opens.
+Actions are along the axes of the arm's base or of the tool, as the data that were learned from
+(`action_frame`); gripper < 0 closes, > 0 opens.
 
 It runs on the CPU unless it is told otherwise (`device`): a plan takes milliseconds there, and the
 results are the same bits on every machine of one kind.
@@ -34,7 +35,7 @@ import torch
 import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.checkpoint import DEFAULT_NAME, Checkpoint, load_checkpoint
+from vw2_ros.models.checkpoint import ACTION_FRAMES, DEFAULT_NAME, Checkpoint, load_checkpoint
 from vw2_ros.models.data.pictures import Size, centre, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
@@ -91,6 +92,11 @@ class Policy:
         self._tokenizer = checkpoint.tokenizer
         self.provenance, self.sha256 = checkpoint.provenance, checkpoint.sha256
         self.path = checkpoint.path
+        if self.action_frame not in ('', *ACTION_FRAMES):
+            raise CheckpointError(
+                f'{self.path}/provenance.json: action_frame must be one of '
+                f'{", ".join(ACTION_FRAMES)}. Got {self.action_frame!r}. Copy the folder again.'
+            )
         self.temperature = temperature
         self.chunk = self._head.config.steps * self._head.config.frames
         if not 1 <= execute <= self.chunk:
@@ -150,6 +156,35 @@ class Policy:
         """The dLDM whose codes the planner speaks, where the folder has it."""
         return self._dldm
 
+    @property
+    def action_frame(self) -> str:
+        """Whose axes the actions have, 'base' or 'tool'; '': provenance.json does not say."""
+        return self.provenance.get('action_frame', '')
+
+    def check_action_frame(self, frame: str, *, must_say: bool = False) -> None:
+        """Refuse a policy whose actions have other axes than a robot takes them for.
+
+        Args:
+            frame: as `Contract.action_frame`.
+            must_say: also one that does not say: older weights, before a robot.
+        Raises:
+            CheckpointError: the arm would go other ways than the policy means.
+        """
+        known = self.action_frame
+        if known == frame or (not known and not must_say):
+            return
+        wanted = f"must be {frame}, as the contract's. "
+        if known:
+            raise CheckpointError(
+                f'action_frame of {self.path.name} {wanted}Got {known}. Write action_frame: {known} '
+                'in a contract of an arm that this policy was trained for, or take other weights.'
+            )
+        raise CheckpointError(
+            f'action_frame of {self.path.name} {wanted}Got none in {self.path}/provenance.json: these '
+            'are older weights. If all data they learned from were in that frame, write '
+            f'"action_frame": "{frame}" there.'
+        )
+
     def check_renderer(self, renderer: str | None = None, image_size: int | None = None) -> bool:
         """Warn if images come from another renderer or size than the training data's.
 
@@ -183,9 +218,10 @@ class Policy:
         state, times = self._generator.get_state(), self._times
         self._times = {}
         rgb = np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        word = self._tokenizer.words[0]
         for _ in range(max(1, calls)):
-            timings = self.infer({'rgb': rgb, 'instruction': 'warm up'}).timings
-        self._tokens.pop('warm up', None)
+            timings = self.infer({'rgb': rgb, 'instruction': word}).timings
+        self._tokens.pop(word, None)
         self._times = times
         self._generator.set_state(state)
         return timings['total_ms']
@@ -206,6 +242,7 @@ class Policy:
         """Tokens (1, L, 1 + G) of an instruction; the last few are kept."""
         tokens = self._tokens.get(instruction) if isinstance(instruction, str) else None
         if tokens is None:
+            self.check_instruction(instruction)
             tokens = torch.from_numpy(self._tokenizer.encode(instruction))[None].to(self.device)
             if len(self._tokens) >= 64:
                 self._tokens.clear()
@@ -215,6 +252,28 @@ class Policy:
     def known_words(self, instruction: str) -> float:
         """Fraction of the instruction's words that were seen in training, 0 to 1."""
         return self._tokenizer.known(instruction)
+
+    def check_instruction(self, instruction: str, least_known: float = 0.0) -> None:
+        """Refuse an instruction that a plan would not follow.
+
+        Args:
+            least_known: fraction of its words that must have been seen in training.
+        Raises:
+            ValueError: no text, no word, more words than are read, too few known ones, or one in
+                letters that training never had.
+        """
+        self._tokenizer.words_of(instruction)
+        if unreadable := self._tokenizer.unreadable(instruction):
+            raise InvalidValueError(
+                f'instruction {instruction!r:.80} must be in letters that were seen in training. '
+                f'Got {", ".join(map(repr, unreadable))}. Say it in other words'
+            )
+        known = self.known_words(instruction)
+        if known < least_known:
+            raise InvalidValueError(
+                f'unknown instruction {instruction!r:.80}: {known:.0%} of its words '
+                'were seen in training; say it in other words'
+            )
 
     def _note(self, **timings: float) -> dict[str, float]:
         for key, value in timings.items():
@@ -229,7 +288,7 @@ class Policy:
         Returns:
             codes int64 (steps, N), hidden float32 (steps, width), timings {"plan_ms"}.
         Raises:
-            ValueError: on another dtype or shape, or an instruction without a word.
+            ValueError: on another dtype or shape; of the instruction, see `check_instruction`.
         """
         began = time.perf_counter()
         codes, hidden = self._planner.plan(

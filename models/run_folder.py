@@ -11,6 +11,7 @@ from torch import nn
 
 from vw2_ros.models.config import from_dict, to_dict
 from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.planner import Planner
 from vw2_ros.models.storage import (
     MAX_STATE_BYTES,
     load_json,
@@ -70,6 +71,22 @@ def load_sight(vision: KeypointEncoder, folder: Path) -> None:
         )
     tensors, _ = load_tensors(folder / 'vision.safetensors')
     load_state(vision, tensors, str(folder))
+
+
+def with_keypoints(planner: Planner, folder: Path) -> Planner:
+    """A planner with the keypoints of a sight run, frozen, in place of its own.
+
+    What it makes of them, the projection to image tokens, stays its own.
+
+    Raises:
+        CheckpointError: see `load_sight`.
+    """
+    vision = dataclasses.replace(planner.config.vision, frozen=True)
+    changed = Planner(dataclasses.replace(planner.config, vision=vision))
+    load_sight(changed.vision, folder)
+    own = {k: v for k, v in planner.state_dict().items() if not k.startswith('vision.locate.')}
+    changed.load_state_dict(own, strict=False)
+    return changed
 
 
 def save_run(out: Path, record: dict, config: dict, **models: nn.Module) -> None:

@@ -10,7 +10,6 @@ al. 2017), so that a typo or a new inflection lands near the word it resembles.
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable
@@ -21,14 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.words import split_words
 
 PAD, UNK = 0, 1
-_WORD = re.compile(r'[a-z]+|[0-9]+')
-
-
-def split_words(text: str) -> list[str]:
-    """Lower-case words and numbers of an instruction, punctuation dropped."""
-    return _WORD.findall(text.lower().replace("'", ''))
 
 
 class Tokenizer:
@@ -39,9 +33,10 @@ class Tokenizer:
 
     Args:
         words: the known words, in id order starting at 2.
-        max_length: words kept of an instruction; the rest is cut.
+        max_length: words that an instruction may have.
         buckets: number of hash buckets for n-grams.
-        max_ngrams: n-grams kept per word.
+        max_ngrams: n-grams kept per word. Where its 3-grams alone are more, the last is the word as
+            a whole, so that long words that begin alike stay apart.
     """
 
     def __init__(
@@ -92,14 +87,16 @@ class Tokenizer:
     def _ngrams(self, word: str) -> list[int]:
         marked = f'<{word}>'
         grams = [marked[i : i + n] for n in (3, 4, 2) for i in range(len(marked) - n + 1)]
+        if len(word) > self.max_ngrams:
+            grams[self.max_ngrams - 1] = marked
         # crc32, not hash(): the same bucket in every process.
         return [1 + zlib.crc32(g.encode()) % self.buckets for g in grams[: self.max_ngrams]]
 
-    def encode(self, instruction: str) -> np.ndarray:
-        """One instruction -> int64 (max_length, width), padded with zeros.
+    def words_of(self, instruction: str) -> list[str]:
+        """The words of an instruction, known or not: 1 to max_length.
 
         Raises:
-            ValueError: if the instruction is not a string or holds no word.
+            ValueError: if the instruction is not a string, holds no word or too many.
         """
         if not isinstance(instruction, str):
             raise InvalidValueError(
@@ -111,6 +108,25 @@ class Tokenizer:
                 'instruction must hold at least one word, e.g. "open the drawer". '
                 f'Got {instruction!r}.'
             )
+        if len(words) > self.max_length:
+            raise InvalidValueError(
+                f'instruction must have at most {self.max_length} words. Got {len(words)}: '
+                f'{instruction!r:.200}. Say it in fewer.'
+            )
+        return words
+
+    def unreadable(self, instruction: str) -> list[str]:
+        """Words of which training has seen no letter: what n-grams they have means nothing."""
+        letters = set().union(*self.words)
+        return [word for word in split_words(instruction) if letters.isdisjoint(word)]
+
+    def encode(self, instruction: str) -> np.ndarray:
+        """One instruction -> int64 (max_length, width), padded with zeros.
+
+        Raises:
+            ValueError: see `words_of`.
+        """
+        words = self.words_of(instruction)
         tokens = np.zeros((self.max_length, self.width), dtype=np.int64)
         for row, word in zip(tokens, words):
             grams = self._ngrams(word)

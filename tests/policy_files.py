@@ -45,7 +45,7 @@ def tiny_policy(folder, *, words=None, planner=None, head=None, dldm=None, **opt
     """
     torch.manual_seed(0)
     words = words or tiny_words()
-    options.setdefault('provenance', {'command': 'test'})
+    options.setdefault('provenance', {'command': 'test', 'action_frame': 'base'})
     return save_checkpoint(
         folder,
         tokenizer=words,

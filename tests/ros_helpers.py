@@ -13,13 +13,17 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 
-def tiny_weights(folder, image_size=32, dldm=True, seed=0):
-    """Write an untrained policy whose actions are small; return its path as text."""
+def tiny_weights(folder, image_size=32, dldm=True, seed=0, **options):
+    """Write an untrained policy whose actions are small; return its path as text.
+
+    options: of `save_checkpoint`.
+    """
     torch.manual_seed(seed)
     words, head = tiny_words(), tiny_head()
     head.set_normalization(torch.zeros(6), torch.full((6,), 0.3))
     planner = tiny_planner(words, image_size)
-    tiny_policy(folder, words=words, planner=planner, head=head, dldm=None if dldm else False)
+    parts = dict(words=words, planner=planner, head=head, dldm=None if dldm else False)
+    tiny_policy(folder, **parts, **options)
     return str(folder)
 
 

@@ -43,6 +43,7 @@ import numpy as np
 
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import Size, resize_area, sides
+from vw2_ros.words import split_words
 
 CALVIN_FPS = 30.0  # CALVIN's data and the play table's
 ROW_SHAPES = {
@@ -94,7 +95,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def load_annotations(path: Path) -> dict:
-    """Content of CALVIN's `auto_lang_ann.npy`, a pickled dict, without executing anything.
+    """Content of CALVIN's `auto_lang_ann.npy` or `scene_info.npy`, a pickled dict; runs nothing.
 
     Raises:
         DataError: missing, damaged, or it names anything but numpy arrays and plain containers.
@@ -115,9 +116,9 @@ def load_annotations(path: Path) -> dict:
     except DataError:
         raise
     except FileNotFoundError as error:
-        raise DataError(f'{path} is missing: the folder has no language annotations') from error
+        raise DataError(f'{path} is missing. Download or collect the data again') from error
     except Exception as error:  # unpickling damaged bytes can raise nearly anything
-        raise DataError(f'{path} cannot be read as language annotations: {error}') from error
+        raise DataError(f'{path} cannot be read as a pickled dict: {error}') from error
     if isinstance(content, np.ndarray) and content.shape == ():
         content = content.item()
     if not isinstance(content, dict):
@@ -133,6 +134,15 @@ class LanguageWindow:
     end: int
     task: str
     phrase: str
+
+
+def _check_texts(what: str, texts: Iterable) -> None:
+    for number, text in enumerate(texts):
+        if not isinstance(text, str) or not split_words(text):
+            raise DataError(
+                f'{what}[{number}] must be text, with a word in it. Got {type(text).__name__} '
+                f'{text!r:.80}. Write one text for each window'
+            )
 
 
 class CalvinFolder:
@@ -195,6 +205,8 @@ class CalvinFolder:
         try:
             spans = content['info']['indx']
             tasks, phrases = content['language']['task'], content['language']['ann']
+            for key, texts in (('task', tasks), ('ann', phrases)):
+                _check_texts(f'{path}: language/{key}', texts)
             windows = [
                 LanguageWindow(int(a), int(b), str(task), str(phrase))
                 for (a, b), task, phrase in zip(spans, tasks, phrases, strict=True)

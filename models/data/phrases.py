@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 import numpy as np
 
 from vw2_ros.models.data.augment import AugmentConfig
@@ -52,3 +55,12 @@ def phrases_of(store: FrameStore) -> dict[str, list[str]]:
         for window in folder.windows:
             found.setdefault(window.task, set()).add(window.phrase)
     return {task: sorted(found[task]) for task in sorted(found)}
+
+
+def unseen_tasks(roots: Iterable[Path | str], tasks: Sequence[str]) -> str:
+    """Why held-out data judge nothing: none of their tasks was learned."""
+    some = ', '.join(tasks[:3]) + (f' and {len(tasks) - 3} more' if len(tasks) > 3 else '')
+    return (
+        f'no score: {", ".join(str(Path(root) / "validation") for root in roots)} shows no task '
+        f'that was learned, but {some}'
+    )

@@ -25,7 +25,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import nn
 
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
@@ -37,13 +36,14 @@ from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.phrases import Phrasebook, phrases_of
+from vw2_ros.models.data.origin import action_frame_of, renderer_of
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import CheckpointError, ConfigError
 from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.run_folder import load_model, load_sight, previous
+from vw2_ros.models.run_folder import load_model, load_sight, previous, with_keypoints
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
 from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.storage import load_json
@@ -145,7 +145,7 @@ class HeadStage(Stage):
         init: run folder of the planner; None trains from scratch without latents (the paper's
             plain transformer).
         labels: fraction of the labelled windows to use, in (0, 1].
-        sight: run folder of the keypoint encoder, where there is no planner's run.
+        sight: run folder of the keypoint encoder, whose keypoints take the place of the planner's.
         start: policy whose head to begin with, with its statistics of the actions.
         learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
             camera than the one that they know.
@@ -180,10 +180,13 @@ class HeadStage(Stage):
             else _from_scratch(self.config, self.data, self.train.seed, self.sight)
         )
         self.store = FrameStore(self.data, 'training', planner.config.vision.image_size)
+        self.action_frame = action_frame_of(self.store)
         known = len(tokenizer.words)
         words = (p for many in phrases_of(self.store).values() for p in many)
         self.tokenizer = tokenizer.extended(words)
         self.new_words = list(self.tokenizer.words[known:])
+        if self.init and self.sight:
+            planner = with_keypoints(planner, self.sight)
         self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
         c = self.planner.config
         self.demos = Demonstrations(
@@ -213,6 +216,7 @@ class HeadStage(Stage):
         number = np.array([tasks.index(n) if n in tasks else -1 for n in names])
         samples, number = samples[number >= 0], number[number >= 0]
         if not len(samples):
+            self.unjudged = unseen_tasks(roots, sorted(set(names)))
             return None
         tokens = self.book.draw(number, rng)
         return HeldOutActions(
@@ -231,7 +235,13 @@ class HeadStage(Stage):
             torch.from_numpy(np.maximum(arm.std(0), self.settings.loss.std_floor)),
         )
         if self.start is not None:
-            begun = load_checkpoint(self.start).head
+            policy = load_checkpoint(self.start)
+            begun, frame = policy.head, policy.provenance.get('action_frame', self.action_frame)
+            if frame != self.action_frame:
+                raise ConfigError(
+                    f'the actions of {self.start} must be in the frame of the data, '
+                    f'{self.action_frame}. Got {frame}. Start from another policy, or without one.'
+                )
             if begun.config != head.config:
                 raise ConfigError(
                     f'the head of {self.start} must fit, {head.config}. Got {begun.config}'
@@ -285,6 +295,7 @@ class HeadStage(Stage):
         return {
             'labels': self.labels,
             'renderer': renderer_of(self.store),
+            'action_frame': self.action_frame,
             'frames': len(self.store),
             'labelled_frames': len(self.demos),
             'tasks': self.demos.tasks,
@@ -386,23 +397,3 @@ def _prepared(planner: Planner, vocab_size: int, learn_sight: bool) -> Planner:
     anew = Planner(config)
     anew.load_state_dict(state)
     return anew
-
-
-def renderer_of(store: FrameStore) -> str:
-    """What drew the images, as the data folders say in `.hydra/merged_config.yaml`.
-
-    CALVIN's own folders say whether it was EGL.
-    """
-    found = set()
-    for folder in store.folders:
-        path = folder.path / '.hydra' / 'merged_config.yaml'
-        try:
-            content = yaml.safe_load(path.read_text()) or {}
-            env = content.get('env', {})
-            named = content.get('renderer', env.get('renderer'))
-            if named is None and 'use_egl' in env:
-                named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
-            found.add(str(named))
-        except (OSError, yaml.YAMLError, AttributeError):
-            found.add('unknown')
-    return ', '.join(sorted(found)).replace('None', 'unknown')

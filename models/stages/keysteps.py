@@ -26,6 +26,7 @@ from vw2_ros.models.data.attempts import Attempts
 from vw2_ros.models.data.augment import jitter_colour, shift_images
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.phrases import phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.key_steps import KeyStepConfig, KeySteps, load_dinov2, to_float
@@ -106,6 +107,8 @@ class KeyStepsStage(Stage):
         if roots := with_validation(self.data):
             store = FrameStore(roots, 'validation', size)
             self.held_out = (store, Attempts.of(store, tasks))
+            if not len(self.held_out[1]):
+                self.unjudged = unseen_tasks(roots, sorted(phrases_of(store)))
 
     def build(self) -> nn.Module:
         tasks = self.attempts.tasks

@@ -34,11 +34,11 @@ from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CODES_FILE, CodedFrames, clips_of, codes_for
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.phrases import Phrasebook, phrases_of
+from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.planner import Planner, PlannerConfig
-from vw2_ros.models.run_folder import load_model, load_sight, previous, save_run
+from vw2_ros.models.run_folder import load_model, load_sight, previous, save_run, with_keypoints
 from vw2_ros.models.storage import save_json
 from vw2_ros.models.text import Tokenizer
 from vw2_ros.models.training.config import TrainConfig, read_settings
@@ -78,7 +78,7 @@ class PlannerStage(Stage):
         data: data folders, as for the dLDM.
         init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
         sight: run folder of the keypoint encoder.
-        start: policy to begin with, whose sizes and sight then hold.
+        start: policy to begin with, whose sizes then hold, and whose sight without `sight`.
         seed, max_minutes: instead of the config's.
     """
 
@@ -144,15 +144,18 @@ class PlannerStage(Stage):
         rng = np.random.default_rng(0)
         pick = np.sort(rng.permutation(np.flatnonzero(coded.task >= 0))[:HELD_OUT])
         if not len(pick):
+            if held_out := sorted(phrases_of(store)):
+                self.unjudged = unseen_tasks(roots, held_out)
             return None
         return HeldOutCodes(store, coded, pick, self.book.draw(coded.task[pick], rng))
 
     def build(self) -> nn.Module:
         self.model = Planner(self.config)
-        if self.sight is not None:
-            load_sight(self.model.vision, self.sight)
         if self.begun:
-            take_on(self.model, self.begun.planner)
+            begun = self.begun.planner
+            take_on(self.model, with_keypoints(begun, self.sight) if self.sight else begun)
+        elif self.sight is not None:
+            load_sight(self.model.vision, self.sight)
         self.model.to(self.device)
         source = FrameSource(self.store, self.device, self.train.preload)
         self.shown = Shown(self.model.vision, source, self.settings.augment)

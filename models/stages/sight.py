@@ -10,6 +10,9 @@ encoder (`vision.py`) the first keypoints shall lie where the landmarks are in t
 centre of a spatial softmax as a trained landmark: Nibali et al. 2018), and a linear layer on the
 image tokens shall tell the scene's state. That layer is thrown away; the policy sees pictures only.
 
+Data of `vw2 collect` say where the landmarks are. For CALVIN's own data, which say how the robot and
+the scene stand, a teacher computes it. With --start, a policy's keypoints learn on.
+
 `vw2 train planner --sight runs/sight` starts from it. The keypoints then stay as they are, and are
 found once for each frame and kept (`data/keypoints.py`): the convolutions are half the cost of a
 step, so planner and head see several times as many samples in the same time.
@@ -20,19 +23,21 @@ Output, beside what `Training` writes: vision.safetensors, config.json, provenan
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.origin import scene_of_frames, static_camera
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
@@ -69,6 +74,20 @@ class SightSettings:
     augment: AugmentConfig
     vision: VisionConfig = part_of(PlannerSettings, 'vision')
     planner: dict = part_of(PlannerSettings, 'model')
+
+
+class Teacher(Protocol):
+    """Computes where things are in pictures whose state is known: `sim.landmarks.teach`."""
+
+    def __call__(
+        self,
+        scenes: np.ndarray,
+        camera: Mapping[str, Any],
+        robot_obs: np.ndarray,
+        scene_obs: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Letters (n,), the camera's config and states -> landmarks (n, 10, 2), state (n, 25)."""
+        ...
 
 
 class Probe(nn.Module):
@@ -111,7 +130,10 @@ class SightStage(Stage):
 
     Args:
         config: YAML file or a name in config/train/.
-        data: data folders of `vw2 collect`, of any scenes.
+        data: data folders of a simulator, of any scenes.
+        teacher: computes what data of `vw2 collect` hold and CALVIN's own do not; None: they are
+            refused.
+        start: policy whose keypoints, and their sizes, to begin with.
         seed, max_minutes: instead of the config's.
     """
 
@@ -121,27 +143,39 @@ class SightStage(Stage):
         self,
         config: Path | str,
         data: Sequence[Path],
+        teacher: Teacher | None = None,
+        start: Path | str | None = None,
         seed: int | None = None,
         max_minutes: float | None = None,
     ):
         self.settings = read_settings(SightSettings, config)
-        self.width = from_dict(PlannerConfig, self.settings.planner, 'planner.model').width
         self.train = self.settings.train.replaced(seed, max_minutes)
-        self.data = data
+        self.data, self.teacher, self.start = data, teacher, start
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
-        size = self.settings.vision.image_size
+        self.begun = load_checkpoint(self.start) if self.start is not None else None
+        if self.begun:
+            sizes = self.begun.planner.config
+            self.vision = dataclasses.replace(sizes.vision, frozen=False)
+        else:
+            sizes = from_dict(PlannerConfig, self.settings.planner, 'planner.model')
+            self.vision = self.settings.vision
+        self.width, size = sizes.width, self.vision.image_size
         self.device = device
         self.store = FrameStore(self.data, 'training', size)
-        _check_taught(self.store)
+        _teach(self.store, self.teacher)
         self._mean = self.store.scene_state.mean(0)
         self._std = np.maximum(self.store.scene_state.std(0), 1e-3)
         self.source = FrameSource(self.store, device, self.train.preload)
         roots = with_validation(self.data)
         self.held_out = FrameStore(roots, 'validation', size) if roots else None
+        if self.held_out is not None:
+            _teach(self.held_out, self.teacher)
 
     def build(self) -> nn.Module:
-        vision = KeypointEncoder(self.settings.vision, self.width)
+        vision = KeypointEncoder(self.vision, self.width)
+        if self.begun:
+            vision.load_state_dict(self.begun.planner.vision.state_dict())
         landmarks = self.store.landmarks.shape[1]
         self.model = Probe(vision, landmarks, len(self._mean), self.width).to(self.device)
         return self.model
@@ -149,7 +183,7 @@ class SightStage(Stage):
     def identity(self) -> dict:
         return {
             'data': self.store.content_hash,
-            'vision': dataclasses.asdict(self.settings.vision),
+            'vision': dataclasses.asdict(self.vision),
             'loss': dataclasses.asdict(self.settings.loss),
         }
 
@@ -199,18 +233,29 @@ class SightStage(Stage):
             'frames': len(self.store),
             'loss': dataclasses.asdict(self.settings.loss),
             'augment': dataclasses.asdict(self.settings.augment),
+            'start': self.begun.provenance if self.begun else {},
         }
 
     def save(self, out: Path, record: dict) -> None:
-        config = {'vision': self.settings.vision, 'width': self.width}
+        config = {'vision': self.vision, 'width': self.width}
         save_run(out, record, config, vision=self.model.vision)
 
 
-def _check_taught(store: FrameStore) -> None:
-    for folder, decoded in zip(store.folders, store.decoded):
-        if len(folder) and np.isnan(decoded.state['landmarks']).any():
+def _teach(store: FrameStore, teacher: Teacher | None) -> None:
+    """Fill in the landmarks and the state of the folders that have none."""
+    for i, (folder, decoded) in enumerate(zip(store.folders, store.decoded)):
+        if not (len(folder) and np.isnan(decoded.state['landmarks']).any()):
+            continue
+        if teacher is None or np.isnan(decoded.state['scene_obs']).any():
             raise ConfigError(
-                f'{folder.path} does not say where things are (landmarks): only data '
-                'of `vw2 collect` can teach sight. Collect it again if it is older, '
-                'or train the planner without --sight'
+                f'{folder.path} must say where things are: landmarks, as vw2 collect writes them, '
+                "or scene_obs, as CALVIN's data have it. Got neither: nobody knows it of a real "
+                'robot. Train the planner without --sight'
             )
+        rows = slice(store.first_row(i), store.first_row(i + 1))
+        store.landmarks[rows], store.scene_state[rows] = teacher(
+            scene_of_frames(folder),
+            static_camera(folder),
+            decoded.state['robot_obs'],
+            decoded.state['scene_obs'],
+        )

@@ -341,9 +341,7 @@ class Training:
         self._save()
         scores = self._validate()
         told = [f'held-out {k} {v:.4g}' for k, v in scores.items() if not isinstance(v, dict)]
-        self.reporter.say(
-            f'{self.step} steps done; ' + (', '.join(told) or 'nothing held out to judge it by')
-        )
+        self.reporter.say(f'{self.step} steps done; ' + (', '.join(told) or self.stage.unjudged))
         watch = self.stage.watch
         if self._watched and self._watched[-1][0] > OVERFIT * min(self._watched)[0]:
             best, at = min(self._watched)

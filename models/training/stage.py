@@ -22,12 +22,14 @@ class Stage(typing.Protocol):
         train: how to optimise.
         samples: how many there are to learn from, where that is known: the bar then counts passes.
         watch: a scalar of `validate` where less is better: a warning ends a run in which it rose.
+        unjudged: why `validate` has no scores, where it has none.
     """
 
     name: str
     train: TrainConfig
     samples: int = 0
     watch: str = ''
+    unjudged: str = 'nothing held out to judge it by'
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
         """Open the data, and the runs that this one builds on.

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip('rclpy')
 from ros_helpers import tiny_weights  # noqa: E402
 
+from vw2_ros.arms.contract import Contract  # noqa: E402
 from vw2_ros.bench import loop, policy  # noqa: E402
 from vw2_ros.bringup import domain
 
@@ -54,14 +55,20 @@ def test_bench_of_the_loop_wants_some_seconds():
         loop.run('play_table', seconds=0)
 
 
-def test_a_foreign_camera_has_a_node_between():
-    from vw2_ros.bench.loop import described
+def test_a_foreign_camera_is_that_of_a_robot(tmp_path):
+    bridge, *robot = loop.described('play_table', '640x480', tmp_path)
+    assert [p.name for p in robot] == ['camera', 'planner', 'action', 'watchdog']
+    assert bridge.parameters['image_every'] == 300  # the table draws no pictures
+    contract = Contract.load(robot[2].parameters['contract'])
+    assert contract.command.rate_hz == Contract.load('panda').command.rate_hz
+    assert contract.command.topic == Contract.load('play_table').command.topic
 
-    own, foreign = described('play_table', ''), described('play_table', '640x480')
-    assert [p.name for p in foreign if p.name != 'camera'] == [p.name for p in own]
-    camera = next(p for p in foreign if p.name == 'camera')
-    assert camera.parameters == {'width': 96, 'height': 96}
-    assert not any(p.remappings for p in foreign if p.name in ('planner', 'action'))
+
+@pytest.mark.slow
+def test_bench_with_a_foreign_camera_loses_no_image(tmp_path):
+    weights = tiny_weights(tmp_path / 'weights', image_size=96)
+    result = loop.run(weights, seconds=5, camera='640x480')
+    assert result['plan_hz'] > 20 and result['holds'] < result['commands'] / 10
 
 
 @pytest.mark.parametrize('text', ['640', 'x480', '640x-1', '640x99999', 'axb', '640x480x3'])

@@ -159,11 +159,15 @@ def test_the_profile_is_set_unless_the_user_has_one(monkeypatch):
     for name in system.PROFILE_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     _, planner, action, watchdog = system.robot()
-    assert set(system.environment(planner).values()) == {str(config_file('fastdds.xml'))}
+    assert set(system.dds_environment(planner.dds_profile).values()) == {
+        str(config_file('fastdds.xml'))
+    }
     for node in (action, watchdog):  # their death must not disturb the others
-        assert set(system.environment(node).values()) == {str(config_file('fastdds_udp.xml'))}
+        assert set(system.dds_environment(node.dds_profile).values()) == {
+            str(config_file('fastdds_udp.xml'))
+        }
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/mine.xml')
-    assert system.environment(planner) == {}
+    assert system.dds_environment(planner.dds_profile) == {}
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path):
@@ -193,7 +197,7 @@ def test_a_node_that_died_is_started_again_unless_it_never_got_ready():
 
 
 def test_a_bad_contract_is_refused_before_anything_runs(tmp_path):
-    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 30', 'rate_hz: 7')
+    text = config_file('arms/panda.yaml').read_text().replace('rate_hz: 60', 'rate_hz: 7')
     (tmp_path / 'my.yaml').write_text(text)
     with pytest.raises(ValueError, match='my.yaml: command.rate_hz must'):
         system.robot(contract=str(tmp_path / 'my.yaml'))

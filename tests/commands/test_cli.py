@@ -208,9 +208,7 @@ def test_unknown_config(capsys, tmp_path):
         ('dldm --stage disentangle', 'Say vw2 train disentangle instead of vw2 train dldm'),
         ('head --scratch --init .', 'leave out --init and --start'),
         ('head --scratch --start play_table', 'leave out --init and --start'),
-        ('head --sight .', '--sight goes with --scratch'),
         ('head --labels 0', 'Got 0.0'),
-        ('planner --start play_table --sight .', 'leave out --sight'),
     ],
 )
 def test_training_takes_no_option_that_it_ignores(capsys, tmp_path, words, said):

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip('sensor_msgs')
 
+from contracts import panda_at
+
 from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.clock import Lockstep, RealTime, TickClock  # noqa: E402
@@ -161,7 +163,7 @@ def test_a_restart_does_not_undo_a_stop():
 
 
 def contract(form, gripper):
-    panda = Contract.load('panda')
+    panda = panda_at()
     return replace(
         panda,
         command=replace(panda.command, form=form),
@@ -173,14 +175,14 @@ def contract(form, gripper):
 def test_a_trajectory_starts_at_once_unless_it_shall_bear_the_time(stamp, sec):
     world = World()
     world.run(5)
-    panda = Contract.load('panda')
+    panda = panda_at()
     output = Output(replace(panda, command=replace(panda.command, stamp=stamp, length_s=0.25)))
     msg = output.arm(world.loop.command, 7 * S_NS)
     assert msg.header.stamp.sec == sec and msg.points[0].time_from_start.nanosec == 250_000_000
 
 
 def test_a_twist_is_what_the_limits_leave_of_the_action():
-    limits = Contract.load('panda').limits
+    limits = panda_at().limits
     loop = ControlLoop(
         replace(TABLE, limits=limits), ControlConfig(velocity=True, watch_camera=False)
     )

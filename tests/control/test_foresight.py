@@ -4,6 +4,7 @@
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.chunk import Chunk, ControlConfig
@@ -25,7 +26,7 @@ def test_nominal_actions_pass_unchanged():
 
 @pytest.mark.parametrize('direction', [(0, 0, -1), (0, 0, 1), (1, 0, 0), (0, -1, 0)])
 def test_a_robot_stays_within_box_and_tool_speed(direction):
-    contract = Contract.load('panda')
+    contract = panda_at()
     limits, at = contract.limits, contract.home_rad
     for _ in range(4):
         seen = foresee(contract, ControlConfig(), chunk(*direction, 0, 0, 0, 1), at)

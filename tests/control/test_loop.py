@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.actions import EndEffectorController
@@ -13,7 +14,7 @@ from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 
 REST_JOINTS = open_arm().rest_rad
-LIMITS = Contract.load('panda').limits
+LIMITS = panda_at().limits
 PLAY_TABLE = Contract.load('play_table').limits
 PERIOD_S = LIMITS.period_s
 NS = 10**9

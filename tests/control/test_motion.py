@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
-from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.limits import Braking
 from vw2_ros.control.motion import Tick, braked, limit_motion, limit_tool
 
-CONTRACT = Contract.load('panda')
+CONTRACT = panda_at()
 LIMITS, ARM = CONTRACT.limits, CONTRACT.arm
 SLOWED = dataclasses.replace(
     LIMITS,

@@ -6,11 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
 
-CONTRACT = Contract.load('panda')
+CONTRACT = panda_at()
 LIMITS, ARM = CONTRACT.limits, CONTRACT.arm
 PERIOD_S = LIMITS.period_s
 SLOWLY = np.tile([0.2, 0, 0, 0, 0, 0, 1.0], (16, 1))  # 0.12 m/s along x
@@ -154,9 +155,12 @@ def test_an_arm_that_was_moved_by_hand_while_holding_is_not_moved_back():
     assert robot.loop.command.status == 'holding'
     robot.joints = robot.joints + 0.2 * np.eye(7)[2]
     moved = robot.joints
-    for command in robot.run(1.0):
+    first, *others = robot.run(1.0)
+    np.testing.assert_array_equal(first.joints, moved)
+    assert not first.step.any(), 'no velocity, where velocities are sent'
+    assert none_sent(others)
+    for command in (first, *others):
         assert command.status == 'stopped' and 'was moved by 0.20 rad' in command.reasons[0]
-        np.testing.assert_array_equal(command.joints, moved)
     robot.planner = True
     robot.run(1.0)
     np.testing.assert_array_equal(robot.joints, moved)

@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from contracts import panda_at
 
-from vw2_ros.arms.contract import Contract
 from vw2_ros.control import safety
 from vw2_ros.control.safety import FrozenCamera, Request, gate
 
-LIMITS = Contract.load('panda').limits
+LIMITS = panda_at().limits
 Q0 = np.array(
     [-1.21779206, 1.03987646, 2.11978261, -2.34205014, -0.87015947, 1.64119353, 0.55344866]
 )
@@ -285,21 +285,58 @@ def test_row_15_no_jump_on_resume():
     assert (np.abs(far.command - pushed) <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-12).all()
 
 
-def test_an_arm_that_does_not_follow_is_stopped_and_no_longer_pulled_at():
-    state, step, commands = armed(), np.zeros(7), []
+@pytest.mark.parametrize('silent', [False, True])
+def test_an_arm_that_does_not_follow_is_stopped_and_no_longer_pulled_at(silent):
+    state, step, found = armed(), np.zeros(7), []
     for tick in range(60):  # at 1 rad/s away from an arm that stands
         target = Q0 + tick * PERIOD_S * np.eye(7)[0]
-        verdict = gate(state, Request(target, FRESH, measured=Q0), LIMITS)
-        moved = verdict.command - state.position
-        assert (np.abs(moved) <= LIMITS.velocity_rad_s * PERIOD_S + 1e-9).all()
-        assert (np.abs(moved - step) <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-9).all()
-        state, step = verdict.state, moved
-        commands.append(verdict.command)
-    assert 0.3 < np.abs(np.array(commands) - Q0).max() < 0.42  # the limit, a tick and the brakes
-    assert verdict.status == 'stopped' and 'panda_joint1 is 0.3' in verdict.reasons[0]
-    np.testing.assert_allclose(verdict.command, Q0, atol=1e-12)
+        request = Request(target, FRESH, measured=Q0, silent_on_stale=silent, movable=True)
+        verdict = gate(state, request, LIMITS)
+        if verdict.status == 'stopped':
+            found.append(verdict)
+        else:
+            moved = verdict.command - state.position
+            assert (np.abs(moved) <= LIMITS.velocity_rad_s * PERIOD_S + 1e-9).all()
+            assert (np.abs(moved - step) <= LIMITS.acceleration_rad_s2 * PERIOD_S**2 + 1e-9).all()
+            assert np.abs(verdict.command - Q0).max() < 0.36  # the limit and a tick
+            step = moved
+        state = verdict.state
+    first, *others = found
+    assert 'panda_joint1 is 0.3' in first.reasons[0]
+    np.testing.assert_array_equal(first.command, Q0)  # at once: it pulls at nothing
+    assert not first.state.step.any()
+    for verdict in others:
+        if silent:
+            assert verdict.command is None
+        else:
+            np.testing.assert_array_equal(verdict.command, Q0)
     state = safety.rearmed(state, Q0, LIMITS)
     assert gate(state, Request(Q0, FRESH, measured=Q0), LIMITS).status == 'moving'
+
+
+@pytest.mark.parametrize('silent', [False, True])
+def test_an_arm_that_is_taken_by_hand_while_it_moves_is_left_where_it_is_put(silent):
+    """It was pulled back by up to 1.1 rad when the hand let go."""
+    state, q = armed(), Q0.copy()
+    for tick in range(20):
+        request = Request(
+            Q0 + 0.01 * tick, FRESH, measured=q, silent_on_stale=silent, movable=True
+        )
+        verdict = gate(state, request, LIMITS)
+        state, q = verdict.state, verdict.command
+    for _ in range(20):  # its controller is off, and the hand is faster than the arm may be
+        q = q - 0.08 * np.eye(7)[1]
+        request = dataclasses.replace(request, measured=q)
+        verdict = gate(state, request, LIMITS)
+        state = verdict.state
+    for _ in range(60):  # the controller is on again
+        verdict = gate(state, request, LIMITS)
+        assert verdict.status == 'stopped'
+        if silent:
+            assert verdict.command is None
+        else:
+            assert np.abs(verdict.command - q).max() <= LIMITS.resume_tolerance_rad
+        state = verdict.state
 
 
 def test_row_15_the_first_reason_stays():

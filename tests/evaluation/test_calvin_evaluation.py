@@ -11,7 +11,7 @@ import pytest
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation.rollouts import Options
 from vw2_ros.evaluation.run import run
-from vw2_ros.models.stages.head import renderer_of
+from vw2_ros.models.data.origin import renderer_of
 from vw2_ros.sim.table import Simulator
 
 

@@ -48,7 +48,7 @@ def test_without_keys_no_node_starts(bench, tmp_path, node, keys):
         (tmp_path / 'enclaves' / name).write_text('not a key')
     heard = bench.hear(String, names.INSTRUCTION, qos.latched())
     process = subprocess.Popen(
-        [sys.executable, '-m', f'vw2_ros.nodes.{node}'],
+        [sys.executable, '-m', f'vw2_ros.nodes.{node}', '--ros-args', '-r', '__node:=stranger'],
         env=enforced(tmp_path),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -59,5 +59,5 @@ def test_without_keys_no_node_starts(bench, tmp_path, node, keys):
     (line,) = [x for x in said.splitlines() if 'does not start' in x]
     assert 'SECURITY' in line.upper() and 'Traceback' not in said
     bench.spin(0.2)
-    others = [n for n in bench.peer.get_node_names() if n != 'peer']
-    assert not others and not heard, 'it was on the network'
+    # one that an earlier test killed is seen for seconds more, by its own name
+    assert 'stranger' not in bench.peer.get_node_names() and not heard, 'it was on the network'

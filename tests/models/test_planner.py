@@ -75,8 +75,37 @@ def test_an_empty_instruction_is_told(text):
         WORDS.encode(text)
 
 
-def test_long_instructions_are_cut():
-    assert (WORDS.encode('open ' * 40)[:, 0] > UNK).all()
+def test_an_instruction_of_more_words_than_are_read_is_refused():
+    assert (WORDS.encode('open ' * 16)[:, 0] > UNK).all()
+    with pytest.raises(ValueError, match='at most 16 words. Got 17'):
+        WORDS.encode('open ' * 16 + 'drawer')
+
+
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ('拿起 the block', '放下 the block'),
+        ('открой', 'закрой'),
+        ('उठाओ', 'उठाना'),
+        ('take ⬅ it', 'take ➡ it'),
+        (
+            '把红色的方块从抽屉里面拿出来再放到桌子左边上面',
+            '把红色的方块从抽屉里面拿出来再放到桌子右边下面',
+        ),
+    ],
+)
+def test_words_of_any_script_are_told_apart(one, other):
+    """Those that nobody knows by their n-grams, and learned ones by their ids."""
+    assert not np.array_equal(WORDS.encode(one), WORDS.encode(other))
+    assert WORDS.known(one) < 1
+    both = Tokenizer.build([one, other], buckets=64)
+    assert both.known(one) == both.known(other) == 1
+    assert not np.array_equal(both.encode(one)[:, 0], both.encode(other)[:, 0])
+
+
+def test_a_word_in_letters_never_seen_is_unreadable():
+    assert WORDS.unreadable('拿起 the red flurb') == ['拿起']
+    assert WORDS.unreadable('öffne the tür') == []  # known or not, it resembles something
 
 
 def test_tokenizer_survives_a_file(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from policy_files import tiny_dldm, tiny_head, tiny_planner, tiny_policy, tiny_words
 
+from vw2_ros.files import shipped_weights
 from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
 
@@ -168,6 +169,17 @@ def test_a_bad_instruction_is_told(policy, rgb, bad):
         policy.plan(rgb, bad)
 
 
+def test_what_is_not_read_moves_nothing(policy, rgb):
+    with pytest.raises(ValueError, match="letters that were seen in training. Got '拿起'"):
+        policy.plan(rgb, '拿起 the red block')
+    assert policy.known_words('拿起 the red block') == 3 / 4
+    with pytest.raises(ValueError, match='at most 16 words. Got 17'):
+        policy.plan(rgb, 'open ' * 17)
+    with pytest.raises(ValueError, match='50% of its words were seen'):
+        policy.check_instruction('open portal', 0.6)
+    policy.check_instruction('open portal', 0.5)
+
+
 def test_other_bad_input(policy, rgb, folder):
     with pytest.raises(ValueError, match='must hold rgb and instruction'):
         policy.infer({'rgb': rgb})
@@ -220,3 +232,25 @@ def test_another_renderer_is_warned_of(policy):
         assert not policy.check_renderer('egl')
     with pytest.warns(UserWarning, match='image_size 200 instead of 32'):
         assert not policy.check_renderer(image_size=200)
+
+
+@pytest.mark.parametrize('said', ['base', 'tool', None])
+def test_actions_of_another_frame_are_refused(tmp_path, said):
+    tiny_policy(tmp_path / 'm', provenance={'action_frame': said} if said else {'command': 'x'})
+    policy = Policy.load(tmp_path / 'm')
+    policy.check_action_frame(said or 'base')
+    policy.check_action_frame(said or 'tool')
+    for frame in {'base', 'tool'} - {said}:
+        with pytest.raises(CheckpointError, match=f'of m must be {frame}.* Got {said or "none"}'):
+            policy.check_action_frame(frame, must_say=True)
+
+
+def test_a_frame_that_there_is_not(tmp_path):
+    tiny_policy(tmp_path / 'm', provenance={'action_frame': 'camera'})
+    with pytest.raises(CheckpointError, match="must be one of base, tool. Got 'camera'"):
+        Policy.load(tmp_path / 'm')
+
+
+def test_the_shipped_weights_say_their_frame():
+    for name in shipped_weights():
+        assert Policy.load(name).action_frame == 'base'

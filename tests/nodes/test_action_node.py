@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import TwistStamped
-from node_peers import Robot, calls_to, contract_file, diagnosed
+from node_peers import SIZE, Robot, calls_to, contract_file, diagnosed
+from ros_helpers import tiny_weights
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
@@ -20,9 +21,11 @@ from trajectory_msgs.msg import JointTrajectory
 
 from vw2_ros import names
 from vw2_ros.arms import open_arm
+from vw2_ros.arms.contract import ACTION_FRAMES
 from vw2_ros.control import loop
 from vw2_ros.messages import convert, qos
 from vw2_ros.messages import plan as plan_message
+from vw2_ros.models import checkpoint
 from vw2_ros.nodes import gripper_action
 from vw2_ros.nodes.action import ActionNode
 
@@ -212,6 +215,24 @@ def test_no_start_with_a_contract_that_makes_no_sense(bench, weights, tmp_path, 
     bench.add(ActionNode, wait=False, weights=weights, contract=contract_file(tmp_path, **changes))
     assert bench.until(lambda: newest()[0] == 2)
     assert 'configure: contract my_arm.yaml: ' in newest()[1] and reason in newest()[1]
+
+
+def test_weights_and_contracts_name_frames_alike():
+    assert checkpoint.ACTION_FRAMES == ACTION_FRAMES
+
+
+@pytest.mark.parametrize('said', ['tool', ''])
+def test_no_start_with_weights_of_another_frame(bench, tmp_path, said):
+    provenance = {'action_frame': said} if said else {'command': 'an older version'}
+    weights = tiny_weights(tmp_path / 'w', SIZE, provenance=provenance)
+    contract = contract_file(tmp_path, disarmed_at_start=True)
+    newest = diagnosed(bench, 'action')
+    bench.add(ActionNode, wait=False, weights=weights, contract=contract)
+    assert bench.until(lambda: newest()[0] == 2)
+    assert (
+        f"action_frame of w must be base, as the contract's. Got {said or 'none'}" in newest()[1]
+    )
+    assert not bench.peer.get_publishers_info_by_topic(f'/{names.JOINT_COMMANDS}')
 
 
 @pytest.mark.parametrize('old', ['limits', 'output', 'finger_joint', 'frame_id'])

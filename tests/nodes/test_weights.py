@@ -61,7 +61,9 @@ def test_both_swap_within_a_second_and_the_arm_holds_meanwhile(bench, both, othe
         assert node.health.values['weights'] == f'others {node.model.sha256[:12]}'
 
 
-@pytest.mark.parametrize('fault', ['none there', 'damaged', 'other images', 'only there', 'two'])
+@pytest.mark.parametrize(
+    'fault', ['none there', 'damaged', 'other images', 'other frame', 'only there', 'two']
+)
 def test_a_failed_load_keeps_the_old_weights_on_both(bench, both, others, tmp_path, fault):
     planner, action = both
     old, name = planner.model.sha256, planner.config.weights
@@ -71,6 +73,8 @@ def test_a_failed_load_keeps_the_old_weights_on_both(bench, both, others, tmp_pa
         (folder / 'head.safetensors').write_bytes(b'x' * 100)
     elif fault == 'other images':
         tiny_weights(folder, 2 * SIZE)
+    elif fault == 'other frame':  # the planner does not care; the action node's contract does
+        tiny_weights(folder, SIZE, provenance={'action_frame': 'tool'})
     elif fault in ('only there', 'two'):
         folder = others
         real = action.load_policy
@@ -85,9 +89,12 @@ def test_a_failed_load_keeps_the_old_weights_on_both(bench, both, others, tmp_pa
         action.follower._load = elsewhere
     answer = load(bench, planner, folder)
     assert not answer.success and 'the weights stay as they are' in answer.message
-    assert {'only there': 'action: no such', 'two': 'other files'}.get(fault, 'planner: ') in (
-        answer.message
-    )
+    said = {
+        'only there': 'action: no such',
+        'two': 'other files',
+        'other frame': 'action: action_frame of new must be base',
+    }
+    assert said.get(fault, 'planner: ') in answer.message
     assert bench.until(lambda: not action.arming.held and not planner.leader.busy)
     for node in both:
         assert node.model.sha256 == old and node.get_parameter('weights').value == name

@@ -16,6 +16,7 @@ import yaml
 
 from vw2_ros.sim import collect, session
 from vw2_ros.sim import dataset_writer as dw
+from vw2_ros.sim.landmarks import teach
 
 
 def _frame(value, size=8):
@@ -286,6 +287,18 @@ def test_what_is_recorded_is_what_was_commanded(whole):
         actions, robot = data['rel_actions'], data['robot_obs']
     assert np.abs(actions).max() <= 1.0 and set(actions[:, 6]) <= {-1.0, 1.0}
     assert np.isfinite(robot).all()
+
+
+def test_what_sight_is_taught_can_be_computed_from_the_states(whole):
+    """So it is for CALVIN's own data, which hold no landmarks."""
+    config = yaml.safe_load((whole / 'training/.hydra/merged_config.yaml').read_text())
+    with np.load(whole / 'training' / 'shards' / 'shard_00000.npz') as data:
+        points, state = teach(
+            data['scene'], config['cameras']['static'], data['robot_obs'], data['scene_obs']
+        )
+        np.testing.assert_allclose(points, data['landmarks'], atol=1e-6)
+        np.testing.assert_allclose(state, data['scene_state'], atol=1e-6)
+    assert points.std(axis=0).max() > 0.05  # the arm moved
 
 
 @pytest.mark.parametrize('wrong', [dict(scenes='X'), dict(seed=-1), dict(image_size=0)])

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from vw2_ros.arms.geometry import euler_to_matrix
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import Appearance
-from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
+from vw2_ros.sim.cameras import STATIC, STATIC_VIEW, View
 from vw2_ros.sim.furniture import table_links
-from vw2_ros.sim.landmarks import HANDLES, LANDMARKS, landmarks, project, scene_state
+from vw2_ros.sim.landmarks import HANDLES, LANDMARKS, landmarks, project, scene_state, teach
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import BLOCK_COLOURS, COLOURS, SCENES
 
@@ -55,6 +56,28 @@ def test_state_is_that_of_the_table():
     assert state[10:13].tolist() == [red, red + 1, red + 2]
     assert state[19] == pytest.approx(np.sin(2 * (red + 5)), abs=1e-6)
     assert state[22] == pytest.approx(np.cos(2 * (red + 5)), abs=1e-6)
+
+
+def test_frames_of_several_scenes_are_taught_each_by_its_own():
+    rng = np.random.default_rng(0)
+    letters = np.array(list('DABCA'))
+    robot, scene_obs = 0.3 * rng.normal(size=(5, 15)), 0.3 * rng.normal(size=(5, 24))
+    camera = {'fov': 12, 'look_from': [2.0, -2.0, 2.0], 'look_at': [0, 0, 0.4]}
+    points, state = teach(letters, camera, robot, scene_obs)
+    view = View((2.0, -2.0, 2.0), (0, 0, 0.4), STATIC_VIEW.up)
+    for i, letter in enumerate(letters):
+        wanted = landmarks(SCENES[letter], view, 12, robot[i], scene_obs[i])
+        np.testing.assert_allclose(points[i], wanted, atol=1e-6)
+        np.testing.assert_allclose(state[i], scene_state(SCENES[letter], robot[i], scene_obs[i]))
+    assert not np.allclose(points, teach(letters, {}, robot, scene_obs)[0])
+
+
+@pytest.mark.parametrize(
+    'camera', [{'fov': 'wide'}, {'fov': 0}, {'look_at': [1, 2]}, {'up_vector': [0, 0, 0]}, ['fov']]
+)
+def test_a_senseless_camera_is_told(camera):
+    with pytest.raises(InvalidValueError, match='look_from, look_at and up_vector'):
+        teach(np.array(['D']), camera, np.zeros((1, 15)), np.zeros((1, 24)))
 
 
 @pytest.mark.parametrize('scene', 'ABCD')

@@ -37,6 +37,19 @@ def euler_to_matrix(euler) -> np.ndarray:
     )
 
 
+def euler_to_matrices(euler: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) of many fixed-axes Euler angles (..., 3) [rad] at once."""
+    (cx, cy, cz), (sx, sy, sz) = (
+        np.moveaxis(f(np.asarray(euler, dtype=float)), -1, 0) for f in (np.cos, np.sin)
+    )
+    rows = (
+        (cz * cy, cz * sy * sx - sz * cx, cz * sy * cx + sz * sx),
+        (sz * cy, sz * sy * sx + cz * cx, sz * sy * cx - cz * sx),
+        (-sy, cy * sx, cy * cx),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
 def matrix_to_euler(matrix: np.ndarray) -> np.ndarray:
     """Fixed-axes Euler angles (3,) [rad] of a rotation matrix (3, 3), each in [-pi, pi]."""
     (m00, _, _), (m10, m11, m12), (m20, m21, m22) = np.asarray(matrix, dtype=float).tolist()

@@ -6,7 +6,7 @@
 | -------------------------- | ------------------------------------------------------------------- |
 | image_to_command_ms_p50/99 | stamp of a camera image (taken when it is rendered) -> first joint  |
 |                            | command of the plan made from it leaves the action node [ms]        |
-| jitter_ms_p99              | of the command timer: |interval - 1/30 s| between commands [ms]     |
+| jitter_ms_p99              | of the command timer: |interval - period| between commands [ms]     |
 | deadline_misses            | periods in which no command came                                    |
 | plan_hz                    | plans that arrived per second                                       |
 """
@@ -32,33 +32,31 @@ from vw2_ros.errors import InvalidValueError
 CAMERA_HZ = 29.7
 
 
-def described(weights: str, camera: str) -> tuple:
-    """What runs: the play table, or, with a camera, its arm, and a camera node in between.
+def described(weights: str, camera: str, folder: pathlib.Path) -> tuple:
+    """What runs: the play table, or, with a camera, a robot whose arm is the table's.
 
     Args:
-        weights: shipped weights or a folder. camera: as in `run`.
+        weights: shipped weights or a folder. camera: as in `run`. folder: for the robot's contract.
     """
-    from vw2_ros import names
-    from vw2_ros.bringup.system import Process, calvin, image_size
+    import yaml
+
+    from vw2_ros.bringup.system import calvin, robot
     from vw2_ros.files import config_file
 
-    processes = calvin(weights=weights)
     if not camera:
-        return processes
-    bridge, *others = processes
-    seldom = {'image_every': 300, 'gripper_every': 300}  # a robot draws no pictures
-    side = image_size(weights) or 96
-    node = Process(
-        'camera_node',
-        'camera',
-        str(config_file('robot.yaml')),
-        {'width': side, 'height': side},
-        ((names.INPUT, camera_driver.TOPIC), (names.INPUT_INFO, camera_driver.INFO)),
+        return calvin(weights=weights)
+    ours, theirs = (
+        yaml.safe_load(config_file(f'arms/{name}.yaml').read_text())
+        for name in ('play_table', 'panda')
     )
+    ours['command']['rate_hz'] = theirs['command']['rate_hz']
+    contract = folder / 'play_table_as_a_robot.yaml'
+    contract.write_text(yaml.safe_dump(ours))
+    bridge = calvin(weights=weights)[0]
+    seldom = {'image_every': 300, 'gripper_every': 300}  # a robot draws no pictures
     return (
         dataclasses.replace(bridge, parameters=bridge.parameters | seldom),
-        node,
-        *(dataclasses.replace(p, remappings=()) for p in others),
+        *robot(weights=weights, contract=str(contract), image_topic=camera_driver.TOPIC),
     )
 
 
@@ -96,7 +94,7 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
         BringUpError, ClientError: a node did not come up, or the arm was never moved.
     """
     from vw2_ros.bringup.domain import private_domain
-    from vw2_ros.bringup.system import Children
+    from vw2_ros.bringup.system import Children, dds_environment
     from vw2_ros.client import Client
 
     if not seconds > 0:
@@ -108,19 +106,28 @@ def run(name: str = 'play_table', *, seconds: float = 30.0, camera: str = '') ->
     with (
         private_domain() as env,
         tempfile.TemporaryDirectory(prefix='vw2_bench_') as logs,
-        Children(described(weights, camera), log_dir=logs, env=env) as children,
-        driven(camera, children.env),
+        Children(
+            described(weights, camera, pathlib.Path(logs)), log_dir=logs, env=env
+        ) as children,
+        driven(camera, dds_environment() | children.env),
         Client(check=children.check) as client,
     ):
         client.wait_active([p.name for p in children.processes], 120.0)
-        return _heard(client, seconds) | {
+        return _heard(client, seconds, _period_s(children.processes)) | {
             'camera': camera or 'of the table',
             'policy': name,
             **where,
         }
 
 
-def _heard(client, seconds: float) -> dict:
+def _period_s(processes) -> float:
+    from vw2_ros.arms.contract import Contract
+
+    action = next(p for p in processes if p.name == 'action')
+    return Contract.load(action.parameters.get('contract', 'play_table')).limits.period_s
+
+
+def _heard(client, seconds: float, period_s: float) -> dict:
     """Instruct the running nodes and account for what they send.
 
     Raises:
@@ -167,7 +174,7 @@ def _heard(client, seconds: float) -> dict:
     return {
         'image_to_command_ms_p50': float(seen['image to command p50 [ms]']),
         'image_to_command_ms_p99': float(seen['image to command p99 [ms]']),
-        **timing(commands),
+        **timing(commands, period_s),
         'commands': len(commands),
         'plan_hz': len(plans) / took,
         'seconds': took,
@@ -176,9 +183,9 @@ def _heard(client, seconds: float) -> dict:
     }
 
 
-def timing(stamps_ns) -> dict:
-    """Jitter and misses of a stream of commands at the plans' rate, from its stamps [ns]."""
-    intervals_ms, period_ms = np.diff(np.array(stamps_ns, np.int64)) * 1e-6, 1e3 * ACTION_PERIOD_S
+def timing(stamps_ns, period_s: float = ACTION_PERIOD_S) -> dict:
+    """Jitter and misses of a stream of commands, one per period, from its stamps [ns]."""
+    intervals_ms, period_ms = np.diff(np.array(stamps_ns, np.int64)) * 1e-6, 1e3 * period_s
     return {
         'jitter_ms_p99': float(np.percentile(np.abs(intervals_ms - period_ms), 99)),
         'deadline_misses': int(np.maximum(np.rint(intervals_ms / period_ms) - 1, 0).sum()),

@@ -71,7 +71,7 @@ def _node(process: system.Process, given: dict[str, str]) -> Node:
         parameters=[process.params_file, process.parameters | {'exit_on_failure': True}],
         remappings=list(process.remappings),
         output='screen',
-        additional_env=system.environment(process),
+        additional_env=system.dds_environment(process.dds_profile),
         ros_arguments=['--log-level', given['log_level']],
         respawn=respawn,
         respawn_delay=RESPAWN_DELAY_S,

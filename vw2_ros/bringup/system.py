@@ -344,11 +344,11 @@ def _instruction(a: dict) -> dict:
 # ----------------------------------------------------------------- environment
 
 
-def environment(process: Process) -> dict[str, str]:
-    """Variables that a node wants beside the caller's: its DDS profile, unless one is set."""
+def dds_environment(profile: str = Process.dds_profile) -> dict[str, str]:
+    """Variables that a program wants beside its caller's: a DDS profile, unless one is set."""
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return {}
-    return dict.fromkeys(PROFILE_VARIABLES, str(paths.config_file(process.dds_profile)))
+    return dict.fromkeys(PROFILE_VARIABLES, str(paths.config_file(profile)))
 
 
 # ------------------------------------------------------------------- processes
@@ -434,7 +434,7 @@ class Children:
         try:
             child = subprocess.Popen(
                 self.command(process),
-                env={**environment(process), **self.env},
+                env={**dds_environment(process.dds_profile), **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if output else None,

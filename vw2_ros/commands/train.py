@@ -43,8 +43,8 @@ Out = Annotated[
 Sight = Annotated[
     pathlib.Path | None,
     typer.Option(
-        help='Folder of a sight run, whose keypoints are taken and kept. Without it, sight is '
-        'learned with the rest. For the head it goes with --scratch only.'
+        help='Folder of a sight run, whose keypoints are taken and kept, also in place of those '
+        'that --start or --init bring. Without any, sight is learned with the rest.'
     ),
 ]
 Resume = Annotated[
@@ -96,16 +96,27 @@ def sight(
     config: Config,
     data: Data,
     out: Out,
+    start: Annotated[
+        str,
+        typer.Option(
+            help='Name of shipped weights, or the folder of a policy, whose keypoints to begin with.'
+        ),
+    ] = '',
     resume: Resume = False,
     seed: Seed = None,
     max_minutes: MaxMinutes = None,
 ) -> None:
-    """Train the keypoints to look with, on what `vw2 collect` writes; real robots do without."""
+    """Train the keypoints to look with, on a simulator's data; real robots do without.
+
+    Data of vw2 collect say where things are; for CALVIN's own it is computed.
+    """
     config = check(config, data)
+    start = check_policy(start, learned=True) if start else None
     from vw2_ros.models.stages.sight import SightStage
     from vw2_ros.models.training.run import run
+    from vw2_ros.sim.landmarks import teach
 
-    tell(run(SightStage(config, data, seed, max_minutes), out, resume), out)
+    tell(run(SightStage(config, data, teach, start, seed, max_minutes), out, resume), out)
 
 
 @stage_command('dldm')
@@ -188,8 +199,6 @@ def planner(
     max_minutes: MaxMinutes = None,
 ) -> None:
     """Train the planner: instruction and image to codes."""
-    if start and sight:
-        raise UsageError('--start brings its own sight: leave out --sight')
     config, init = check(config, data, sight), run_of('--init', init, out, 'dldm')
     start = check_policy(start, learned=True) if start else None
     from vw2_ros.models.stages.planner import PlannerStage
@@ -245,11 +254,6 @@ def head(
         raise UsageError(f'--labels must be above 0 and at most 1. Got {labels}')
     if scratch and (init or start):
         raise UsageError('--scratch begins with nothing: leave out --init and --start')
-    if sight and not scratch:
-        raise UsageError(
-            '--sight goes with --scratch: otherwise the planner run says what '
-            'sight it has (vw2 train planner --sight)'
-        )
     if start:
         start = check_policy(start, learned=True)
         from vw2_ros.models.checkpoint import resolve

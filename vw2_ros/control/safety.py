@@ -17,8 +17,8 @@ commanded target: never the measured pose (a loaded arm sags) and never zeros.
 | target not finite                  | hold; after `latch_after` in a row: stopped until re-armed |
 | target too far or too fast         | move towards it as far as the limits allow (`motion`)      |
 | stop                               | hold from this tick on, until re-armed; no jump on resume  |
-| arm not where it was commanded     | back to where it was found, stopped until re-armed         |
-| others moved it while it stood     | its place is the command now, stopped until re-armed       |
+| arm not where it was commanded     | its place is the command now, stopped until re-armed;      |
+| or others moved it while it stood  | after that one command nothing is sent (`silent_on_stale`) |
 | nobody wants anything              | brake, then nothing is sent                                |
 
 Ages are differences of one monotonic clock; `age_of_stamp` brings a message's stamp onto it once,
@@ -51,7 +51,6 @@ class GateState:
     still_s: float = 0.0  # how long the command has stood
     bad_frames: int = 0  # not finite targets in a row
     latched: str = ''  # why the arm is stopped, '' if it is not
-    retreat: np.ndarray | None = None  # where it was found when it did not follow [rad] (n,)
     silent: bool = False  # the last command was not sent: the robot's controller holds by itself
 
 
@@ -175,13 +174,10 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     why = '' if state is None or status == 'disarmed' else _moved(state, request, limits)
     if status in ('waiting', 'disarmed') and not why:
         return Verdict(state, None, status, reasons)
+    if not (why or state.latched):
+        why = _astray(state, request.measured, limits)
     if why:
-        state = _seated(stopped(state, why), request.measured, limits)
-        status, reasons = 'stopped', (f'stopped: {state.latched}',)
-    why = '' if state.latched else _astray(state, request.measured, limits)
-    if why:
-        state = dataclasses.replace(stopped(state, why), retreat=request.measured)
-        status, reasons = 'stopped', (f'stopped: {why}',)
+        return _seated(stopped(state, why), request, limits)
     if request.silent_on_stale and request.measured is None:
         # where the arm is nobody knows: its controller stops it, at the last command at the latest
         state = dataclasses.replace(at_rest(state), still_s=np.inf, silent=True)
@@ -278,24 +274,24 @@ def _moved(state: GateState, request: Request, limits: Limits) -> str:
     )
 
 
-def _seated(state: GateState, measured, limits: Limits) -> GateState:
-    # the command of a latched arm is where the arm is
-    at = np.clip(measured, limits.lower_rad, limits.upper_rad)
-    outside = np.abs(at - measured).max() > limits.resume_tolerance_rad
-    silent = state.silent or bool(outside)
-    state = dataclasses.replace(at_rest(state), position=at, target=at, retreat=None)
-    return dataclasses.replace(state, still_s=np.inf, silent=silent)
+def _seated(state: GateState, request: Request, limits: Limits) -> Verdict:
+    # the command of a latched arm is where the arm is: neither its controller nor the next command
+    # pulls it back, when the hand lets go or what blocked it gives way
+    at = np.clip(request.measured, limits.lower_rad, limits.upper_rad)
+    outside = np.abs(at - request.measured).max() > limits.resume_tolerance_rad
+    sent = not outside and not (state.silent and request.silent_on_stale)
+    silent = request.silent_on_stale or not sent
+    state = dataclasses.replace(
+        at_rest(state), position=at, target=at, still_s=np.inf, silent=silent
+    )
+    return Verdict(state, at if sent else None, 'stopped', (f'stopped: {state.latched}',))
 
 
 def _hold(state: GateState, request: Request, status: str, reasons, limits: Limits) -> Verdict:
     if status == 'stopped' and state.silent and request.silent_on_stale:  # nothing is to be held
         return Verdict(state, None, status, tuple(reasons))
-    if state.retreat is None:
-        # the last commanded target, or where braking towards it ends
-        command = _braked(state, request, limits)
-    else:  # nothing is left to pull at an arm that comes free
-        state = dataclasses.replace(state, target=state.retreat)
-        command, _ = _limited(state, state.retreat, request, limits)
+    # the last commanded target, or where braking towards it ends
+    command = _braked(state, request, limits)
     held = dataclasses.replace(_went(state, command, request), target=command)
     if status == 'idle' and not held.step.any():
         return Verdict(dataclasses.replace(held, silent=True), None, status, tuple(reasons))

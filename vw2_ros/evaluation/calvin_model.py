@@ -34,6 +34,7 @@ class CustomModel:
         self, weights: str = 'play_table', *, execute: int = 8, renderer: str | None = None
     ):
         self.policy = Policy.load(weights, execute=execute)
+        self.policy.check_action_frame('base')
         self.policy.check_renderer(renderer)
 
     def reset(self) -> None:

@@ -117,6 +117,7 @@ class LearnedPlayer:
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
+        self._policy.check_action_frame(contract.action_frame)
         self._contract = contract
         self._execute = execute
 

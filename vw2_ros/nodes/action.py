@@ -127,6 +127,8 @@ class ActionNode(ModelNode):
 
         c = self.config
         policy = Policy.load(weights, threads=c.threads, device=c.device)
+        robot = self.contract.disarmed_at_start
+        policy.check_action_frame(self.contract.action_frame, must_say=robot)
         policy.warm_up()
         c.control(self.contract, policy.chunk)  # refuses a chunk that is shorter than `execute`
         return policy

@@ -130,13 +130,11 @@ class PlannerNode(ModelNode):
         """Take a new instruction; the next image makes a plan for it."""
         text = text.strip()
         if self.model is not None and text:
-            known = self.model.known_words(text)
-            if known < self.config.min_known_words:
+            try:
+                self.model.check_instruction(text, self.config.min_known_words)
+            except InvalidValueError:
                 self.instruction = ''
-                raise InvalidValueError(
-                    f'unknown instruction {text!r:.80}: {known:.0%} of its words '
-                    'were seen in training; say it in other words'
-                )
+                raise
         if text != self.instruction:
             self.instruction, self.planned_s = text, -1e9
             self.health.set('instruction', f'{text:.80}')

@@ -5,7 +5,6 @@
 An episode is made whole, or refused with the reason.
 """
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
 from vw2_ros.recording.tracks import Track, Tracks
+from vw2_ros.words import split_words
 
 MIN_FRAMES = 16  # one chunk of actions
 IDLE_FRAMES = 5  # of standing still, that belong to the words before and after the motion
@@ -76,7 +76,7 @@ def label(
     Raises:
         Unusable: the reason, what came and what to do.
     """
-    if instruction and not re.search('[a-zA-Z0-9]', instruction):
+    if instruction and not split_words(instruction):
         raise Unusable(f'an instruction must hold a word, got {instruction!r}')
     images, measured = tracks.track(names.IMAGE), tracks.track(names.JOINT_STATES)
     ticks = labels.tick_times(images.time_ns, start_ns, end_ns)  # (n + 1,)

@@ -168,3 +168,26 @@ def test_annotations_with_numpy_inside(tmp_path, protocol):
     loaded = load_annotations(path)
     assert loaded['info']['indx'] == [(1, 4)]
     np.testing.assert_array_equal(loaded['language']['emb'], np.ones((1, 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ('key', 'text'),
+    [
+        ('ann', ['open the drawer']),
+        ('ann', np.array(['open the drawer'])),
+        ('ann', b'open the drawer'),
+        ('ann', None),
+        ('ann', 3.0),
+        ('ann', ' ?'),
+        ('task', ['open_drawer']),
+    ],
+)
+def test_a_phrase_must_be_text(tmp_path, key, text):
+    """What is no text is not turned into some: its brackets would be learned."""
+    calvin_files.write_split(tmp_path / 'training')
+    path = tmp_path / 'training' / 'lang_annotations' / 'auto_lang_ann.npy'
+    content = load_annotations(path)
+    content['language'][key][1] = text
+    np.save(path, content, allow_pickle=True)
+    with pytest.raises(DataError, match=rf'language/{key}\[1\] must be text'):
+        CalvinFolder(tmp_path / 'training')

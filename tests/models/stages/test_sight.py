@@ -27,6 +27,9 @@ from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training.config import config_path
 from vw2_ros.models.training.run import run
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
+from vw2_ros.sim.cameras import STATIC_VIEW
+from vw2_ros.sim.landmarks import landmarks, teach
+from vw2_ros.sim.scenes import SCENES
 
 
 @pytest.fixture(scope='module')
@@ -140,8 +143,66 @@ def test_points_move_with_the_picture():
 
 def test_data_without_landmarks_is_refused(tmp_path):
     root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=2, frames=20)
-    with pytest.raises(ConfigError, match=r'training does not say where things are.*vw2 collect'):
+    with pytest.raises(ConfigError, match=r'training must say where things are.*Got neither'):
         run(SightStage('tiny', [root]), tmp_path / 'out')
+
+
+@pytest.fixture(scope='module')
+def calvins(tmp_path_factory):
+    """Data as CALVIN ships them: a file for each frame, no landmarks, but a config."""
+    root = tmp_path_factory.mktemp('calvin') / 'data'
+    calvin_files.write_data(root, episodes=3, frames=20)
+    for split in ('training', 'validation'):
+        scene = {'objects': {'fixed_objects': {'table': {'file': 'calvin_table_B/urdf/x.urdf'}}}}
+        calvin_files.write_config(
+            root / split, {'scene': scene, 'cameras': {'static': {'fov': 9}}}
+        )
+    return root
+
+
+def test_of_data_without_landmarks_they_are_computed(calvins, data, tmp_path):
+    stage = SightStage('tiny', [data, calvins], teach)
+    record = run(stage, tmp_path / 'out')
+    assert np.isfinite(record['scores']['points_px'])
+    for store in (stage.store, stage.held_out):
+        rows = slice(store.first_row(1), len(store))
+        wanted = landmarks(
+            SCENES['B'], STATIC_VIEW, 9, store.robot_obs[rows], store.scene_obs[rows]
+        )
+        np.testing.assert_allclose(store.landmarks[rows], wanted, atol=1e-6)
+        assert np.isfinite(store.scene_state).all()
+    kept = FrameStore([data], 'training', 96)
+    np.testing.assert_array_equal(stage.store.landmarks[: len(kept)], kept.landmarks)
+
+
+def test_sight_of_a_policy_learns_on(runs, data, calvins, tmp_path):
+    policy = runs / 'head' / 'policy'
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['sight']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0)
+    content['planner']['vision'].update(keypoints=11)  # those of the policy hold
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    run(SightStage(tmp_path / 'c.yaml', [calvins], teach, start=policy), tmp_path / 'same')
+    before = _weights(policy / 'planner.safetensors')
+    after = _weights(tmp_path / 'same' / 'vision.safetensors')
+    assert all(torch.allclose(before[k].float(), v, atol=1e-5) for k, v in after.items())
+    assert {'locate.heat.weight', 'project', 'bias'} <= set(after)
+    run(SightStage('tiny', [calvins], teach, start=policy), tmp_path / 'sight')
+    record = json.loads((tmp_path / 'sight' / 'provenance.json').read_text())
+    assert record['start']['stage'] == 'head'
+    # and the policy takes it in place of its own, for planner and for head
+    learned = _weights(tmp_path / 'sight' / 'vision.safetensors')
+    assert not torch.equal(learned['locate.heat.weight'], before['locate.heat.weight'])
+    sight = tmp_path / 'sight'
+    run(HeadStage('tiny', [data], init=policy, sight=sight), tmp_path / 'head')
+    run(
+        PlannerStage('tiny', [data], init=runs / 'dldm', sight=sight, start=policy),
+        tmp_path / 'planner',
+    )
+    for found in ('head/policy/planner', 'planner/planner'):
+        weights = _weights(tmp_path / f'{found}.safetensors')
+        assert torch.equal(weights['locate.heat.weight'], learned['locate.heat.weight'])
+    # what reads the keypoints is the policy's, not what the sight run threw away
+    assert torch.equal(weights['project'], before['project'])
 
 
 def test_other_sizes_are_refused(runs, tmp_path):

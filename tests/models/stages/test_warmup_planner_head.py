@@ -238,6 +238,32 @@ def test_sight_of_shipped_weights_learns_only_when_told(learn, data, tmp_path):
     assert planner.config.vision.frozen is not learn
 
 
+def test_actions_keep_the_frame_of_their_data(runs, data, tmp_path, capsys):
+    tool = calvin_files.write_data(tmp_path / 'data', episodes=3)
+    calvin_files.write_config(tool / 'training', {'recorded': {'action_frame': 'tool'}})
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['train'].update(steps=1)
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    run(HeadStage(tmp_path / 'c.yaml', [tool]), tmp_path / 'head')
+    assert Policy.load(tmp_path / 'head' / 'policy').action_frame == 'tool'
+    assert Policy.load(runs / 'head' / 'policy').action_frame == 'base'
+    words = ['train', 'head', '--config', 'tiny', '--out', str(tmp_path / 'none')]
+    init = ['--init', str(runs / 'planner')]
+    base = str(runs / 'head' / 'policy')
+    for more, said in (
+        (
+            [*init, '--data', str(tool), '--data', str(data)],
+            'actions in one frame, base or tool. Got tool',
+        ),
+        (['--data', str(tool), '--start', base], 'in the frame of the data, tool. Got base'),
+    ):
+        assert cli.main([*words, *more]) == 1
+        assert said in capsys.readouterr().err
+    calvin_files.write_config(tool / 'training', {'recorded': {'action_frame': 'camera'}})
+    assert cli.main([*words, *init, '--data', str(tool)]) == 1
+    assert 'Got camera in' in capsys.readouterr().err
+
+
 def test_codes_belong_to_their_frames(runs, data):
     store = FrameStore([data])
     rows, indices = read_codes(runs / 'dldm' / 'codes.safetensors', store)
@@ -290,6 +316,26 @@ def test_collection_cut_short_has_no_held_out_frames(runs, tmp_path):
     write_index(root / 'validation', {}, train_phrases)
     record = run(HeadStage('tiny', [root]), tmp_path / 'out')
     assert 'xyz_l1' not in record['scores'] and record['steps'] == 6
+
+
+def test_held_out_tasks_that_were_not_learned_are_told(runs, tmp_path, capfd):
+    """Not that nothing was held out."""
+    root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=3, frames=30)
+    shutil.rmtree(root / 'validation')
+    other = {task: ['press it', 'push it'] for task in calvin_files.PHRASES}
+    calvin_files.write_split(root / 'validation', frames=30, wordings=other)
+    words = root / 'validation' / 'lang_annotations' / 'auto_lang_ann.npy'
+    content = np.load(words, allow_pickle=True).item()
+    content['language']['task'] = ['turn_on_led'] * 3
+    np.save(words, content, allow_pickle=True)
+    for stage in (
+        PlannerStage('tiny', [root], init=runs / 'dldm'),
+        HeadStage('tiny', [root], init=runs / 'planner'),
+    ):
+        run(stage, tmp_path / stage.name)
+        said = ' '.join(capfd.readouterr().err.split())
+        assert 'validation shows no task that was learned, but turn_on_led' in said
+        assert 'nothing held out' not in said
 
 
 def test_head_from_scratch_with_few_labels(data, tmp_path):

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""How a data folder was made: its config, which scene each frame shows, the camera.
+
+| file | what it says |
+| --- | --- |
+| `.hydra/merged_config.yaml` | renderer, static camera, actions' frame, scene where there is one |
+| `scene_info.npy` | {calvin_scene_A: (first, last frame id), ...}; of CALVIN's downloads |
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from vw2_ros.models.checkpoint import ACTION_FRAMES
+from vw2_ros.models.data import DataError
+from vw2_ros.models.data.calvin import CalvinFolder, load_annotations
+from vw2_ros.models.data.store import FrameStore
+
+CONFIG = '.hydra/merged_config.yaml'
+_LETTER = re.compile(r'calvin_(?:scene|table)_([A-Z])(?![A-Za-z])')
+
+
+def merged_config(folder: CalvinFolder) -> dict[str, Any]:
+    """What `.hydra/merged_config.yaml` says; {} where there is none that can be read."""
+    try:
+        content = yaml.safe_load((folder.path / CONFIG).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def renderer_of(store: FrameStore) -> str:
+    """What drew the pictures, by name; 'unknown' of those that do not say.
+
+    CALVIN's own folders say whether it was EGL.
+    """
+    found = set()
+    for folder in store.folders:
+        config = merged_config(folder)
+        env = _part(config, 'env')
+        named = config.get('renderer', env.get('renderer'))
+        if named is None and 'use_egl' in env:
+            named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
+        found.add('unknown' if named is None else str(named))
+    return ', '.join(sorted(found))
+
+
+def action_frame_of(store: FrameStore) -> str:
+    """Whose axes the actions of the data have: 'base', or what `vw2 convert` wrote there.
+
+    Raises:
+        DataError: of some it is the base and of others the tool, or something else.
+    """
+    found = {}
+    for folder in store.folders:
+        recorded = _part(merged_config(folder), 'recorded')
+        found.setdefault(str(recorded.get('action_frame', 'base')), folder.path)
+    if len(found) > 1 or not set(found) <= set(ACTION_FRAMES):
+        said = ', '.join(f'{frame} in {path}' for frame, path in found.items())
+        raise DataError(
+            f'all data must have actions in one frame, {" or ".join(ACTION_FRAMES)}. Got {said}. '
+            'Convert the recordings again, with one action_frame in their contracts.'
+        )
+    return next(iter(found))
+
+
+def static_camera(folder: CalvinFolder) -> dict[str, Any]:
+    """The static camera as the config has it (`fov`, `look_from`, ...); {} where it says nothing."""
+    return _part(_part(merged_config(folder), 'cameras'), 'static')
+
+
+def _part(config: dict[str, Any], key: str) -> dict[str, Any]:
+    part = config.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def scene_of_frames(folder: CalvinFolder) -> np.ndarray:
+    """The letter of the scene that each frame shows, str (n,).
+
+    Raises:
+        DataError: neither file says it of all frames.
+    """
+    path = folder.path / 'scene_info.npy'
+    if path.is_file():
+        return _told_by_ranges(folder, path)
+    text = yaml.safe_dump(merged_config(folder).get('scene'))
+    letters = sorted(set(_LETTER.findall(text)))
+    if len(letters) != 1:
+        raise DataError(
+            f'{folder.path} must say which scene its frames show: scene_info.npy, or one '
+            f'calvin_scene_A to D in {CONFIG}. Got {", ".join(letters) or "neither"}. Take both '
+            'from where the data came from'
+        )
+    return np.full(len(folder), letters[0])
+
+
+def _told_by_ranges(folder: CalvinFolder, path: Path) -> np.ndarray:
+    found = np.full(len(folder), '')
+    try:
+        for name, (first, last) in load_annotations(path).items():
+            here = (folder.frame_ids >= int(first)) & (folder.frame_ids <= int(last))
+            found[here] = _LETTER.fullmatch(name).group(1)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DataError(
+            f'{path} must hold calvin_scene_A to D, with the first and the last frame of each. '
+            f'Got {type(error).__name__}: {error}'
+        ) from error
+    if (found == '').any():
+        raise DataError(
+            f'{path} must name the scene of each frame. Got none for frame '
+            f"{folder.frame_ids[found == ''][0]}. CALVIN's README links corrected files"
+        )
+    return found
