@@ -3,7 +3,7 @@
 """What is seen of table and robot in a detailed look, and is not there for what collides.
 
 The handles have the shape of CALVIN's, and the Panda has its visual meshes: those of
-`pybullet_data` (Franka's franka_description, Apache-2.0), decimated from 101,735 triangles to 6,027 by
+`pybullet_data` (Franka's franka_description, Apache-2.0), decimated from 101,735 triangles to 6,788 by
 `.ci/panda_meshes`. They are part of this package, because a picture shall not depend on the version
 of a decimator.
 """
@@ -120,7 +120,7 @@ CAMERA_VISUAL = (  # the body of the wrist camera
 
 @functools.cache
 def panda_pieces() -> dict[str, list[dict[str, np.ndarray]]]:
-    """Link -> its pieces, each with corners (n, 3) [m], normals (n, 3), triangles (m, 3), colour (3,)."""
+    """Link -> its pieces: corners (n, 3) [m], normals (n, 3), triangles (m, 3), colour (3,)."""
     pieces: dict[str, list[dict[str, np.ndarray]]] = {}
     with np.load(MESHES, allow_pickle=False) as data:
         for key in data.files:

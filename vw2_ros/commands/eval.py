@@ -10,9 +10,11 @@ import typer
 from vw2_ros import files
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    DEFAULT_LOOK,
     CalvinEnv,
     Egl,
     Json,
+    Look,
     Scene,
     TableArm,
     TableName,
@@ -68,6 +70,7 @@ def run(
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
     arm: TableArm = DEFAULT_ARM,
+    look: Look = DEFAULT_LOOK,
     workers: Annotated[int, typer.Option(min=1, help='Processes that work side by side.')] = 1,
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
     execute: Annotated[
@@ -100,7 +103,7 @@ def run(
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
         words=words,
-        simulator=check_simulator(table, calvin_env, egl, arm),
+        simulator=check_simulator(table, calvin_env, egl, arm, look),
         workers=workers,
         video=video,
         ros=ros,
