@@ -60,6 +60,7 @@ def collect(
     depth: bool = False,
     tasks_per_episode: int = 12,
     validation_episodes: int | None = None,
+    share: float = 1.0,
     progress: bool = True,
     policy: str = '',
     astray: Astray | None = None,
@@ -96,6 +97,7 @@ def collect(
         image_size=image_size,
         depth=depth,
         tasks_per_session=tasks_per_episode,
+        share=share,
         policy=policy,
         simulator=simulator or Simulator(),
     )
@@ -140,6 +142,8 @@ def merged_config(settings: CollectSettings) -> dict:
     """What `.hydra/merged_config.yaml` says of the data: CALVIN's keys, and the settings."""
     expert = {**dataclasses.asdict(settings), 'version': VERSION}
     del expert['simulator']
+    if settings.share == CollectSettings.share:
+        del expert['share']
     if settings.simulator.table != Simulator.table:
         expert |= {'table': settings.simulator.table, 'calvin_env': settings.simulator.facts}
     if settings.simulator.arm != Simulator.arm:

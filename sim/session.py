@@ -15,6 +15,9 @@ Not everything that happens is recorded:
   it is. So the data show the way back from where that policy gets lost (HG-DAgger, Kelly et al.
   2019), also in what an earlier task of its own left behind, such as a block between the fingers.
 
+* Where drawing is slow, only stretches of the tasks may be recorded. Between them the expert plays
+  on undrawn, so that as many pictures show more tasks.
+
 A task's frames are annotated up to the step that solves it. What the hand does after is recorded
 without words. With the way back in it, an action chunk would be the mean of press and retreat, and
 a policy would turn away a few millimetres before the button.
@@ -47,6 +50,7 @@ BUMP_SHARE = 0.7  # of the tasks, and after each bump another one as likely
 PUT_DOWN_SHARE = 0.5  # of the lifts: the block is put down again, unrecorded
 ASTRAY_SHARE = 0.7  # of the bumps, where a policy is given
 FIRST_SHARE = 0.5  # of the tasks, which that policy begins
+STRETCH = 32  # frames that are recorded in a row, where not all are: two action chunks
 AFTER = 10  # frames that may be recorded after success; in half of the tasks none are
 
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
@@ -66,6 +70,7 @@ class CollectSettings:
     shards: int = 0  # side of the images in shards [px]; 0: a file per frame, all CALVIN's images
     image_size: int = 200  # side of the static images where there are no shards [px]: CALVIN's
     depth: bool = False  # also record depth (without shards)
+    share: float = 1.0  # of the frames that is recorded, in (0, 1]; below 1 in stretches
     policy: str = ''  # name of the policy that acts now and then; empty: none
     simulator: Simulator = Simulator()  # which table
 
@@ -80,6 +85,8 @@ class CollectSettings:
                 f'only the play table has random looks. Got {self.simulator.table}. '
                 'Leave --randomize out'
             )
+        if not 0 < self.share <= 1:
+            raise InvalidValueError(f'share must be in (0, 1]. Got {self.share}')
         for name in ('shards', 'seed'):
             if getattr(self, name) < 0:
                 raise InvalidValueError(f'{name} must not be negative. Got {getattr(self, name)}')
@@ -168,6 +175,24 @@ def _next_bump(step: int, rng: np.random.Generator) -> int:
     return step + int(rng.integers(3, 40)) if rng.random() < BUMP_SHARE else -1
 
 
+class _Stretches:
+    """Which frames of a task are recorded: all, or stretches with breaks between."""
+
+    def __init__(self, share: float, rng: np.random.Generator):
+        self._share, self._rng = share, rng
+        self._on, self._left = share == 1 or rng.random() >= share, 0
+
+    def next(self) -> bool:
+        if self._share == 1:
+            return True
+        if self._left == 0:
+            self._on = not self._on
+            pause = round(STRETCH * (1 / self._share - 1))  # on average [frames]
+            self._left = STRETCH if self._on else int(self._rng.integers(1, max(2, 2 * pause)))
+        self._left -= 1
+        return self._on
+
+
 def _put_down(table: Table, rng: np.random.Generator) -> None:
     """Let go of what is held, where there is room: so begins a task that needs a free hand."""
     expert = Expert(table, 'turn_on_led' if rng.random() < 0.5 else 'turn_off_led')
@@ -196,6 +221,14 @@ def _taught(table: Table, robot_obs: np.ndarray, scene_obs: np.ndarray) -> dict[
     }
 
 
+def _record(
+    table: Table, action: np.ndarray, settings: CollectSettings, writer: SessionWriter
+) -> None:
+    robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
+    images, taught = _images(table, settings), _taught(table, robot_obs, scene_obs)
+    writer.add(action, robot_obs, scene_obs, images, taught)
+
+
 def _demonstrate(
     table: Table,
     task: str,
@@ -216,14 +249,19 @@ def _demonstrate(
         if expert.done:
             return True  # no need of an expert
     bump_at = _next_bump(0, rng)
+    stretches = _Stretches(settings.share, rng)
     after = max(0, int(rng.integers(-AFTER, AFTER + 1)))
     ranges = []
     first = writer.next_frame_id
-    solved = None  # the frame whose action did it
+    solved = None  # the frame whose action did it, or the last one before
+
+    def end_range() -> None:
+        if writer.next_frame_id > first + 1:
+            ranges.append((first, writer.next_frame_id - 1))
+
     for step in range(TASK_STEPS + after):
         if step == bump_at:
-            if writer.next_frame_id > first + 1:
-                ranges.append((first, writer.next_frame_id - 1))
+            end_range()
             writer.cut()
             if astray and rng.random() < ASTRAY_SHARE:
                 lead_astray()
@@ -234,25 +272,22 @@ def _demonstrate(
             if solved is None and expert.done:  # bumped into success
                 solved = first - 1
         action = expert.act()
-        robot_obs, scene_obs = table.robot_obs(), table.scene_obs()
-        frame = writer.add(
-            action,
-            robot_obs,
-            scene_obs,
-            _images(table, settings),
-            _taught(table, robot_obs, scene_obs),
-        )
+        if stretches.next():
+            _record(table, action, settings, writer)
+        else:
+            end_range()
+            writer.cut()
+            first = writer.next_frame_id
         table.step(action)
         if solved is None and expert.done:
-            solved = frame
+            solved = writer.next_frame_id - 1
         if solved is not None:
             if after == 0:
                 break
             after -= 1
         elif step >= TASK_STEPS:
             break
-    if writer.next_frame_id > first + 1:
-        ranges.append((first, writer.next_frame_id - 1))
+    end_range()
     draws = rng.random(len(ranges))
     if solved is None:
         return False

@@ -70,6 +70,19 @@ def action_frame_of(store: FrameStore) -> str:
     return next(iter(found))
 
 
+def calvin_env_of(store: FrameStore) -> list[dict[str, str]]:
+    """The checkouts of calvin_env that the data are of: commit, and SHA-256 of code and assets.
+
+    Empty where there is none, or where the data do not say: CALVIN's own do not.
+    """
+    found = []
+    for folder in store.folders:
+        facts = _part(_part(merged_config(folder), 'expert'), 'calvin_env')
+        if facts and facts not in found:
+            found.append(facts)
+    return found
+
+
 def static_camera(folder: CalvinFolder) -> dict[str, Any]:
     """The static camera as the config has it (`fov`, `look_from`, ...); {} where it says nothing."""
     return _part(_part(merged_config(folder), 'cameras'), 'static')

@@ -30,13 +30,13 @@ from torch import nn
 from vw2_ros.models.action_head import ActionHead, ActionHeadConfig
 from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
-from vw2_ros.models.data.augment import AugmentConfig
+from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.origin import action_frame_of, renderer_of
+from vw2_ros.models.data.origin import action_frame_of, calvin_env_of, renderer_of
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
@@ -45,6 +45,7 @@ from vw2_ros.models.parallel import common_count
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous, with_keypoints
 from vw2_ros.models.stages.planner import PlannerSettings, planner_config
+from vw2_ros.models.stages.sight import Teacher, check_keypoints, teach_landmarks
 from vw2_ros.models.stages.warmup import WarmUpSettings
 from vw2_ros.models.storage import load_json
 from vw2_ros.models.text import UNK, Tokenizer
@@ -62,11 +63,13 @@ class LossConfig:
     codes: float = 0.05  # weight of the cross-entropy; 0: actions alone
     own_codes: float = 1.0  # share of the steps at which the planner reads its own greedy codes
     std_floor: float = 0.1  # smallest deviation by which an action's error is divided
+    points: float = 0.0  # weight of the landmarks' places, where sight learns; see `sight`
 
     def __post_init__(self):
-        if self.codes < 0 or not self.std_floor > 0:
+        if min(self.codes, self.points) < 0 or not self.std_floor > 0:
             raise ConfigError(
-                f'codes must be >= 0, std_floor > 0. Got {self.codes}, {self.std_floor}'
+                'codes and points must be >= 0, std_floor > 0. '
+                f'Got {self.codes}, {self.points}, {self.std_floor}'
             )
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
@@ -96,13 +99,22 @@ class Pilot(nn.Module):
         Args:
             batch: rgb uint8 (B, S, S, 3), or place and local of the keypoints found in it; tokens
                 int64 (B, L, 1 + ngrams), actions float (B, A, 7) with valid bool (B, A), codes
-                int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none.
+                int64 (B, K-1, N) with codes_valid bool (B, K-1), False where there is none; with
+                config.points and pictures, points float (B, L, 2), where the landmarks are in them.
             own_codes: whether the planner reads its own greedy codes.
         Returns:
-            loss and the head's scalars; cross_entropy and accuracy of the codes.
+            loss and the head's scalars; cross_entropy and accuracy of the codes; points, the mean
+            distance of keypoints from landmarks along an axis, in half sides of the picture.
         """
-        out = self.planner(Shown.of(batch), batch['tokens'], None if own_codes else batch['codes'])
+        seen = Shown.of(batch)
+        if 'points' in batch:
+            seen = self.planner.vision.locate(seen)
+        out = self.planner(seen, batch['tokens'], None if own_codes else batch['codes'])
         result = self.head.loss(out.hidden, batch['actions'], batch['valid'])
+        if 'points' in batch:
+            points = F.l1_loss(seen.place[:, : batch['points'].shape[1]], batch['points'])
+            result['loss'] = result['loss'] + config.points * points
+            result['points'] = points.detach()
         if config.codes:
             # (B, K-1, N): -1 where a step has no code. No branch on the data: it would make a GPU
             # wait.
@@ -150,6 +162,7 @@ class HeadStage(Stage):
         learn_sight: the keypoints learn too, where the planner's run had them fixed: for another
             camera than the one that they know.
         seed, max_minutes: instead of the config's.
+        teacher: see `SightStage`; for loss.points.
     """
 
     name, watch = 'head', 'xyz_l1'
@@ -165,12 +178,13 @@ class HeadStage(Stage):
         learn_sight: bool = False,
         seed: int | None = None,
         max_minutes: float | None = None,
+        teacher: Teacher | None = None,
     ):
         self.settings = read_settings(HeadSettings, config)
         self.train = self.settings.train.replaced(seed, max_minutes)
         self.config, self.data = config, data
         self.init, self.sight, self.start = Path(init) if init else None, sight, start
-        self.labels, self.learn_sight = labels, learn_sight
+        self.labels, self.learn_sight, self.teacher = labels, learn_sight, teacher
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
         self.device = device
@@ -250,6 +264,10 @@ class HeadStage(Stage):
         self.model = Pilot(self.planner, head).to(self.device)
         source = FrameSource(self.store, self.device, self.train.preload)
         self.shown = Shown(self.planner.vision, source, self.settings.augment)
+        self.taught = bool(self.settings.loss.points) and not self.planner.config.vision.frozen
+        if self.taught:
+            teach_landmarks(self.store, self.teacher)
+            check_keypoints(self.planner.config.vision, self.store.landmarks.shape[1])
         return self.model
 
     def identity(self) -> dict:
@@ -264,9 +282,14 @@ class HeadStage(Stage):
         rng = np.random.default_rng([self.train.seed, step])
         demos, own_codes = self.demos, self.settings.loss.own_codes
         samples = demos.draw(rng, self.train.batch)
+        rows = demos.sample_row[samples]
+        shown = self.shown.part(rng, rows)
+        if self.taught:
+            points = torch.from_numpy(self.store.landmarks[rows])  # (B, L, 2)
+            shown['points'] = points + moved(shown, self.store.size[0])
         return {
             **self.labelled.part(samples),
-            **self.shown.part(rng, demos.sample_row[samples]),
+            **shown,
             'own': self.coded is None or rng.random() < own_codes,
             'tokens': torch.from_numpy(
                 self.book.draw(demos.task(samples), rng, self.settings.augment)
@@ -295,6 +318,7 @@ class HeadStage(Stage):
         return {
             'labels': self.labels,
             'renderer': renderer_of(self.store),
+            **({'calvin_env': found} if (found := calvin_env_of(self.store)) else {}),
             'action_frame': self.action_frame,
             'frames': len(self.store),
             'labelled_frames': len(self.demos),

@@ -104,14 +104,9 @@ class Probe(nn.Module):
 
     def __init__(self, vision: KeypointEncoder, landmarks: int, state_size: int, width: int):
         super().__init__()
-        c = vision.config
-        if c.keypoints < landmarks:
-            raise ConfigError(
-                f'vision.keypoints must be at least {landmarks}, one for each '
-                f'landmark of the data. Got {c.keypoints}'
-            )
+        check_keypoints(vision.config, landmarks)
         self.vision, self.landmarks = vision, landmarks
-        self.read = nn.Linear(c.tokens * width, state_size)
+        self.read = nn.Linear(vision.config.tokens * width, state_size)
 
     def errors(self, rgb: Tensor, points: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """What is wrong with pictures uint8 (B, 3, S, S).
@@ -191,14 +186,14 @@ class SightStage(Stage):
         self.width, size = sizes.width, self.vision.image_size
         self.device = device
         self.store = FrameStore(self.data, 'training', size)
-        _teach(self.store, self.teacher)
+        teach_landmarks(self.store, self.teacher)
         self._mean = self.store.scene_state.mean(0)
         self._std = np.maximum(self.store.scene_state.std(0), 1e-3)
         self.source = FrameSource(self.store, device, self.train.preload)
         roots = with_validation(self.data)
         self.held_out = FrameStore(roots, 'validation', size) if roots else None
         if self.held_out is not None:
-            _teach(self.held_out, self.teacher)
+            teach_landmarks(self.held_out, self.teacher)
         if self.pair:
             self._look_at_pairs()
 
@@ -313,8 +308,25 @@ def _same_frames(store: FrameStore, roots: Sequence[Path], split: str) -> FrameS
     return other
 
 
-def _teach(store: FrameStore, teacher: Teacher | None) -> None:
-    """Fill in the landmarks and the state of the folders that have none."""
+def check_keypoints(vision: VisionConfig, landmarks: int) -> None:
+    """Refuse an encoder with fewer keypoints than there are landmarks.
+
+    Raises:
+        ConfigError: it has.
+    """
+    if vision.keypoints < landmarks:
+        raise ConfigError(
+            f'vision.keypoints must be at least {landmarks}, one for each '
+            f'landmark of the data. Got {vision.keypoints}'
+        )
+
+
+def teach_landmarks(store: FrameStore, teacher: Teacher | None) -> None:
+    """Fill in the landmarks and the state of the folders that have none.
+
+    Raises:
+        ConfigError: nobody knows them.
+    """
     for i, (folder, decoded) in enumerate(zip(store.folders, store.decoded)):
         if not (len(folder) and np.isnan(decoded.state['landmarks']).any()):
             continue
@@ -322,7 +334,7 @@ def _teach(store: FrameStore, teacher: Teacher | None) -> None:
             raise ConfigError(
                 f'{folder.path} must say where things are: landmarks, as vw2 collect writes them, '
                 "or scene_obs, as CALVIN's data have it. Got neither: nobody knows it of a real "
-                'robot. Train the planner without --sight'
+                'robot. Train without: no --sight, head.loss.points 0'
             )
         rows = slice(store.first_row(i), store.first_row(i + 1))
         store.landmarks[rows], store.scene_state[rows] = teacher(

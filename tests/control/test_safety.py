@@ -302,7 +302,7 @@ def test_an_arm_that_does_not_follow_is_stopped_and_no_longer_pulled_at(silent):
             step = moved
         state = verdict.state
     first, *others = found
-    assert 'panda_joint1 is 0.3' in first.reasons[0]
+    assert 'panda_joint1 is 0.1' in first.reasons[0] and 'blocked' in first.reasons[0]
     np.testing.assert_array_equal(first.command, Q0)  # at once: it pulls at nothing
     assert not first.state.step.any()
     for verdict in others:
@@ -312,6 +312,25 @@ def test_an_arm_that_does_not_follow_is_stopped_and_no_longer_pulled_at(silent):
             np.testing.assert_array_equal(verdict.command, Q0)
     state = safety.rearmed(state, Q0, LIMITS)
     assert gate(state, Request(Q0, FRESH, measured=Q0), LIMITS).status == 'moving'
+
+
+@pytest.mark.parametrize('lag_s', [0.05, 0.1, 0.15])
+def test_an_arm_that_lags_is_not_taken_for_one_that_was_moved(lag_s):
+    """At full turn, to and fro: it is where it was told to be a while ago."""
+    state, told, rng = armed(), [Q0], np.random.default_rng(0)
+    late, speed = round(lag_s / PERIOD_S), 0.4 * LIMITS.following_rad / lag_s
+    speed = np.minimum(speed, LIMITS.velocity_rad_s)
+    target = Q0.copy()
+    for tick in range(600):
+        if tick % 10 == 0:
+            way = rng.choice([-1, 0, 1], 7)
+        target = np.clip(target + way * speed * PERIOD_S, Q0 - 0.5, Q0 + 0.5)
+        measured = told[max(0, len(told) - 1 - late)]
+        request = Request(target, FRESH, measured=measured, silent_on_stale=True, movable=True)
+        verdict = gate(state, request, LIMITS)
+        assert verdict.status == 'moving', verdict.reasons
+        state = verdict.state
+        told.append(verdict.command)
 
 
 @pytest.mark.parametrize('silent', [False, True])

@@ -11,7 +11,7 @@ import pytest
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation.rollouts import Options
 from vw2_ros.evaluation.run import run
-from vw2_ros.models.data.origin import renderer_of
+from vw2_ros.models.data.origin import calvin_env_of, renderer_of
 from vw2_ros.sim.table import Simulator
 
 
@@ -78,3 +78,14 @@ def test_the_renderer_of_a_data_set_is_told_by_its_config(tmp_path, config, rend
     assert renderer_of(types.SimpleNamespace(folders=[types.SimpleNamespace(path=tmp_path)])) == (
         renderer
     )
+
+
+def test_the_checkouts_that_data_are_of_are_told(tmp_path):
+    folders = []
+    for number, facts in enumerate(({'commit': 'a'}, {'commit': 'b'}, {'commit': 'a'}, None)):
+        (tmp_path / f'{number}/.hydra').mkdir(parents=True)
+        content = {'expert': {'calvin_env': facts}} if facts else {'expert': 'nobody'}
+        (tmp_path / f'{number}/.hydra/merged_config.yaml').write_text(json.dumps(content))
+        folders.append(types.SimpleNamespace(path=tmp_path / str(number)))
+    store = types.SimpleNamespace(folders=folders)
+    assert calvin_env_of(store) == [{'commit': 'a'}, {'commit': 'b'}]

@@ -156,6 +156,29 @@ def test_the_number_of_workers_does_not_matter(whole, tmp_path):
     assert _contents(tmp_path) == _contents(whole)
 
 
+def test_stretches_of_the_tasks_are_recorded_alone(whole, tmp_path):
+    collect.collect(tmp_path, workers=1, share=0.3, **{**TINY, 'tasks_per_episode': 3})
+    split = tmp_path / 'training'
+    lengths = np.load(split / 'ep_lens.npy')
+    assert len(lengths) >= 4 and 2 <= lengths.min() <= lengths.max() <= 3 * session.STRETCH
+    steps = []  # how far the hand went between two frames of a range [m]
+    for path in sorted((split / 'shards').iterdir()):
+        data = np.load(path)
+        for a, b in np.load(split / 'ep_start_end_ids.npy') - data['frame_ids'][0]:
+            if 0 <= a and b < len(data['robot_obs']):
+                steps += np.ptp(np.lib.stride_tricks.sliding_window_view(
+                    data['robot_obs'][a : b + 1, :3], 2, axis=0), axis=-1).max(-1).tolist()  # fmt: skip
+    assert max(steps) < 0.04  # nothing is left out within a range
+    marker = dw.read_markers(split)[0]
+    spans = [(a['start'], a['end']) for a in marker['annotations']]
+    assert spans and all(any(a <= x and y <= b for a, b in marker['ranges']) for x, y in spans)
+    written = [
+        yaml.safe_load((folder / 'training/.hydra/merged_config.yaml').read_text())['expert']
+        for folder in (whole, tmp_path)
+    ]
+    assert [made.get('share') for made in written] == [None, 0.3]
+
+
 def test_goes_on_after_being_killed(whole, tmp_path):
     first = subprocess.Popen(
         [

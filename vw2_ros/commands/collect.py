@@ -38,6 +38,13 @@ ImageSize = Annotated[
         min=16, max=1024, help='Side of the static images where there are no shards (pixels).'
     ),
 ]
+Share = Annotated[
+    float,
+    typer.Option(
+        help='Share of the frames to record, in stretches of a second. Between them the expert plays '
+        'on undrawn: where drawing is slow, as many pictures then show more tasks.'
+    ),
+]
 ValidationEpisodes = Annotated[
     int | None,
     typer.Option(
@@ -77,6 +84,7 @@ def run(
         int, typer.Option(min=1, help='Tasks to solve between two resets.')
     ] = 30,
     validation_episodes: ValidationEpisodes = None,
+    share: Share = 1.0,
     policy: Astray = '',
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
@@ -102,6 +110,7 @@ def run(
         depth=depth,
         tasks_per_episode=tasks_per_episode,
         validation_episodes=validation_episodes,
+        share=share,
         policy=(checkpoint_sha256(policy) or policy) if policy else '',
         astray=PolicyTurn(policy) if policy else None,
         simulator=check_simulator(table, calvin_env, egl, arm, look),

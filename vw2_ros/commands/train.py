@@ -271,9 +271,10 @@ def head(
     init = None if scratch else run_of('--init', init, out, 'planner')
     from vw2_ros.models.stages.head import HeadStage
     from vw2_ros.models.training.run import run
+    from vw2_ros.sim.landmarks import teach
 
     stage = HeadStage(
-        config, data, init, labels, sight, start or None, learn_sight, seed, max_minutes
+        config, data, init, labels, sight, start or None, learn_sight, seed, max_minutes, teach
     )
     tell(run(stage, out, resume), out / 'policy')
 

@@ -305,12 +305,18 @@ class ControlLoop:
         In real time a plan is overdue, and the arm holds, once the image that the next plan should
         come from is `Limits.max_age_s` (0.1 s) old: that image was taken as long after the last
         plan's as plans are apart (the median of the newest). With a plan for every image of 30 Hz
-        this is 133 ms after the last plan's own image. It is never more than the config says.
+        this is 133 ms after the last plan's own image. A robot has one period of its commands less,
+        in which it brakes. It is never more than the config says.
         """
         if self.config.lockstep:
             return self.config.max_plan_age_s
-        overdue_s = self._plan_interval_s() + self.limits.max_age_s
+        overdue_s = self._plan_interval_s() + self.limits.max_age_s - self._brake_s
         return min(self.config.max_plan_age_s, overdue_s)
+
+    @property
+    def _brake_s(self) -> float:
+        # a robot begins to brake so much earlier that it got its last new target by the limit
+        return self.limits.period_s if self.contract.disarmed_at_start else 0.0
 
     def _plan_interval_s(self) -> float:
         # how far plans are apart; infinite until that is known
@@ -342,7 +348,7 @@ class ControlLoop:
             measured=self._joints if fresh else None,
             allowed_s={
                 names.PLAN_HIDDEN: self.max_plan_age_s,
-                names.IMAGE: self._camera.max_age_s,
+                names.IMAGE: self._camera.max_age_s - self._brake_s,
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
             forward=self.arm.forward,

@@ -38,6 +38,7 @@ from vw2_ros.errors import InvalidValueError
 MIN_KNOWN_WORDS = 0.5  # share of an instruction's words; of fewer a policy makes nothing
 DISARMED = 'disarmed: call rearm'  # why a robot does not move before anybody said so
 SETTLED_S = 0.5  # an arm whose command has stood so long has arrived
+LAG_S = 0.3  # an arm is where it was told to be about so long ago, or later
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ class GateState:
     bad_frames: int = 0  # not finite targets in a row
     latched: str = ''  # why the arm is stopped, '' if it is not
     silent: bool = False  # the last command was not sent: the robot's controller holds by itself
+    # between the lowest and the highest of the newest commands a joint may be [rad] (2, n); older
+    # ones fade with LAG_S. None: `position` only
+    span: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def rearmed(state: GateState, joints, limits: Limits) -> GateState:
         state.elapsed_s,
         still_s=0.0 if state.step.any() else np.inf,
         silent=state.silent,
+        span=state.span,
     )
 
 
@@ -171,16 +176,14 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
 def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
     """Let one command through, or as much of it as is safe; `state` None means not armed yet."""
     status, reasons = ready(state, request, limits)
-    why = '' if state is None or status == 'disarmed' else _moved(state, request, limits)
+    why = '' if state is None or status == 'disarmed' else _astray(state, request, limits)
     if status in ('waiting', 'disarmed') and not why:
         return Verdict(state, None, status, reasons)
-    if not (why or state.latched):
-        why = _astray(state, request.measured, limits)
     if why:
         return _seated(stopped(state, why), request, limits)
     if request.silent_on_stale and request.measured is None:
         # where the arm is nobody knows: its controller stops it, at the last command at the latest
-        state = dataclasses.replace(at_rest(state), still_s=np.inf, silent=True)
+        state = dataclasses.replace(at_rest(state), still_s=np.inf, silent=True, span=None)
         state = dataclasses.replace(state, target=state.position)
         return Verdict(state, None, status if state.latched else 'holding', reasons)
     if status != 'moving':
@@ -197,7 +200,7 @@ def gate(state: GateState | None, request: Request, limits: Limits) -> Verdict:
         return _hold(state, request, 'holding', ('target is not finite',), limits)
 
     command, reasons = _limited(state, target, request, limits)
-    state = _went(state, command, request)
+    state = _went(state, command, request, limits)
     return Verdict(
         dataclasses.replace(state, target=target, bad_frames=0), command, 'moving', reasons
     )
@@ -236,41 +239,56 @@ def _tick(state: GateState, request: Request, limits: Limits) -> Tick:
     )
 
 
-def _went(state: GateState, command, request: Request) -> GateState:
+def _went(state: GateState, command, request: Request, limits: Limits) -> GateState:
     # the state after a command that is sent
     elapsed_s = request.elapsed_s
     step = command - state.position
     still_s = 0.0 if step.any() else state.still_s + (elapsed_s or 0.0)
+    kept = np.exp(-(elapsed_s or limits.period_s) / LAG_S)
+    low, high = _span(state)
     return dataclasses.replace(
-        state, position=command, step=step, elapsed_s=elapsed_s, still_s=still_s, silent=False
+        state,
+        position=command,
+        step=step,
+        elapsed_s=elapsed_s,
+        still_s=still_s,
+        silent=False,
+        span=np.stack(
+            [
+                np.minimum(command, command + kept * (low - command)),
+                np.maximum(command, command + kept * (high - command)),
+            ]
+        ),
     )
 
 
-def _astray(state: GateState, measured, limits: Limits) -> str:
-    # why the arm is not where it was commanded, '' if it is
+def _span(state: GateState) -> np.ndarray:
+    return np.stack([state.position] * 2) if state.span is None else state.span
+
+
+def _astray(state: GateState, request: Request, limits: Limits) -> str:
+    # why the arm is not where it was told to be, '' if it is
+    measured = request.measured
     if measured is None:
         return ''
-    away = np.abs(measured - state.position)
-    if (away <= limits.following_rad).all():
+    away, allowed = np.abs(measured - state.position), limits.following_rad
+    if request.movable:  # what its lag alone does not explain, others did
+        low, high = _span(state)
+        beside = np.maximum(low - measured, measured - high)
+        if beside.max() > limits.resume_tolerance_rad:
+            away, allowed = beside, np.full_like(beside, limits.resume_tolerance_rad)
+    elif state.latched:
         return ''
-    i = int(np.argmax(away - limits.following_rad))
+    i = int(np.argmax(away - allowed))
+    if away[i] <= allowed[i]:
+        return ''
+    limit = f'limit {allowed[i]:.2f} rad'
+    if request.movable and state.still_s >= SETTLED_S:
+        how = f'was moved by {away[i]:.2f} rad, though nothing was commanded, {limit}'
+        return f'{limits.joints[i]} {how}: call rearm to go on from here'
     return (
-        f'{limits.joints[i]} is {away[i]:.2f} rad from its command, limit '
-        f'{limits.following_rad[i]:.2f} rad: is the arm blocked, or its brakes on?'
-    )
-
-
-def _moved(state: GateState, request: Request, limits: Limits) -> str:
-    # whether others moved an arm whose command stands: by hand, or another controller; '' if not
-    if not request.movable or request.measured is None or state.still_s < SETTLED_S:
-        return ''
-    away = np.abs(request.measured - state.position)
-    i = int(np.argmax(away))
-    if away[i] <= limits.resume_tolerance_rad:
-        return ''
-    return (
-        f'{limits.joints[i]} was moved by {away[i]:.2f} rad, though nothing was commanded, limit '
-        f'{limits.resume_tolerance_rad:.2f} rad: call rearm to go on from here'
+        f'{limits.joints[i]} is {away[i]:.2f} rad from its command, {limit}: is the arm blocked, '
+        'are its brakes on, or was it moved?'
     )
 
 
@@ -282,7 +300,7 @@ def _seated(state: GateState, request: Request, limits: Limits) -> Verdict:
     sent = not outside and not (state.silent and request.silent_on_stale)
     silent = request.silent_on_stale or not sent
     state = dataclasses.replace(
-        at_rest(state), position=at, target=at, still_s=np.inf, silent=silent
+        at_rest(state), position=at, target=at, still_s=np.inf, silent=silent, span=None
     )
     return Verdict(state, at if sent else None, 'stopped', (f'stopped: {state.latched}',))
 
@@ -292,7 +310,7 @@ def _hold(state: GateState, request: Request, status: str, reasons, limits: Limi
         return Verdict(state, None, status, tuple(reasons))
     # the last commanded target, or where braking towards it ends
     command = _braked(state, request, limits)
-    held = dataclasses.replace(_went(state, command, request), target=command)
+    held = dataclasses.replace(_went(state, command, request, limits), target=command)
     if status == 'idle' and not held.step.any():
         return Verdict(dataclasses.replace(held, silent=True), None, status, tuple(reasons))
     return Verdict(held, command, status, tuple(reasons))

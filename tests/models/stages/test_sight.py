@@ -105,6 +105,25 @@ def test_head_from_scratch_takes_sight_too(runs, data, tmp_path):
     assert torch.equal(seen['locate.heat.weight'], policy['locate.heat.weight'])
 
 
+def test_sight_that_learns_with_the_head_may_have_a_teacher(runs, data, tmp_path):
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['head']['train'].update(steps=40, lr=1e-2, validate_every=40)
+    content['head']['loss'] = {'points': 5.0}
+    (tmp_path / 'c.yaml').write_text(yaml.safe_dump(content))
+    policy = runs / 'head' / 'policy'
+    run(HeadStage(tmp_path / 'c.yaml', [data], init=policy, learn_sight=True), tmp_path / 'out')
+    log = [json.loads(line) for line in (tmp_path / 'out' / 'log.jsonl').open()]
+    errors = [x['points'] for x in log if x['kind'] == 'train']
+    assert errors[-1] < 0.7 * errors[0]
+    # keypoints that stay are taught nothing
+    run(HeadStage(tmp_path / 'c.yaml', [data], init=policy), tmp_path / 'fixed')
+    assert '"points"' not in (tmp_path / 'fixed' / 'log.jsonl').read_text()
+    untaught = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=3, frames=40)
+    with pytest.raises(ConfigError, match='must say where things are'):
+        stage = HeadStage(tmp_path / 'c.yaml', [untaught], init=policy, learn_sight=True)
+        run(stage, tmp_path / 'untaught')
+
+
 def test_keypoints_are_found_once(runs, data, monkeypatch):
     c = VisionConfig(image_size=96, stem=4, channels=8, keypoints=12, frozen=True)
     vision = KeypointEncoder(c, 32)
