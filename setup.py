@@ -12,6 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
+SERVE = ['vla-eval>=0.8', 'anyio>=4', 'websockets>=13']
 ARMS = ['pin>=4', 'example-robot-data>=6']
 NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
 
@@ -88,6 +89,7 @@ setup(
         'arms': ARMS,  # arms other than the Panda; with URDFs of some for the play table and the tests
         'lora': LORA,  # disentangle.loss.backbone: lora
         'franka': ['franka-rs>=0.4'],  # franka_node
+        'serve': SERVE,  # vw2 serve, and nodes with weights:=ws://HOST:PORT
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': [
             'pytest>=7.4,<9',
@@ -99,6 +101,7 @@ setup(
             *INSPECT,
             *METRICS,
             *LORA,
+            *SERVE,
             *ARMS,
         ],
     },

@@ -110,13 +110,16 @@ def check_tasks(names: str) -> list[str]:
     return chosen
 
 
-def check_policy(name: str, learned: bool = False) -> str:
+def check_policy(name: str, learned: bool = False, served: bool = False) -> str:
     """Return a policy: the name of shipped weights, a folder, or 'expert' or 'random'.
 
     Args:
         name: what the user typed.
         learned: refuse 'expert' and 'random'.
+        served: take the address of a policy server, too.
     """
+    if served and name.startswith(('ws://', 'wss://')):
+        return name
     known = [] if learned else ['expert', 'random']
     known += files.shipped_weights()
     if name in known or os.path.isdir(name):
