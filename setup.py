@@ -70,6 +70,7 @@ setup(
         'matplotlib>=3.6',
     ],
     extras_require={
+        'ray': ['ray[client]>=2.40'],  # --on ray
         # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).
         'ros': [
             'ros-jazzy-rclpy',

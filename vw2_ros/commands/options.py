@@ -11,6 +11,7 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
+from vw2_ros.work.place import check_place as check_place
 
 DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
 DEFAULT_LOOK = 'plain'  # as sim/appearance.py has it, likewise
@@ -205,6 +206,22 @@ Look = Annotated[
         '--look',
         help='How the play table is drawn: plain, as it collides, or detailed, in the shapes of '
         "CALVIN's handles and of the Panda's visual meshes.",
+    ),
+]
+On = Annotated[
+    str,
+    typer.Option(
+        '--on',
+        help='Where the work is done: local, ray (the cluster of RAY_ADDRESS, or of this machine) '
+        'or ray://HOST:PORT.',
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help='Processes that work side by side (default: 1, vw2 collect: 2; on a cluster, one for each '
+        'of its CPUs).',
     ),
 ]
 Learned = Annotated[

@@ -196,7 +196,8 @@ class PlannerNode(ModelNode):
         self.camera.see(now_s - age_s, msg.data)
         if age_s > self.camera.max_age_s:
             raise InvalidValueError(
-                f'image is {age_s * 1e3:.0f} ms old, limit {self.camera.max_age_s * 1e3:.0f} ms'
+                f'image must be at most {self.camera.max_age_s * 1e3:.0f} ms old. Got one that is '
+                f'{age_s * 1e3:.0f} ms old. Is the network or the camera slow?'
             )
         if self.camera.frozen or not self.instruction or self.leader.busy:
             return
