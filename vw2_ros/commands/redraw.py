@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vw2_ros.commands.options import Look, check_look, counts, new_folder, show
+from vw2_ros.files import only_one
 
 EXAMPLE = 'vw2 redraw --data data/play --out data/play_detailed --look detailed'
 
@@ -33,5 +34,6 @@ def run(
     check_look(look)
     from vw2_ros.sim.redraw import redraw
 
-    result = redraw(data, out, look, randomize, seed)
+    with only_one(out, 'vw2 redraw'):
+        result = redraw(data, out, look, randomize, seed)
     show({'folder': str(out), **{split: counts(n) for split, n in result.items()}})
