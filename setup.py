@@ -12,6 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
+SERVE = ['vla-eval>=0.8', 'anyio>=4', 'websockets>=13']
 ARMS = ['pin>=4', 'example-robot-data>=6']
 NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
 
@@ -69,6 +70,7 @@ setup(
         'matplotlib>=3.6',
     ],
     extras_require={
+        'ray': ['ray[client]>=2.40'],  # --on ray
         # A real rclpy over Fast DDS for a machine that has no ROS 2 of its own (Jazzy's versions).
         'ros': [
             'ros-jazzy-rclpy',
@@ -88,6 +90,7 @@ setup(
         'arms': ARMS,  # arms other than the Panda; with URDFs of some for the play table and the tests
         'lora': LORA,  # disentangle.loss.backbone: lora
         'franka': ['franka-rs>=0.4'],  # franka_node
+        'serve': SERVE,  # vw2 serve, and nodes with weights:=ws://HOST:PORT
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': [
             'pytest>=7.4,<9',
@@ -99,6 +102,7 @@ setup(
             *INSPECT,
             *METRICS,
             *LORA,
+            *SERVE,
             *ARMS,
         ],
     },

@@ -2,22 +2,18 @@
 # Copyright 2026 vw2_ros maintainers
 """`vw2 collect`: many sessions of demonstrations, in CALVIN's on-disk format.
 
-Worker processes record sessions (`session`) side by side. A session's number and the seed decide
-everything in it, so the data do not depend on the number of workers, and a collection that was
-stopped goes on where it was.
+Sessions (`session`) are recorded side by side, here or wherever else work runs (`vw2_ros.work`). A
+session's number and the seed decide everything in it, so the data do not depend on the number of
+workers, and a collection that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
 import sys
-import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vw2_ros.arms.actions import ACTION_HZ
@@ -27,32 +23,53 @@ from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, read_ma
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.session import SPLITS, Astray, CollectSettings, record_session
 from vw2_ros.sim.table import Simulator
+from vw2_ros.work.place import LOCAL, Perform, open_place
 
 TELL_S = 30.0  # without a terminal: how often to say how far it is
 VERSION = 3  # of what is recorded; one folder holds one version
 
 
-def _work(job: tuple[Path, str, int, CollectSettings, Astray | None]) -> dict:
-    return record_session(*job)
+@dataclasses.dataclass(frozen=True)
+class Sessions:
+    """The work (`vw2_ros.work.place.Work`) whose jobs are sessions: (split, number)."""
+
+    settings: CollectSettings
+    astray: Astray | None
+    facts: Mapping[str, str]  # of the simulator, on the machine that asks
+    reads: tuple[str, ...] = ()  # what `astray` reads
+    last: str = 'sessions/*'  # the markers
+
+    def moved(self, at: Mapping[str, str]) -> Sessions:
+        """The same with what `astray` reads elsewhere."""
+        return dataclasses.replace(self, astray=self.astray.moved(at)) if self.reads else self
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Perform]:
+        """What records a session and gives its marker."""
+        self.settings.simulator.check(self.settings.scenes, self.facts)
+        yield lambda job, out: record_session(out, *job, self.settings, self.astray)
 
 
-def _quiet_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    os.environ['OMP_NUM_THREADS'] = '1'
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Die with the parent: a killed parent does not end its workers by itself."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGKILL)  # a session is written whole or not at all
+def _recorded(
+    settings: CollectSettings,
+    astray: Astray | None,
+    jobs: list[tuple[str, int]],
+    out: Path,
+    on: str,
+    workers: int | None,
+) -> Iterator[dict]:
+    """Record the sessions; yield their markers as they end."""
+    reads = astray.reads if astray else ()
+    work = Sessions(settings, astray, settings.simulator.facts, reads)
+    with open_place(on, workers) as place:
+        yield from place.perform(work, jobs, out)
 
 
 def collect(
     out: Path | str,
     scenes: str = 'D',
     episodes: int = 100,
-    workers: int = 2,
+    workers: int | None = None,
     randomize: bool = False,
     seed: int = 0,
     shards: int = 0,
@@ -65,6 +82,7 @@ def collect(
     policy: str = '',
     astray: Astray | None = None,
     simulator: Simulator | None = None,
+    on: str = LOCAL,
 ) -> dict:
     """Collect `episodes` training sessions, and some for validation.
 
@@ -73,19 +91,22 @@ def collect(
 
     Args:
         out: folder of the data set.
-        workers: processes.
+        workers: sessions at a time; None: two here, on a cluster as many as its CPUs.
         validation_episodes: None: one for twenty of training, at least one.
         progress: show a progress bar on stderr; where that is no terminal, a line now and then.
         policy, astray: name of a policy, and what lets it act.
         simulator: which table; None: the play table.
+        on: where, see `check_place`.
         Others: see `CollectSettings`.
     Returns:
         {'training': counts, 'validation': counts, 'success': {task: [solved, all]}}.
     Raises:
         InvalidValueError: a setting makes no sense, or `out` holds data of other settings.
+        WorkError: a session could not be recorded.
         KeyboardInterrupt: after Ctrl-C, with the index written.
     """
-    if episodes < 1 or workers < 1:
+    workers = 2 if workers is None and on == LOCAL else workers
+    if episodes < 1 or (workers is not None and workers < 1):
         raise InvalidValueError(
             f'episodes and workers must be at least 1. Got {episodes}, {workers}'
         )
@@ -108,20 +129,16 @@ def collect(
     number = dict(zip(SPLITS, (episodes, validation_episodes), strict=True))
     config = merged_config(settings)
     check_same_settings(out, 'expert', config['expert'])
-    jobs = [
-        (out, split, k, settings, astray)
-        for split in SPLITS
-        for k in range(number[split])
-        if not is_finished(out / split, k)
-    ]
-    total = sum(number.values())
+    jobs = [(s, k) for s in SPLITS for k in range(number[s]) if not is_finished(out / s, k)]
 
     def index() -> dict:
         return {split: write_index(out / split, config, train_phrases) for split in SPLITS}
 
     index()
     try:
-        _run(jobs, workers, total, progress, index)
+        if jobs:
+            markers = _recorded(settings, astray, jobs, out, on, workers)
+            _follow(markers, len(jobs), sum(number.values()), progress, index)
     finally:
         counts = index()
     return {**counts, 'success': _success(out)}
@@ -166,7 +183,8 @@ def merged_config(settings: CollectSettings) -> dict:
     return config
 
 
-def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
+def _follow(markers: Iterator[dict], wanted: int, total: int, progress: bool, index) -> None:
+    """Take the markers of `wanted` of `total` sessions as they come, and show how far it is."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -177,7 +195,6 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
         TimeRemainingColumn,
     )
 
-    context = multiprocessing.get_context('spawn')
     bar = Progress(
         TextColumn('collecting'),
         BarColumn(),
@@ -188,37 +205,24 @@ def _run(jobs: list, workers: int, total: int, progress: bool, index) -> None:
         console=Console(stderr=True),
         disable=not progress,
     )
-    pool = ProcessPoolExecutor(min(workers, max(1, len(jobs))), context, _quiet_worker)
     tell = progress and not bar.console.is_terminal
-    try:
-        with bar:
-            row = bar.add_task('', total=total, completed=total - len(jobs), frames=0)
-            frames, began = 0, time.monotonic()
-            indexed = told = began
-            # Workers start with Ctrl-C ignored, or one that is still importing would die of it.
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            try:
-                running = [pool.submit(_work, job) for job in jobs]
-            finally:
-                signal.signal(signal.SIGINT, before)
-            for ended, done in enumerate(as_completed(running), 1):
-                frames += done.result()['frames']
-                bar.update(row, advance=1, frames=frames)
-                now = time.monotonic()
-                left = len(jobs) - ended
-                if tell and left and now - told > TELL_S:
-                    print(
-                        f'collecting: {total - left} of {total} episodes, {frames} new frames, '
-                        f'about {(now - began) / ended * left / 60:.0f} min left',
-                        file=sys.stderr,
-                        flush=True,
-                    )
-                    told = now
-                if now - indexed > 60.0:
-                    index()
-                    indexed = time.monotonic()
-    finally:
-        # what is under way is not waited for: a session is written whole or not at all
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+    with bar, contextlib.closing(markers):
+        row = bar.add_task('', total=total, completed=total - wanted, frames=0)
+        frames, began = 0, time.monotonic()
+        indexed = told = began
+        for ended, marker in enumerate(markers, 1):
+            frames += marker['frames']
+            bar.update(row, advance=1, frames=frames)
+            now = time.monotonic()
+            left = wanted - ended
+            if tell and left and now - told > TELL_S:
+                print(
+                    f'collecting: {total - left} of {total} episodes, {frames} new frames, '
+                    f'about {(now - began) / ended * left / 60:.0f} min left',
+                    file=sys.stderr,
+                    flush=True,
+                )
+                told = now
+            if now - indexed > 60.0:
+                index()
+                indexed = time.monotonic()

@@ -55,7 +55,8 @@ AFTER = 10  # frames that may be recorded after success; in half of the tasks no
 
 HELD_TASKS = ('place_in_slider', 'place_in_drawer', 'stack_block')
 
-# Acts for a while, or until the task is solved: (table, task, rng, solved). It must be picklable.
+# Acts for a while, or until the task is solved: (table, task, rng, solved). For `collect` it must be
+# picklable, and have `reads` and `moved` as a `vw2_ros.work.place.Work` has.
 Astray = Callable[[Table, str, np.random.Generator, Callable[[], bool]], None]
 
 

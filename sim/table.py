@@ -22,7 +22,7 @@ others, "arm"; a block has the one link "base", the floor "floor".
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -282,11 +282,13 @@ class Simulator:
             settings['arm'] = self.contract.arm
         return open_table(scene, name=self.table, **settings)
 
-    def check(self, scenes: str = 'D') -> None:
+    def check(self, scenes: str = 'D', facts: Mapping[str, str] | None = None) -> None:
         """Refuse, before any work is done, what could not be opened.
 
+        Args:
+            facts: `facts` of another machine, of which this one must have the same checkout.
         Raises:
-            InvalidValueError, MissingFileError: see `Checkout.config`.
+            InvalidValueError, MissingFileError: see `Checkout.config`; or another checkout.
             MissingPackageError: something is not installed. SimulationError: EGL fails.
         """
         if self.table != 'calvin':
@@ -294,6 +296,11 @@ class Simulator:
         checkout = self.checkout
         for scene in scenes:
             checkout.config(scene)
+        if facts is not None and facts != checkout.facts:
+            raise InvalidValueError(
+                f'every machine must have the same calvin_env. Got {checkout.facts} in '
+                f'{self.calvin_env} on this one, for {dict(facts)}'
+            )
         checkout.check_packages()
         problem = checkout.problem(scenes[0], egl=True) if self.egl else ''
         if problem:

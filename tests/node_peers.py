@@ -82,15 +82,17 @@ def contract_file(folder, limits=(), **changes):
 
 
 class Robot:
-    """Publishes joints, images and plans as a robot and a planner would."""
+    """Publishes joints, images and plans as a robot and a planner would; `namespace/` before all."""
 
-    def __init__(self, bench, commands=True):
+    def __init__(self, bench, commands=True, namespace=''):
         self.bench = bench
         self.joints_out = bench.peer.create_publisher(
-            JointState, names.JOINT_STATES, qos.reliable(1)
+            JointState, namespace + names.JOINT_STATES, qos.reliable(1)
         )
-        self.camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
-        self.plans = bench.peer.create_publisher(Image, names.PLAN_HIDDEN, qos.reliable())
+        self.camera = bench.peer.create_publisher(Image, namespace + names.IMAGE, qos.reliable(1))
+        self.plans = bench.peer.create_publisher(
+            Image, namespace + names.PLAN_HIDDEN, qos.reliable()
+        )
         self.commands = (
             bench.hear(JointTrajectory, names.JOINT_COMMANDS, qos.reliable()) if commands else []
         )

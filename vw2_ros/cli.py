@@ -33,6 +33,7 @@ def build() -> 'typer.Typer':
         imagine,
         inspect,
         record,
+        serve,
         train,
         version,
     )
@@ -44,7 +45,7 @@ def build() -> 'typer.Typer':
         completion=True,
     )
     app.callback()(version.run)
-    for verb in (demo, collect, record, convert, imagine, eval, inspect, doctor):
+    for verb in (demo, collect, record, convert, imagine, eval, inspect, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(train.app, name='train')

@@ -141,7 +141,9 @@ def test_the_urdf_may_come_from_the_topic(tmp_path):
     del values['urdf']
     path = arm_files.write(tmp_path, values)
     assert needs_description(path)
-    with pytest.raises(ContractError, match='my_arm.yaml: urdf is robot_description, and nothing'):
+    with pytest.raises(
+        ContractError, match='urdf must come on the topic robot_description. Got no'
+    ):
         Contract.load(path)
     assert Contract.load(path, urdf=arm_files.chain()).joints == tuple(values['joints'])
     assert needs_description('ur5e') and not needs_description('panda')
@@ -220,13 +222,13 @@ BAD = [
     (drop('tool_frame'), 'tool_frame is missing'),
     (
         lambda values: values.update(base_frame='wrist_link', tool_frame='pitch_link'),
-        "base_frame must carry the tool frame 'pitch_link'. 'wrist_link' does not",
+        "base_frame must carry the tool frame 'pitch_link'. Got 'wrist_link'",
     ),
     (
         set_('base_frame', 'shoulder_link'),
-        "joints must lie between shoulder_link and tool. 'waist'",
+        "joints must lie between shoulder_link and tool. Got 'waist'",
     ),
-    (set_('tool_frame', 'pitch_link'), "joints must lie between base and pitch_link. 'wrist'"),
+    (set_('tool_frame', 'pitch_link'), "joints must lie between base and pitch_link. Got 'wrist'"),
     (set_('tool_offset_m', [0.1]), 'tool_offset_m must be 3 finite numbers'),
     (set_('tool_offset', [0, 0, 0.1]), "unknown key 'tool_offset'. Did you mean tool_offset_m"),
     (drop('limits'), 'limits is missing'),
@@ -268,7 +270,10 @@ BAD = [
     (set_('cameras', {'front': {'topic': 'a', 'pose': [0]}}), 'cameras.front.pose must be 6'),
     (set_('on_stale', 'panic'), "on_stale must be one of silent, hold. Got 'panic'"),
     (set_('disarmed_at_start', 'no'), "disarmed_at_start must be true or false. Got 'no'"),
-    (set_('urdf', 'none.urdf'), 'urdf cannot be read'),
+    (
+        set_('urdf', 'none.urdf'),
+        'urdf must be a file or the text of one. Got one that cannot be read',
+    ),
     (set_('speed', 1), "unknown key 'speed'"),
 ]
 
@@ -293,15 +298,15 @@ BAD_URDFS = [
     (arm_files.chain(limit=''), "limits.lower_rad is missing: the URDF has none of 'waist'"),
     (
         arm_files.chain(limit='lower="a" upper="2"'),
-        "urdf must give numbers as limits. 'waist' has 'a'",
+        "urdf must give numbers as limits. Got 'a' for 'waist'",
     ),
     (
         arm_files.chain().replace('"tool_joint" type="fixed"', '"tool_joint" type="prismatic"'),
-        "joints must be all that move between base and tool. 'tool_joint' is missing",
+        "joints must be all that move between base and tool. Got none named 'tool_joint'",
     ),
     (
         arm_files.chain().replace('"wrist" type="revolute"', '"wrist" type="prismatic"'),
-        "joints must turn. 'wrist' is prismatic",
+        "joints must turn. Got 'wrist', which is prismatic",
     ),
     (
         arm_files.chain().replace('velocity="3.0"', 'velocity="0"'),
@@ -330,7 +335,7 @@ def test_other_joints_of_the_urdf_do_not_matter(tmp_path):
     [
         ('', 'contract my.yaml: the file must be a mapping of keys. Got None'),
         ('[1, 2]', 'contract my.yaml: the file must be a mapping of keys'),
-        ('a: [', 'contract my.yaml: cannot be read: '),
+        ('a: [', 'contract my.yaml: must be a YAML file. Got one that cannot be read: '),
         ('velocity_rad_s: [1]', 'contract my.yaml: kinematics is missing'),
     ],
 )

@@ -362,7 +362,7 @@ def test_second_simulator_is_refused_and_the_first_goes_on(tmp_path):
         with Children(bridge, log_dir=tmp_path / 'b', env=env) as second:
             status = second.running['calvin_bridge'].wait(60)
             assert status == 2
-            assert 'already has a publisher' in second.last_words('calvin_bridge')
+            assert 'must have no other publisher' in second.last_words('calvin_bridge')
         assert client.trigger('reset') == 'scene D'
 
 

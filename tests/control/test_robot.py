@@ -4,12 +4,14 @@
 
 import dataclasses
 
+import arm_files
 import numpy as np
 import pytest
 from contracts import panda_at
 
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
+from vw2_ros.control.motion import Tick, limit_motion
 
 CONTRACT = panda_at()
 LIMITS, ARM = CONTRACT.limits, CONTRACT.arm
@@ -288,25 +290,95 @@ def test_jittered_ticks_and_random_plans_violate_no_limit_between_any_two_comman
     assert (change <= LIMITS.acceleration_rad_s2 + 1e-4).all()
 
 
-@pytest.mark.parametrize('kind, seconds', [('noise', 60), ('push', 20)])
-def test_images_of_noise_for_60_s_leave_neither_box_nor_speed(kind, seconds):
+@pytest.fixture(scope='module')
+def seen_in_noise():
+    """What the shipped policy does when its camera shows noise: chunks (n, 16, 7)."""
+    from vw2_ros.models.policy import Policy
+
+    policy, rng = Policy.load(), np.random.default_rng(7)
+    shape = (policy.image_size, policy.image_size, 3)
+    pictures = rng.integers(0, 256, (60, *shape), dtype=np.uint8)
+    return [policy.infer({'rgb': rgb, 'instruction': 'lift'}).actions for rgb in pictures]
+
+
+@pytest.mark.parametrize(
+    'kind, seconds',
+    [
+        ('camera', 10),
+        ('actions', 10),
+        ('push', 6),
+        pytest.param('camera', 60, marks=pytest.mark.slow),
+        pytest.param('actions', 60, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize('name', ['panda', 'fr3', 'xarm7', 'ur5e'])
+def test_noise_leaves_no_limit_of_tool_and_joints(name, kind, seconds, seen_in_noise):
     """Plans of noise drove joints 2, 5 and 7 to their limits."""
-    rng = np.random.default_rng(5)
-    robot = Robot()
+    urdf = arm_files.example_urdf(name) if name in ('xarm7', 'ur5e') else ''
+    contract, rng = Contract.load(name, urdf=urdf), np.random.default_rng(5)
+    limits = dataclasses.replace(contract.limits, period_s=1 / 30)
+    robot = Robot(dataclasses.replace(contract, limits=limits))
     robot.tick()
     robot.rearm()
     for tick in range(30 * seconds):
-        if kind == 'noise':
+        if kind == 'camera':
+            robot.actions = seen_in_noise[rng.integers(len(seen_in_noise))]
+        elif kind == 'actions':
             robot.actions = rng.uniform(-1, 1, (16, 7))
         elif tick % 90 == 0:  # into a corner for 3 s
             robot.actions = np.tile(np.sign(rng.normal(size=7)), (16, 1))
-        robot.tick()
-    tool = np.array([ARM.forward(q)[0] for q in robot.commands])
-    outside_m = np.maximum(LIMITS.box_lower_m - tool, tool - LIMITS.box_upper_m).max()
-    speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / np.diff(robot.stamps_s)
+        robot.tick(rng.uniform(0.9, 1.1) * robot.period_s)
+    q, stamps_s = np.array(robot.commands), np.array(robot.stamps_s)
+    tool = np.array([contract.arm.forward(joints)[0] for joints in q])
+    outside_m = np.maximum(limits.box_lower_m - tool, tool - limits.box_upper_m).max()
+    elapsed_s = np.diff(stamps_s)
+    speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / elapsed_s
     print(f'{outside_m * 1e3:.2f} mm outside, {speed.max():.4f} m/s')
     assert len(tool) == 30 * seconds and robot.loop.command.status == 'moving'
-    assert outside_m <= 1e-3 and speed.max() <= LIMITS.tool_speed_m_s * 1.001
+    assert speed @ elapsed_s > 0.1, 'it is not simply stopped'
+    assert outside_m <= 1e-3 and speed.max() <= limits.tool_speed_m_s * 1.001
+    assert_within(limits, q, elapsed_s[:, None])
+
+
+def assert_within(limits, q, elapsed_s):
+    """No joints of q (k, ..., n) are beyond a limit, between any two of k stamps (k - 1, ..., 1)."""
+    assert (limits.lower_rad <= q).all() and (q <= limits.upper_rad).all()
+    velocity = np.diff(q, axis=0) / elapsed_s
+    slowest, fastest = limits.velocity_bounds(q[1:])  # where it is then: near an end it is slower
+    assert (velocity <= fastest + 1e-5).all() and (velocity >= slowest - 1e-5).all()
+    shorter_s = np.minimum(elapsed_s[1:], (elapsed_s[1:] + elapsed_s[:-1]) / 2)
+    change = np.abs(np.diff(velocity, axis=0)) / shorter_s
+    assert (change <= limits.acceleration_rad_s2 + 1e-4).all()
+
+
+@pytest.mark.parametrize('late', [False, True], ids=['even ticks', 'late and early ticks'])
+@pytest.mark.parametrize('rate_hz', [30, 250])
+def test_the_fr3_brakes_before_its_ends_as_franka_says(rate_hz, late):
+    """Each joint at full speed to one end, then to the other, and turned round on its way."""
+    limits, rng = Contract.load('fr3').limits, np.random.default_rng(3)
+    middle, n = (limits.lower_rad + limits.upper_rad) / 2, 7
+    ends = np.tile(middle, (2 * n, 1))  # (14, 7): of each joint, the one and the other
+    for j in range(n):
+        ends[2 * j : 2 * j + 2, j] = limits.lower_rad[j], limits.upper_rad[j]
+    others, joint = ends[[i ^ 1 for i in range(2 * n)]], np.arange(2 * n) // 2
+    position, step, before = np.tile(middle, (2 * n, 1)), np.zeros((2 * n, n)), ends
+    went, elapsed, now_s, before_s, rested = [position], [], 0.0, 1 / rate_hz, []
+    while now_s < 12.0:
+        aim = others if 4.0 <= now_s < 8.0 or 9.0 <= now_s < 9.5 else ends
+        factor = rng.choice([1.0, rng.uniform(0.8, 1.2), rng.uniform(0.01, 2)]) if late else 1.0
+        elapsed_s = factor / rate_hz
+        tick = Tick(elapsed_s, before_s, even=not late)
+        command, _ = limit_motion(position, step, before, aim, limits, tick)
+        position, step, before, before_s = command, command - position, aim, elapsed_s
+        went.append(command)
+        elapsed.append(elapsed_s)
+        if now_s < 4.0 <= now_s + elapsed_s or now_s + elapsed_s >= 12.0:
+            rested.append(np.abs(command - ends)[np.arange(2 * n), joint].max())
+        now_s += elapsed_s
+    assert_within(limits, np.array(went), np.array(elapsed)[:, None, None])
+    fastest = np.abs(np.diff(went, axis=0)).max(axis=(0, 1)) * rate_hz
+    assert max(rested) < 0.02, 'it does get there'
+    assert (fastest > 0.6 * limits.velocity_rad_s).all(), 'and not slowly'
 
 
 # ------------------------------------------------------------------ overdue plans

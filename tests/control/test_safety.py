@@ -239,9 +239,9 @@ def test_row_10_stamps():
     now = 1_700_000_000 * 10**9
     assert safety.age_of_stamp(now - 40_000_000, now, LIMITS) == pytest.approx(0.04)
     assert safety.age_of_stamp(now + 50_000_000, now, LIMITS) == 0
-    with pytest.raises(ValueError, match='0.051 s in the future'):
+    with pytest.raises(ValueError, match='in the future. Got 0.051 s'):
         safety.age_of_stamp(now + 51_000_000, now, LIMITS)
-    with pytest.raises(ValueError, match='stamp is zero'):
+    with pytest.raises(ValueError, match='stamp must be set'):
         safety.age_of_stamp(0, now, LIMITS)
 
 
@@ -371,7 +371,7 @@ def test_arming_refuses_what_is_no_pose():
         armed(np.full(7, np.nan))
     with pytest.raises(ValueError, match='7 finite'):
         armed(np.zeros(6))
-    with pytest.raises(ValueError, match='panda_joint4 is at 0.500 rad'):
+    with pytest.raises(ValueError, match='panda_joint4 must be within its limits. Got 0.500 rad'):
         armed([0, 0, 0, 0.5, 0, 1, 0])
 
 

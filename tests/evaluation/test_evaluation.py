@@ -25,7 +25,7 @@ from vw2_ros.evaluation.record import EvaluationError, Record
 from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts
 from vw2_ros.evaluation.run import run, summarise
 from vw2_ros.evaluation.runners import InProcess
-from vw2_ros.evaluation.workers import in_processes
+from vw2_ros.evaluation.workers import performed
 from vw2_ros.sim.phrases import validation_phrases
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS
@@ -229,7 +229,7 @@ def test_a_worker_that_fails_is_told(tmp_path):
     options = Options(policy='expert', tasks=('open_drawer',), rollouts=2, workers=2, out=tmp_path)
     bad = Rollout('x/0', ('juggle',), (0,), 1, None)
     with pytest.raises(EvaluationError, match='juggle'):
-        list(in_processes(options, [bad, bad], {'juggle': ['x']}, {}, 2))
+        list(performed(options, [bad, bad], {'juggle': ['x']}, {}))
 
 
 def test_ctrl_c_keeps_what_is_finished_and_leaves_nobody_behind(tmp_path):

@@ -15,6 +15,7 @@ from vw2_ros.experiment.rows import chosen
 from vw2_ros.experiment.running import RunningJob
 from vw2_ros.experiment.scale import Scale
 from vw2_ros.experiment.scheduler import ExperimentError, perform
+from vw2_ros.work.local import Local
 
 
 def test_a_failed_stage_is_named_and_the_rest_is_done(tmp_path):
@@ -65,7 +66,7 @@ def test_a_stage_left_over_by_a_kill_is_waited_for(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(board, 'REMIND_S', 0.5)
     try:
         assert left.stderr.read(1) == b'x'
-        assert RunningJob(job, tmp_path, 1).is_elsewhere
+        assert RunningJob(job, tmp_path, 1, Local()).is_elsewhere
         threading.Timer(2.0, left.stdin.close).start()
         perform(of, tmp_path, jobs=1)
     finally:

@@ -37,6 +37,7 @@ DISTRIBUTION = {
     'skimage': 'scikit-image',
     'sklearn': 'scikit-learn',
     'umap': 'umap-learn',
+    'vla_eval': 'vla-eval',
 }
 ROS_PACKAGES = {
     'rclpy',
@@ -220,6 +221,14 @@ def names_of(requirements):
     return {re.split(r'[<>=!~\[; ]', r)[0].lower() for r in requirements}
 
 
+def top_imports(source):
+    """First names of what a file imports as soon as it is imported itself."""
+    body = ast.parse(source.read_text()).body
+    found = {a.name for n in body if isinstance(n, ast.Import) for a in n.names}
+    found |= {n.module for n in body if isinstance(n, ast.ImportFrom) and not n.level}
+    return {name.split('.')[0] for name in found}
+
+
 def test_every_import_is_declared(setup_arguments, manifest):
     required = names_of(setup_arguments['install_requires'])
     optional = names_of(
@@ -229,25 +238,15 @@ def test_every_import_is_declared(setup_arguments, manifest):
         for r in requirements
     )
     exec_depends = {d.text for d in manifest.findall('exec_depend')}
+    at_top = {
+        p: top_imports(p) for f in ('vw2_ros', 'models', 'sim') for p in (ROOT / f).rglob('*.py')
+    }
     for module, path in third_party_imports().items():
         name = DISTRIBUTION.get(module, module).lower()
         if module in ROS_PACKAGES:
             assert module in exec_depends, f'{path} imports {module}: add an exec_depend'
         elif name in optional - required:
-            for source in (
-                p for f in ('vw2_ros', 'models', 'sim') for p in (ROOT / f).rglob('*.py')
-            ):
-                top = {
-                    a.name.split('.')[0]
-                    for n in ast.parse(source.read_text()).body
-                    if isinstance(n, ast.Import)
-                    for a in n.names
-                }
-                top |= {
-                    n.module.split('.')[0]
-                    for n in ast.parse(source.read_text()).body
-                    if isinstance(n, ast.ImportFrom) and not n.level
-                }
+            for source, top in at_top.items():
                 assert module not in top, f'{source}: {module} is optional, import it where used'
         else:
             assert name in required, f'{path} imports {module}: add {name} to install_requires'

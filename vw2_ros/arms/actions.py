@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
 from vw2_ros.arms.arm import Arm
-from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, rotation_error
+from vw2_ros.arms.geometry import Pose, euler_to_matrix, matrix_to_euler, rotation_error
 from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 
@@ -71,6 +72,7 @@ class EndEffectorController:
 
     def __init__(self, arm: Arm, limits: Limits | None = None, frame: str = 'base') -> None:
         self.arm, self.limits, self.frame = arm, limits, frame
+        self._poses = functools.lru_cache(maxsize=16)(arm.forward)
         self.position = np.zeros(3)
         self.euler = np.zeros(3)
         self.joints = arm.rest_rad.copy()
@@ -128,9 +130,13 @@ class EndEffectorController:
         self.position, self.euler = a[:3], a[3:6]
         return self._solve(a[6])
 
+    def forward(self, q) -> Pose:
+        """As `Arm.forward`; the poses of the newest joints are remembered. Do not write to them."""
+        return self._poses(tuple(q.tolist()))
+
     def _put(self, q: np.ndarray) -> None:
         """Put the target where joints (n,) [rad] hold the TCP."""
-        at, turn = self.arm.forward(q)
+        at, turn = self.forward(q)
         self.position = at + self.arm.base_position
         self.euler = matrix_to_euler(turn)
 
@@ -158,10 +164,12 @@ class EndEffectorController:
         elapsed_s, share, before = periods * ACTION_PERIOD_S, 1.0, self.joints
         way = self._bounded(way, elapsed_s)
         low, high = (speed * elapsed_s for speed in self.limits.velocity_bounds(before))
+        at, rotation, jacobian = self.arm.forward_and_jacobian(before)
+        begin = at.tolist(), rotation, jacobian
         for _ in range(_TRIES):
             position, euler = self.position + share * way, self.euler + share * turn
             drift = share * DRIFT_RAD_S * elapsed_s
-            step = self._inverse(position, euler, periods, max_drift=drift) - before
+            step = self._inverse(position, euler, periods, max_drift=drift, begin=begin) - before
             joints = before + np.clip(step, low, high)
             if self._holds(joints, position, euler):
                 self.position, self.euler, self.joints = position, euler, joints
@@ -186,7 +194,7 @@ class EndEffectorController:
 
     def _holds(self, joints, position, euler) -> bool:
         """Whether joints (n,) hold the tool at a pose in the world frame, as near as it matters."""
-        at, turn = self.arm.forward(joints)
+        at, turn = self.forward(joints)
         off = np.abs(at + self.arm.base_position - position).max()
         return off < FOLLOW_M and _size(rotation_error(euler_to_matrix(euler), turn)) < FOLLOW_RAD
 

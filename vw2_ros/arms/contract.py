@@ -225,7 +225,10 @@ def _read(source: str | os.PathLike) -> tuple[pathlib.Path, object, str]:
         raise ContractError(str(error)) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         said = ' '.join(str(error).split())
-        raise ContractError(f'{_title(pathlib.Path(source))}: cannot be read: {said}') from error
+        title = _title(pathlib.Path(source))
+        raise ContractError(
+            f'{title}: must be a YAML file. Got one that cannot be read: {said}'
+        ) from error
 
 
 def _arm(keys: Keys, path: pathlib.Path, urdf: str) -> Arm:
@@ -269,7 +272,7 @@ def _urdf(keys: Keys, path: pathlib.Path, urdf: str) -> str:
     if said == ROBOT_DESCRIPTION:
         raise keys.error(
             'urdf',
-            f'is {ROBOT_DESCRIPTION}, and nothing came on that topic. Start robot_state_publisher, '
+            f'must come on the topic {ROBOT_DESCRIPTION}. Got nothing. Start robot_state_publisher, '
             'or give the path of a URDF',
         )
     return str(path.parent / os.path.expanduser(said))

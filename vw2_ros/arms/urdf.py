@@ -88,7 +88,7 @@ class UrdfArm:
             whole = pin.buildModelFromXML(described.turning())
         except (RuntimeError, ValueError) as error:
             raise ArmError(
-                'urdf', f'cannot be understood: {" ".join(str(error).split())}'
+                'urdf', f'must describe an arm. Got: {" ".join(str(error).split())}'
             ) from None
         locked = [i for i in range(1, whole.njoints) if whole.names[i] not in self.joints]
         model = pin.buildReducedModel(whole, locked, pin.neutral(whole))
@@ -107,6 +107,9 @@ class UrdfArm:
         pin.framesForwardKinematics(model, self._data, pin.neutral(model))
         base = self._data.oMf[model.getFrameId(self.base_frame)]
         self._from_root, self._base = base.rotation.T.copy(), base.translation.copy()
+        # what changes nothing is left out
+        self._at_root = (self._from_root == np.eye(3)).all() and not self._base.any()
+        self._in_order = (self._order == np.arange(model.nv)).all()
 
     # ------------------------------------------------------------------ kinematics
 
@@ -123,12 +126,12 @@ class UrdfArm:
         pin, model, data = self._pin, self._model, self._data
         pin.computeJointJacobians(model, data, self._arranged(q))
         at = pin.updateFramePlacement(model, data, self._tool)
-        world = pin.getFrameJacobian(model, data, self._tool, pin.LOCAL_WORLD_ALIGNED)
-        turn = self._from_root
-        jac = np.empty((6, len(self.joints)))
-        jac[:3] = turn @ world[:3, self._order]
-        jac[3:] = turn @ world[3:, self._order]
-        return turn @ (at.translation - self._base), turn @ at.rotation, jac
+        jac = pin.getFrameJacobian(model, data, self._tool, pin.LOCAL_WORLD_ALIGNED)
+        if not self._in_order:
+            jac = jac[:, self._order]
+        if not self._at_root:
+            jac = np.concatenate([self._from_root @ jac[:3], self._from_root @ jac[3:]])
+        return *self._from_base(at), jac
 
     def inverse(self, position, rotation, seed, **settings) -> np.ndarray:
         """See `Arm`; settings as `damped_least_squares`."""
@@ -158,11 +161,18 @@ class UrdfArm:
     def _pose(self, q, frame: int) -> Pose:
         pin, data = self._pin, self._data
         pin.forwardKinematics(self._model, data, self._arranged(q))
-        at = pin.updateFramePlacement(self._model, data, frame)
+        return self._from_base(pin.updateFramePlacement(self._model, data, frame))
+
+    def _from_base(self, at) -> Pose:
+        """A pin.SE3 of the root in the base frame; copies."""
+        if self._at_root:
+            return at.translation.copy(), at.rotation.copy()
         return self._from_root @ (at.translation - self._base), self._from_root @ at.rotation
 
     def _arranged(self, q) -> np.ndarray:
         """Joints (n,) in Pinocchio's order."""
+        if self._in_order:
+            return np.array(q, dtype=float)
         values = np.empty(len(self.joints))
         values[self._order] = q
         return values
@@ -179,7 +189,9 @@ def read_urdf(urdf: str | os.PathLike) -> str:
         try:
             text = pathlib.Path(text).expanduser().read_text(encoding='utf-8')
         except (OSError, UnicodeDecodeError) as error:
-            raise ArmError('urdf', f'cannot be read: {error}') from None
+            raise ArmError(
+                'urdf', f'must be a file or the text of one. Got one that cannot be read: {error}'
+            ) from None
     text = re.sub(r'<!--.*?-->', '', text, flags=re.S)
     left = re.search(r'<xacro:\w+|\$\{[^}]*\}|\$\([^)]*\)', text)
     if left:
@@ -198,7 +210,7 @@ class _Description:
         try:
             self.root = ElementTree.fromstring(text)
         except ElementTree.ParseError as error:
-            raise ArmError('urdf', f'must be XML: {error}') from None
+            raise ArmError('urdf', f'must be XML. Got {error}') from None
         if self.root.tag != 'robot':
             raise ArmError('urdf', f'must be a <robot>. Got <{self.root.tag}>')
         self.name = self.root.get('name', 'robot')
@@ -219,25 +231,25 @@ class _Description:
                 turning = [n for n, j in self.joints.items() if j.get('type') in _TURNS]
                 raise ArmError('joints', f'must be joints of the URDF. {_near(name, turning)}')
             if self.joints[name].get('type') not in _TURNS:
-                raise ArmError('joints', f'must turn. {name!r} is {self.joints[name].get("type")}')
+                raise ArmError(
+                    'joints', f'must turn. Got {name!r}, which is {self.joints[name].get("type")}'
+                )
         chain = self._chain(tool, base)
         for name in joints:
             if name not in chain:
-                raise ArmError('joints', f'must lie between {base} and {tool}. {name!r} does not')
+                raise ArmError('joints', f'must lie between {base} and {tool}. Got {name!r}')
         for name in chain:
             if name not in joints and self.joints[name].get('type') not in _FIXED:
                 raise ArmError(
                     'joints',
-                    f'must be all that move between {base} and {tool}. {name!r} is missing',
+                    f'must be all that move between {base} and {tool}. Got none named {name!r}',
                 )
 
     def _chain(self, tool: str, base: str) -> list[str]:
         chain, link = [], tool
         while link != base:
             if link not in self.above or len(chain) > len(self.joints):
-                raise ArmError(
-                    'base_frame', f'must carry the tool frame {tool!r}. {base!r} does not'
-                )
+                raise ArmError('base_frame', f'must carry the tool frame {tool!r}. Got {base!r}')
             joint = self.above[link]
             chain.append(joint.get('name', ''))
             link = _link(joint, 'parent')
@@ -273,7 +285,9 @@ class _Description:
         try:
             value = None if said is None else float(said)
         except ValueError:
-            raise ArmError('urdf', f'must give numbers as limits. {name!r} has {said!r}') from None
+            raise ArmError(
+                'urdf', f'must give numbers as limits. Got {said!r} for {name!r}'
+            ) from None
         if key == 'velocity_rad_s' and not value:
             return None  # 0 stands for nothing known
         return value

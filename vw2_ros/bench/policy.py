@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""`vw2 bench policy`: how fast the model is, alone in this process.
+"""`vw2 bench policy`: how fast the model is, alone in this process or behind a network.
 
 | key                      | meaning                                                             |
 | ------------------------ | ------------------------------------------------------------------- |
@@ -8,6 +8,7 @@
 | head_ms_p50              | hidden states -> chunk of actions [ms]                              |
 | chunk_ms_p50             | both [ms]                                                           |
 | preview_ms_p50           | codes -> imagined video, by the decoder [ms]; None without a dLDM   |
+| late                     | plans that a policy server did not answer within its deadline       |
 | params                   | parameters of planner and head, vision included                     |
 """
 
@@ -17,37 +18,44 @@ import numpy as np
 
 from vw2_ros.bench.machine import INSTRUCTION, machine
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.serving.remote import NoAnswerError, open_policy
 
 
 def run(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> dict:
     """Time one plan and the action head, alone in this process on `threads` CPU threads.
 
     Args:
-        name: shipped weights or the folder of a checkpoint.
+        name: shipped weights, the folder of a checkpoint, or ws://HOST:PORT of a policy server;
+            its times are those until the answer is here.
         calls: plans that are timed, each from another image.
     Raises:
         CheckpointError: as `Policy.load`.
+        NoAnswerError: a policy server is not there, or never in time.
     """
-    from vw2_ros.models.policy import Policy
-
     if calls < 2:
         raise InvalidValueError(f'calls must be at least 2. Got {calls}.')
     where = machine()
-    loaded = Policy.load(name, threads=threads)
+    loaded = open_policy(name, threads=threads)
     loaded.warm_up()
     rng = np.random.default_rng(0)
     size = loaded.image_size
-    plan_ms, head_ms, chunk_ms = [], [], []
+    plan_ms, head_ms, chunk_ms, late = [], [], [], None
     for _ in range(calls):
         rgb = rng.integers(0, 256, (size, size, 3), np.uint8)
         began = time.perf_counter()
-        plan = loaded.plan(rgb, INSTRUCTION)
-        planned = time.perf_counter()
-        loaded.actions(plan.hidden)
+        try:
+            plan = loaded.plan(rgb, INSTRUCTION)
+            planned = time.perf_counter()
+            loaded.actions(plan.hidden)
+        except NoAnswerError as error:
+            late = error
+            continue
         done = time.perf_counter()
         plan_ms.append(1e3 * (planned - began))
         head_ms.append(1e3 * (done - planned))
         chunk_ms.append(1e3 * (done - began))
+    if not chunk_ms:
+        raise late
     preview_ms = []
     for _ in range(min(calls, 50) if loaded.can_imagine else 0):
         began = time.perf_counter()
@@ -59,6 +67,7 @@ def run(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> dict
         'head_ms_p50': float(np.percentile(head_ms, 50)),
         'chunk_ms_p50': float(np.percentile(chunk_ms, 50)),
         'preview_ms_p50': float(np.percentile(preview_ms, 50)) if preview_ms else None,
+        'late': calls - len(chunk_ms),
         'params': loaded.parameters,
         'image_px': size,
         'calls': calls,

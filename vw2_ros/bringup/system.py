@@ -94,7 +94,7 @@ COMMON_ARGUMENTS = (
     Argument('autostart', 'true', 'configure and activate the nodes', ('true', 'false')),
     Argument('respawn', 'true', 'start a node that died again', ('true', 'false')),
     Argument('log_level', 'info', 'debug, info, warn, error'),
-    Argument('weights', '', 'shipped weights by name, or a model folder'),
+    Argument('weights', '', 'shipped weights by name, a model folder, or ws://HOST:PORT'),
     Argument('instruction', '', 'what to do, in plain words; or publish it on `instruction`'),
     Argument(
         'dry_run',

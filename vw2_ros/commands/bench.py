@@ -50,15 +50,20 @@ def sim(
     finish(bench_sim(scene, seconds, simulator), json_file)
 
 
+Served = Annotated[
+    str, typer.Option(help='Name of shipped weights, a checkpoint folder, or ws://HOST:PORT.')
+]
+
+
 @app.command('policy', epilog=epilog('vw2 bench policy --json out/policy.json'))
 def policy(
-    policy: Learned = 'play_table',
+    policy: Served = 'play_table',
     calls: Annotated[int, typer.Option(min=2, help='Plans to make and time.')] = 200,
     threads: Annotated[int, typer.Option(min=1, help='Threads that PyTorch may use.')] = 1,
     json_file: Json = None,
 ) -> None:
     """Measure the time of one plan and of the action head."""
-    policy = check_policy(policy, learned=True)
+    policy = check_policy(policy, learned=True, served=True)
     from vw2_ros.bench.policy import run
 
     finish(run(policy, calls=calls, threads=threads), json_file)
@@ -66,7 +71,9 @@ def policy(
 
 @app.command('loop', epilog=epilog('vw2 bench loop --json out/loop.json'))
 def loop(
-    policy: Learned = 'play_table',
+    policy: Annotated[
+        str, typer.Option(help='Name of shipped weights, a checkpoint folder, or ws://HOST:PORT.')
+    ] = 'play_table',
     seconds: Annotated[float, typer.Option(min=1.0, help='How long the nodes run (s).')] = 30.0,
     camera: Annotated[
         str,
@@ -78,7 +85,7 @@ def loop(
     json_file: Json = None,
 ) -> None:
     """Measure, over ROS, image received to new joint command, and the jitter of the 30 Hz timer."""
-    policy = check_policy(policy, learned=True)
+    policy = check_policy(policy, learned=True, served=True)
     from vw2_ros.bench.loop import run
 
     finish(run(policy, seconds=seconds, camera=camera), json_file)

@@ -11,8 +11,11 @@ from vw2_ros.commands.options import (
     DEFAULT_ARM,
     CalvinEnv,
     Egl,
+    On,
     TableArm,
     TableName,
+    Workers,
+    check_place,
     check_scenes,
     check_simulator,
     counts,
@@ -68,7 +71,8 @@ def run(
     episodes: Annotated[
         int, typer.Option(min=1, help='Episodes to record; the table is reset before each.')
     ] = 100,
-    workers: Annotated[int, typer.Option(min=1, help='Processes that play side by side.')] = 2,
+    workers: Workers = None,
+    on: On = 'local',
     randomize: Annotated[
         bool, typer.Option('--randomize', help='Vary textures, colours, light and camera pose.')
     ] = False,
@@ -100,6 +104,7 @@ def run(
         scenes=scenes,
         episodes=episodes,
         workers=workers,
+        on=check_place(on),
         randomize=randomize,
         seed=seed,
         shards=shards,

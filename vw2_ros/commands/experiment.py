@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vw2_ros.commands.options import epilog, group, new_folder, show
+from vw2_ros.commands.options import On, check_place, epilog, group, new_folder, show
 from vw2_ros.errors import InvalidValueError, UsageError
 from vw2_ros.files import MissingFileError
 
@@ -62,11 +62,12 @@ def calvin_table(
         ),
     ] = None,
     minutes: Minutes = None,
+    on: On = 'local',
 ) -> None:
     """Compare as the paper does: no latents, LAPA's, VideoWorld 1's and VideoWorld 2's, each trained
     with 10 % and with all labels.
     """
-    make('calvin-table', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes)
+    make('calvin-table', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes, on=on)
 
 
 @app.command('ablation', epilog=epilog('vw2 experiment ablation --scale tiny --out out/ablation'))
@@ -85,11 +86,12 @@ def ablation(
         ),
     ] = None,
     minutes: Minutes = None,
+    on: On = 'local',
 ) -> None:
     """Find out what each part of the dLDM is for. At scale cpu all rows take about 7 hours of two
     cores with --seeds 1, and 26 with the scale's four. What is left to do is told at the start.
     """
-    make('ablation', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes)
+    make('ablation', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes, on=on)
 
 
 def make(name: str, out: pathlib.Path, scale: str, **options) -> None:
@@ -98,6 +100,7 @@ def make(name: str, out: pathlib.Path, scale: str, **options) -> None:
 
     try:
         check(name, scale, options['rows'])
+        check_place(options['on'])
     except (InvalidValueError, MissingFileError) as error:
         raise UsageError(str(error)) from error
     result = run(name, out, scale, **options)

@@ -11,6 +11,7 @@ import typer
 
 from vw2_ros import files
 from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
+from vw2_ros.work.place import check_place as check_place
 
 DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
 HELP = {'help_option_names': ['-h', '--help']}
@@ -95,13 +96,16 @@ def check_tasks(names: str) -> list[str]:
     return chosen
 
 
-def check_policy(name: str, learned: bool = False) -> str:
+def check_policy(name: str, learned: bool = False, served: bool = False) -> str:
     """Return a policy: the name of shipped weights, a folder, or 'expert' or 'random'.
 
     Args:
         name: what the user typed.
         learned: refuse 'expert' and 'random'.
+        served: take the address of a policy server, too.
     """
+    if served and name.startswith(('ws://', 'wss://')):
+        return name
     known = [] if learned else ['expert', 'random']
     known += files.shipped_weights()
     if name in known or os.path.isdir(name):
@@ -180,6 +184,22 @@ Egl = Annotated[
 ]
 TableArm = Annotated[
     str, typer.Option('--arm', help='The arm before the play table: panda, fr3, xarm7 or ur5e.')
+]
+On = Annotated[
+    str,
+    typer.Option(
+        '--on',
+        help='Where the work is done: local, ray (the cluster of RAY_ADDRESS, or of this machine) '
+        'or ray://HOST:PORT.',
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help='Processes that work side by side (default: 1, vw2 collect: 2; on a cluster, one for each '
+        'of its CPUs).',
+    ),
 ]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')

@@ -251,12 +251,12 @@ class ControlLoop:
             '' if it is armed, else why not.
         """
         if self.state is None or self._joints is None:
-            return f'nothing ever came on {names.JOINT_STATES}'
+            return f'{names.JOINT_STATES} must come first. Got none. Start the driver of the arm.'
         age_s = now_s - self._joints_s
         if not age_s <= self.limits.max_age_s:
             return (
-                f'{names.JOINT_STATES} is {age_s * 1e3:.0f} ms old, limit '
-                f'{self.limits.max_age_s * 1e3:.0f} ms: nobody knows where the arm is'
+                f'{names.JOINT_STATES} must be at most {self.limits.max_age_s * 1e3:.0f} ms old. Got '
+                f'{age_s * 1e3:.0f} ms old ones: nobody knows where the arm is. Look at its driver.'
             )
         try:
             self.state = rearmed(self.state, self._joints, self.limits)
@@ -351,7 +351,7 @@ class ControlLoop:
                 names.IMAGE: self._camera.max_age_s - self._brake_s,
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
-            forward=self.arm.forward,
+            forward=self.controller.forward,
             speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
             idle=self._instruction_id == '',
             silent_on_stale=self.contract.on_stale == 'silent',
@@ -482,6 +482,6 @@ class ControlLoop:
         if far.max() > 0:
             i = int(np.argmax(far))
             raise InvalidValueError(
-                f'{self.limits.joints[i]} jumped by {way[i]:.2f} rad within '
-                f'{since_s * 1e3:.0f} ms: no arm moves like that'
+                f'{self.limits.joints[i]} must move as an arm can. Got a jump of {way[i]:.2f} rad '
+                f'within {since_s * 1e3:.0f} ms. Look at what publishes {names.JOINT_STATES}.'
             )

@@ -215,8 +215,9 @@ def _tool_limit(position, command, start, limits: Limits, forward, tick: Tick) -
     if time_s <= 0:
         return ''
     last, begin = at, 0.0
-    for end in _LOOK_AHEAD:
-        joints = np.clip(command + velocity * (time_s * end), limits.lower_rad, limits.upper_rad)
+    ahead = command + velocity * (time_s * np.array(_LOOK_AHEAD)[:, None])  # (3, n)
+    ahead = np.minimum(np.maximum(ahead, limits.lower_rad), limits.upper_rad)
+    for joints, end in zip(ahead, _LOOK_AHEAD):
         point = forward(joints)[0]
         if not _in_box(point, at, limits):
             return 'tool box'

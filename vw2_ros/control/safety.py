@@ -107,7 +107,7 @@ def armed_at(joints, limits: Limits) -> GateState:
     if far.any():
         name = limits.joints[int(np.argmax(far))]
         raise InvalidValueError(
-            f'{name} is at {q[far][0]:.3f} rad, outside its limits: move it back first'
+            f'{name} must be within its limits. Got {q[far][0]:.3f} rad. Move it back first.'
         )
     return GateState(inside, np.zeros_like(q), inside, still_s=np.inf, silent=True)
 
@@ -326,12 +326,12 @@ def age_of_stamp(stamp_ns: int, clock_ns: int, limits: Limits) -> float:
         ValueError: no stamp (zero), or one more than `max_future_s` ahead.
     """
     if stamp_ns <= 0:
-        raise InvalidValueError('stamp is zero: the sender must stamp its messages')
+        raise InvalidValueError('stamp must be set. Got zero. Let the sender stamp its messages.')
     age_s = (clock_ns - stamp_ns) * 1e-9
     if age_s < -limits.max_future_s:
         raise InvalidValueError(
-            f'stamp is {-age_s:.3f} s in the future, limit {limits.max_future_s} s: '
-            'do both machines have the same clock?'
+            f'stamp must be at most {limits.max_future_s} s in the future. Got {-age_s:.3f} s. '
+            'Give both machines the same clock.'
         )
     return max(age_s, 0.0)
 

@@ -14,7 +14,7 @@ from vw2_ros.sim.table import Simulator
 
 PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
-ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim')
+ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim', 'work')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
 MODULES = ('names.py',)  # also these files of the package
 ROS_MODULES = ('client.py', 'encodings.py')

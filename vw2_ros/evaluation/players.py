@@ -7,8 +7,8 @@ the next action as `Table.step` takes it.
 """
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -171,6 +171,16 @@ class PolicyTurn:
     steps: tuple[int, int] = (8, 97)  # least, and below which
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The folder of its weights."""
+        return weights_of(self.policy)
+
+    def moved(self, at: Mapping[str, str]) -> 'PolicyTurn':
+        """The same with the weights elsewhere. Args: at: folder -> where."""
+        (folder,) = at.values()
+        return replace(self, policy=folder)
+
     def __call__(
         self, table: Table, task: str, rng: np.random.Generator, solved: Callable[[], bool]
     ) -> None:
@@ -183,6 +193,15 @@ class PolicyTurn:
             table.step(act.act(table))
             if solved():
                 break
+
+
+def weights_of(policy: str) -> tuple[str, ...]:
+    """The folder of a policy's weights; none for a scripted one."""
+    if policy in SCRIPTED:
+        return ()
+    from vw2_ros.models.checkpoint import resolve  # torch: only where a model runs
+
+    return (str(resolve(policy)),)
 
 
 @functools.cache

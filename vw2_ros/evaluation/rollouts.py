@@ -21,6 +21,7 @@ from vw2_ros.sim.phrases import read_phrases, validation_phrases
 from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.table import Simulator, Table
 from vw2_ros.sim.tasks import TASKS, check_task
+from vw2_ros.work.place import LOCAL, check_place
 
 SCRIPTED = ('expert', 'random')  # policies without weights
 WORDS = ('play_table', 'calvin')
@@ -43,7 +44,8 @@ class Options:
     seed: int = 0  # starts of single tasks, choice of wordings, random actions
     phrases: pathlib.Path | None = None  # JSON, task -> wordings, instead of the validation ones
     words: str = 'play_table'  # whose validation phrases: one of `WORDS`
-    workers: int = 1  # processes
+    on: str = 'local'  # where they are performed, see `work.place`
+    workers: int | None = None  # at a time; None: one, on a cluster as many as its CPUs
     video: int = 0  # film the first so many rollouts
     ros: bool = False  # through the nodes, in lockstep
     real_time: bool = False  # through the nodes, and the table waits for nobody
@@ -62,6 +64,8 @@ class Options:
             ('workers', 1, 1024),
             ('video', 0, 10**6),
         ):
+            if getattr(self, name) is None:
+                continue
             if not low <= getattr(self, name) <= high:
                 raise InvalidValueError(
                     f'{name} must lie in {low}..{high}. Got {getattr(self, name)}.'
@@ -69,6 +73,10 @@ class Options:
         if self.words not in WORDS:
             raise InvalidValueError(
                 f'words must be one of {", ".join(WORDS)}. Got {self.words!r}.'
+            )
+        if check_place(self.on) != LOCAL and (self.ros or self.real_time):
+            raise InvalidValueError(
+                f'the nodes run on this machine. Got --on {self.on}. Leave it out, or --ros'
             )
         if self.ros and not self.real_time and self.simulator.arm != Simulator.arm:
             raise InvalidValueError(

@@ -1,21 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Performs rollouts in this process or in several worker processes."""
+"""Performs rollouts, here or wherever else work runs (`vw2_ros.work`)."""
 
 import contextlib
-import multiprocessing
-import multiprocessing.connection
-import os
+import dataclasses
 import pathlib
-import signal
-import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 
+from vw2_ros.evaluation.players import weights_of
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.evaluation.rollouts import Options, Rollout, instructions
 from vw2_ros.evaluation.runners import open_runner
+from vw2_ros.work.errors import WorkError
+from vw2_ros.work.place import Perform, open_place
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollouts:
+    """The work (`vw2_ros.work.place.Work`) whose jobs are rollouts."""
+
+    options: Options
+    wordings: Mapping[str, list[str]]  # task -> wordings
+    films: Mapping[str, str]  # name of a rollout -> mp4 file below `out`, where it is filmed
+    facts: Mapping[str, str]  # of the simulator, on the machine that asks
+    reads: tuple[str, ...] = ()  # the folder of the weights
+    last: str = ''
+
+    def moved(self, at: Mapping[str, str]) -> 'Rollouts':
+        """The same with the weights elsewhere."""
+        if not self.reads:
+            return self
+        options = dataclasses.replace(self.options, policy=at[self.reads[0]])
+        return dataclasses.replace(self, options=options)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Perform]:
+        """What performs a rollout: a line of the record, {rollout, subtasks}."""
+        self.options.simulator.check(self.options.scene, self.facts)
+        with contextlib.closing(open_runner(self.options)) as runner:
+
+            def perform(rollout: Rollout, out: pathlib.Path) -> dict:
+                film = self.films.get(rollout.name)
+                said = instructions(rollout, self.wordings)
+                subtasks = runner.perform(rollout, said, out / film if film else None)
+                return {'rollout': rollout.name, 'subtasks': subtasks}
+
+            yield perform
 
 
 def performed(
@@ -31,106 +61,14 @@ def performed(
         wordings: task -> wordings. films: name of a rollout -> mp4 file, where it is filmed.
     Raises:
         EvaluationError: a worker failed or died.
+        UsageError: the place where they should be performed cannot do it.
     """
-    world = min(options.workers, len(pending))
-    if world > 1:
-        yield from in_processes(options, pending, wordings, films, world)
-    elif pending:
-        with contextlib.closing(open_runner(options)) as runner:
-            for rollout in pending:
-                yield _line(runner, rollout, wordings, films)
-
-
-def _line(runner, rollout: Rollout, wordings: Mapping, films: Mapping) -> dict:
-    said = instructions(rollout, wordings)
-    return {
-        'rollout': rollout.name,
-        'subtasks': runner.perform(rollout, said, films.get(rollout.name)),
-    }
-
-
-def in_processes(
-    options: Options, pending: list[Rollout], wordings: Mapping, films: Mapping, world: int
-) -> Iterator[dict]:
-    """As `performed`, in `world` worker processes; each takes every `world`-th rollout."""
-    context = multiprocessing.get_context('spawn')  # no copy of this process's threads
-    # One pipe per worker, so that a killed worker cannot leave a shared lock held.
-    workers, pipes = [], {}
-    try:
-        with _ctrl_c_ignored():
-            for rank in range(world):
-                receiver, sender = context.Pipe(duplex=False)
-                worker = context.Process(
-                    target=_work,
-                    args=(options, pending[rank::world], wordings, films, sender),
-                    name=f'rollouts-{rank}',
-                    daemon=not options.ros,  # a daemon may not start the nodes' processes
-                )
-                worker.start()
-                sender.close()
-                workers.append(worker)
-                pipes[receiver] = worker
-        while pipes:
-            for receiver in multiprocessing.connection.wait(list(pipes)):
-                try:
-                    line = receiver.recv()
-                except EOFError:
-                    worker = pipes.pop(receiver)
-                    worker.join()
-                    if worker.exitcode:
-                        raise EvaluationError(
-                            f'worker {worker.name} died; run the same command again to go on'
-                        ) from None
-                    continue
-                if 'error' in line:
-                    raise EvaluationError(line['error'])
-                yield line
-    finally:
-        _end(workers)
-
-
-def _end(workers: list[multiprocessing.Process], patience_s: float = 15.0) -> None:
-    """Terminate all workers, and kill those that do not end in time.
-
-    The nodes that a worker has started end with it.
-    """
-    for worker in workers:
-        worker.terminate()
-    end = time.monotonic() + patience_s
-    for worker in workers:
-        worker.join(max(end - time.monotonic(), 0.0))
-        worker.kill()
-        worker.join()
-
-
-@contextlib.contextmanager
-def _ctrl_c_ignored():
-    """Processes that are started in this block ignore Ctrl-C; this process ends them on its own."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    if not pending:
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    below = {name: str(film.relative_to(options.out)) for name, film in films.items()}
+    work = Rollouts(options, wordings, below, options.simulator.facts, weights_of(options.policy))
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _work(
-    options: Options, shard: list[Rollout], wordings: Mapping, films: Mapping, sender
-) -> None:
-    """Run in a worker process: perform its shard, rollout after rollout."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nodes are ended too
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        with contextlib.closing(open_runner(options)) as runner:
-            for rollout in shard:
-                sender.send(_line(runner, rollout, wordings, films))
-    except Exception as error:
-        sender.send({'error': f'{type(error).__name__}: {error}'})
-
-
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+        with open_place(options.on, options.workers) as place:
+            yield from place.perform(work, pending, options.out)
+    except WorkError as error:
+        raise EvaluationError(str(error)) from error

@@ -37,6 +37,7 @@ from vw2_ros.experiment.rows import PRETRAINED, TABLES, Row, chosen
 from vw2_ros.experiment.scale import Scale
 from vw2_ros.experiment.scheduler import perform
 from vw2_ros.experiment.table import write_table
+from vw2_ros.work.place import LOCAL
 
 
 def check(table: str, scale: str, rows: str = '') -> None:
@@ -58,6 +59,7 @@ def run(
     rows: str = '',
     chains: int | None = None,
     minutes: float | None = None,
+    on: str = LOCAL,
 ) -> dict:
     """Train and evaluate what is not complete, and write the table.
 
@@ -65,6 +67,7 @@ def run(
         table: 'calvin-table' or 'ablation'. out: folder, made or gone on with.
         scale: of config/experiment/, or a YAML file. rows: 'NAME,NAME', '' for all.
         seeds, chains, minutes: instead of the scale's; see `Scale`.
+        on: where the stages run, see `check_place`.
     Returns:
         the content of table.json: also of rows and seeds that the table in `out` has already.
     Raises:
@@ -104,7 +107,7 @@ def run(
         f'{table}, scale {scale}: {wanted.cost(out, size, minutes)}', file=sys.stderr, flush=True
     )
     try:
-        perform(wanted, out, size.jobs, write)
+        perform(wanted, out, size.jobs, write, on)
     finally:
         result = write()
     return result

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""A job that runs: a `vw2` process of its own, whose log is locked for as long as it lives."""
+"""A job that runs: a `vw2` process of its own. Its log is locked for as long as it lives."""
 
 import datetime
 import fcntl
 import json
-import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
 from vw2_ros.experiment.jobs import Job
 from vw2_ros.files import write_json
+from vw2_ros.work.place import Place, Process
 
 PATIENCE_S = 60.0  # for a job to save what it has
 
@@ -21,10 +20,10 @@ PATIENCE_S = 60.0  # for a job to save what it has
 class RunningJob:
     """A job that runs. Its log is locked for as long as its process lives, ours or not."""
 
-    def __init__(self, job: Job, out: pathlib.Path, threads: int):
+    def __init__(self, job: Job, out: pathlib.Path, threads: int, place: Place):
         self.job, self.out = job, out
         self.begun_s = time.monotonic()
-        self.process: subprocess.Popen | None = None
+        self.process: Process | None = None
         self._log = open(out / 'stages' / f'{job.name}.log', 'ab')
         try:
             fcntl.flock(self._log, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,19 +32,13 @@ class RunningJob:
             return  # left over from an experiment that was killed, or another one's: not now
         if job.is_complete(out):  # the other one ended it meanwhile
             return
-        environment = {'OMP_NUM_THREADS': str(threads), **os.environ, 'PYTHONUNBUFFERED': '1'}
-        root = str(pathlib.Path(__file__).resolve().parents[2])  # this very code, not another's
-        before = environment.get('PYTHONPATH')
-        environment['PYTHONPATH'] = root + (os.pathsep + before if before else '')
-        # A session of its own: Ctrl-C reaches it once, through us.
-        self.process = subprocess.Popen(
-            [sys.executable, '-m', 'vw2_ros.cli', *job.command, *job.spare],
-            cwd=out,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
+        self.process = place.start(
+            [*job.command, *job.spare],
+            out,
+            reads=[f'configs/{job.name}.yaml', *(f'stages/{need}' for need in job.needs)],
+            makes=f'stages/{job.name}',
+            log=self._log,
+            threads=threads,
         )
 
     @property
@@ -82,7 +75,7 @@ class RunningJob:
                 self.process.wait(PATIENCE_S)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 self.process.kill()
-                self.process.wait()
+                self.process.wait(PATIENCE_S)
             if self.process.returncode == 0:
                 self._mark()
         self._log.close()

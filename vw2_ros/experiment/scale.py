@@ -31,8 +31,9 @@ class Scale:
     seeds: int = 1  # how often each row is trained
     once: tuple[str, ...] = PRETRAINED  # kinds that are trained once, with seed 0, for all seeds
     chains: int = 200  # of the evaluation
-    jobs: int = 1  # jobs at a time
-    workers: int = 1  # processes of a job that collects or evaluates
+    jobs: int = 1  # jobs at a time; on a cluster, as many as it has room for
+    # processes of a job that collects or evaluates; on a cluster, CPUs that any job takes
+    workers: int = 1
 
     def __post_init__(self):
         for name in ('seeds', 'jobs', 'workers'):

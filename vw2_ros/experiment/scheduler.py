@@ -12,6 +12,7 @@ from vw2_ros.errors import VW2Error
 from vw2_ros.experiment.board import Board
 from vw2_ros.experiment.jobs import JobGraph
 from vw2_ros.experiment.running import RunningJob
+from vw2_ros.work.place import LOCAL, open_place
 
 
 class ExperimentError(VW2Error, RuntimeError):
@@ -19,29 +20,42 @@ class ExperimentError(VW2Error, RuntimeError):
 
 
 def perform(
-    graph: JobGraph, out: pathlib.Path, jobs: int, after: Callable[[], object] = lambda: None
+    graph: JobGraph,
+    out: pathlib.Path,
+    jobs: int,
+    after: Callable[[], object] = lambda: None,
+    on: str = LOCAL,
 ) -> None:
-    """Run what is not complete, `jobs` of them at a time.
+    """Run what is not complete, `jobs` of them at a time, or as many as a cluster has room for.
 
     Args:
+        on: where, see `check_place`.
         after: called whenever an evaluation has ended.
     Raises:
         ExperimentError: a job failed; what does not build on it was done all the same.
+        UsageError: the place cannot run them.
         KeyboardInterrupt: Ctrl-C or SIGTERM; running jobs have saved what they have.
     """
     done = {name for name, job in graph.jobs.items() if job.is_complete(out)}
     waiting = [job for name, job in graph.jobs.items() if name not in done]
     running: dict[str, RunningJob] = {}
     failed: dict[str, int] = {}
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with _Interruption(), Board(graph, done, running, failed) as board:
+    with (
+        open_place(on if waiting else LOCAL) as place,
+        _Interruption(),
+        Board(graph, done, running, failed) as board,
+    ):
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        if on != LOCAL and waiting:
+            threads = graph.workers
+            jobs = place.room(threads)
         try:
             while waiting or running:
                 waiting = [j for j in waiting if not set(j.needs) & _lost(graph, failed)]
                 for job in [j for j in waiting if done.issuperset(j.needs)]:
                     if len(running) == jobs:
                         break
-                    process = RunningJob(job, out, threads)
+                    process = RunningJob(job, out, threads, place)
                     if not process.is_elsewhere:
                         waiting.remove(job)
                         board.elsewhere.discard(job.name)

@@ -60,7 +60,9 @@ def image_to_rgb(message) -> np.ndarray:
     try:
         rgb = _bridge().imgmsg_to_cv2(message, 'rgb8')
     except Exception as error:  # a CvBridgeError, or what its C++ part raised
-        raise ConvertError(f'cv_bridge refused the image: {error!s:.200}') from error
+        raise ConvertError(
+            f'image must be one that cv_bridge takes. Got {message.encoding}: {error!s:.200}.'
+        ) from error
     return np.array(rgb, np.uint8)
 
 

@@ -162,7 +162,7 @@ def rgb_to_compressed(
         '.jpg' if fmt == 'jpeg' else '.png', np.ascontiguousarray(rgb[:, :, ::-1]), options
     )
     if not done:
-        raise ConvertError(f'cannot encode {rgb.shape} as {fmt}')
+        raise ConvertError(f'a picture must be one that {fmt} can hold. Got {rgb.shape}.')
     msg = CompressedImage()
     msg.header.stamp = ns_to_stamp(stamp_ns)
     msg.header.frame_id = frame_id

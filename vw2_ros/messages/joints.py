@@ -47,7 +47,7 @@ class JointReader:
         missing = [name for name in self.names if name not in self._known]
         if missing:
             raise ConvertError(
-                f'joints must hold {", ".join(self.names)}. {", ".join(missing)} never came.'
+                f'joints must hold {", ".join(self.names)}. Got all but {", ".join(missing)}.'
             )
         position, stamps_ns = zip(*(self._known[name] for name in self.names))
         return Joints(np.array(position), min(stamps_ns))

@@ -74,8 +74,8 @@ def check_first_command(action, table) -> None:
     away = float(np.abs(action[:-1] - table.joint_positions()).max())
     if away > RESUME_RAD:
         raise InvalidValueError(
-            f'the first command after a reset must be within {RESUME_RAD} rad of the '
-            f'arm, this one is {away:.2f} rad away: call `restart` of the action node'
+            f'the first command after a reset must be within {RESUME_RAD} rad of the arm. Got one '
+            f'{away:.2f} rad away. Call `restart` of the action node.'
         )
 
 

@@ -44,6 +44,7 @@ from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelNode
 from vw2_ros.nodes.process import run
 from vw2_ros.nodes.weights import Follower, label
+from vw2_ros.serving.remote import open_policy
 
 
 class ActionNode(ModelNode):
@@ -123,10 +124,8 @@ class ActionNode(ModelNode):
 
     def load_policy(self, weights: str):
         """Load and warm up a policy; in the worker thread."""
-        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
-
         c = self.config
-        policy = Policy.load(weights, threads=c.threads, device=c.device)
+        policy = open_policy(weights, deadline_s=c.deadline_s, threads=c.threads, device=c.device)
         robot = self.contract.disarmed_at_start
         policy.check_action_frame(self.contract.action_frame, must_say=robot)
         policy.warm_up()

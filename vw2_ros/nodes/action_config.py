@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import ControlConfig
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.nodes.model import ModelConfig
+from vw2_ros.nodes.model import PolicyConfig
 from vw2_ros.nodes.operator import DEADMEN
 from vw2_ros.nodes.parameters import parameter
 
@@ -16,12 +16,13 @@ GONE = ('limits', 'output', 'finger_joint', 'finger_open_m', 'frame_id')
 
 
 @dataclass(frozen=True)
-class ActionConfig(ModelConfig):
+class ActionConfig(PolicyConfig):
     """Parameters of the action node; those of the loop have `ControlConfig`'s defaults."""
 
     weights: str = parameter(
-        ModelConfig.weights,
-        "shipped weights by name, or a model folder; the planner's `load_weights` changes them",
+        PolicyConfig.weights,
+        'shipped weights by name, a model folder, or ws://HOST:PORT of a policy server; the '
+        "planner's `load_weights` changes them",
         dynamic=True,
     )
     contract: str = parameter(

@@ -81,11 +81,13 @@ class ArmLink:
             return
         others = self.others()
         if not others and self._node.now_s() - self._heard_s < 2 * LOOK_PERIOD_S:
-            raise InvalidValueError(f'somebody commands on {self.topic} just now: try again')
+            raise InvalidValueError(
+                f'nobody else must command on {self.topic}. Got commands just now. Try again.'
+            )
         if others:
             raise InvalidValueError(
-                f'{others} also publishes on {self.topic}. End it, or let it release the topic. '
-                'A node that crashed is forgotten after 20 s.'
+                f'nobody else must publish on {self.topic}. Got {others}. End it, or let it release '
+                'the topic. A node that crashed is forgotten after 20 s.'
             )
         node, c = self._node, self.contract
         self._dead = len(node.get_publishers_info_by_topic(self.topic))

@@ -83,7 +83,8 @@ class Arming:
         node, link = self._node, self._active_link()
         if self.operator.pressed:
             raise InvalidValueError(
-                f'the stop button on {node.resolve_topic_name(names.STOP)} is down: let it up first'
+                f'the stop button on {node.resolve_topic_name(names.STOP)} must be up. Got it down. '
+                'Let it up first.'
             )
         was_open = link.is_open
         link.open()
@@ -180,5 +181,7 @@ class Arming:
 
     def _active_link(self) -> ArmLink:
         if self.link is None:
-            raise InvalidValueError('the node is not active')
+            raise InvalidValueError(
+                'the node must be active. Got another state. Activate it: ros2 lifecycle set'
+            )
         return self.link

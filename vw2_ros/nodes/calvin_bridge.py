@@ -158,8 +158,8 @@ class CalvinBridgeNode(NodeBase):
                 return
             time.sleep(0.05)
         raise InvalidValueError(
-            f'{topic} already has a publisher: another simulator or robot runs '
-            'here. End it, or set a namespace or another ROS_DOMAIN_ID'
+            f'{topic} must have no other publisher. Got one: another simulator or robot runs here. '
+            'End it, or set a namespace or another ROS_DOMAIN_ID'
         )
 
     def _look_for_others(self) -> None:
@@ -191,7 +191,9 @@ class CalvinBridgeNode(NodeBase):
 
     def _active(self) -> None:
         if self._state_machine.current_state[1] not in ('active', 'activating'):
-            raise InvalidValueError('the node is not active')
+            raise InvalidValueError(
+                'the node must be active. Got another state. Activate it: ros2 lifecycle set'
+            )
 
     # -- commands
 

@@ -48,8 +48,8 @@ def _description(node, source: str) -> str:
         while not heard:
             if time.monotonic() > end:
                 raise InvalidValueError(
-                    f'contract {source}: urdf is {ROBOT_DESCRIPTION}, and nothing came on {topic} '
-                    f'within {PATIENCE_S:.0f} s. Start robot_state_publisher, or name a URDF file.'
+                    f'contract {source}: urdf must come on {topic}. Got nothing within '
+                    f'{PATIENCE_S:.0f} s. Start robot_state_publisher, or name a URDF file.'
                 )
             executor.spin_once(timeout_sec=0.1)
         return heard[0]

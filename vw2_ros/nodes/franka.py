@@ -97,7 +97,10 @@ class FrankaNode(NodeBase):
             self.robot = self.franka.Robot(c.address, realtime=c.realtime)
             self.arm = self.robot.joint_targets(fraction=c.fraction).__enter__()
         except self.franka.FrankaError as error:
-            raise InvalidValueError(f'{c.address}: {error}') from error
+            raise InvalidValueError(
+                f'address must be that of a Franka arm. Got {c.address}: {error}. Switch it on, '
+                'release its brakes and activate FCI.'
+            ) from error
         self.every(1 / c.rate_hz, self._tick)
         topic = contract.command.topic
         self.subscribe(JointTrajectory, topic, self._on_command, qos.reliable(1))
@@ -152,8 +155,8 @@ class FrankaNode(NodeBase):
             if (beyond > 0).any():
                 i = int(np.argmax(beyond))
                 raise InvalidValueError(
-                    f'{self.contract.joints[i]} must not be sent to {target[i]:.3f} rad, {what}. '
-                    f'It is at {measured[i]:.3f} rad'
+                    f'{self.contract.joints[i]} must get a command that it can follow from '
+                    f'{measured[i]:.3f} rad. Got {target[i]:.3f} rad, {what}. Command from where it is.'
                 )
 
     def _on_gripper(self, msg) -> None:

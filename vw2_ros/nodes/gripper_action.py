@@ -24,7 +24,7 @@ class GripperAction:
             from control_msgs.action import GripperCommand
         except ImportError as error:
             raise InvalidValueError(
-                f'{key}.form must not be action where control_msgs is not installed. Install '
+                f'{key}.form: action needs the package control_msgs. Got none. Install '
                 'ros-$ROS_DISTRO-control-msgs, or write another form.'
             ) from error
         self._node, self._type, self._key = node, GripperCommand, key
@@ -34,8 +34,8 @@ class GripperAction:
             if time.monotonic() > end:
                 self.close()
                 raise InvalidValueError(
-                    f'{key}.topic must be an action server of control_msgs/GripperCommand. There '
-                    f'is none named {node.resolve_topic_name(topic)}. Start the gripper first.'
+                    f'{key}.topic must be an action server of control_msgs/GripperCommand. Got none '
+                    f'named {node.resolve_topic_name(topic)}. Start the gripper first.'
                 )
             time.sleep(0.05)
 

@@ -92,7 +92,9 @@ class ImaginationNode(ModelNode):
         plan = plan_message.codes_from_message(msg)
         image = self.images.get(plan.stamp_ns)
         if image is None:
-            raise InvalidValueError('its image never came or is gone')
+            raise InvalidValueError(
+                'the image of a plan must have come before. Got none with its stamp. Raise keep_images'
+            )
         if self.now_s() - self.imagined_s >= self.config.period_s:
             self.imagined_s = self.now_s()
             self.worker.submit((image, plan))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from vw2_ros.nodes.base import NodeBase
 from vw2_ros.nodes.parameters import BaseConfig, parameter
 from vw2_ros.nodes.worker import Worker
+from vw2_ros.serving.remote import DEADLINE_S
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,15 @@ class ModelConfig(BaseConfig):
     threads: int = parameter(1, 'CPU threads of the model', low=1, high=64)
     device: str = parameter(
         'cpu', 'where the model runs: cpu, cuda, or auto (cuda if there is one)'
+    )
+
+
+@dataclass(frozen=True)
+class PolicyConfig(ModelConfig):
+    """Parameters of the nodes whose model may be on another machine."""
+
+    deadline_s: float = parameter(
+        DEADLINE_S, 'a later answer of a policy server is dropped [s]', low=0.001, high=10.0
     )
 
 

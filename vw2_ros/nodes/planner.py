@@ -30,19 +30,21 @@ from vw2_ros.messages import bridge, convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.health import ERROR, WARN
 from vw2_ros.nodes.lifecycle import transition
-from vw2_ros.nodes.model import ModelConfig, ModelNode
+from vw2_ros.nodes.model import ModelNode, PolicyConfig
 from vw2_ros.nodes.parameters import parameter
 from vw2_ros.nodes.process import run
 from vw2_ros.nodes.weights import Leader, label
+from vw2_ros.serving.remote import open_policy
 
 
 @dataclass(frozen=True)
-class Config(ModelConfig):
+class Config(PolicyConfig):
     """Parameters of the planner node."""
 
     weights: str = parameter(
-        ModelConfig.weights,
-        'shipped weights by name, or a model folder; `load_weights` takes another one',
+        PolicyConfig.weights,
+        'shipped weights by name, a model folder, or ws://HOST:PORT of a policy server; '
+        '`load_weights` takes another one',
         dynamic=True,
     )
     temperature: float = parameter(
@@ -144,11 +146,14 @@ class PlannerNode(ModelNode):
 
     def load_policy(self, weights: str):
         """Load and warm up a policy; in the worker thread."""
-        from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
-
         c = self.config
-        policy = Policy.load(
-            weights, threads=c.threads, temperature=c.temperature, seed=c.seed, device=c.device
+        policy = open_policy(
+            weights,
+            deadline_s=c.deadline_s,
+            threads=c.threads,
+            temperature=c.temperature,
+            seed=c.seed,
+            device=c.device,
         )
         self.health.set('warm-up [ms]', policy.warm_up())
         if self.model is not None and policy.image_size != self.model.image_size:
@@ -191,7 +196,8 @@ class PlannerNode(ModelNode):
         self.camera.see(now_s - age_s, msg.data)
         if age_s > self.camera.max_age_s:
             raise InvalidValueError(
-                f'image is {age_s * 1e3:.0f} ms old, limit {self.camera.max_age_s * 1e3:.0f} ms'
+                f'image must be at most {self.camera.max_age_s * 1e3:.0f} ms old. Got one that is '
+                f'{age_s * 1e3:.0f} ms old. Is the network or the camera slow?'
             )
         if self.camera.frozen or not self.instruction or self.leader.busy:
             return

@@ -60,7 +60,9 @@ class Leader:
         """
         node = self._node
         if self.busy:
-            raise InvalidValueError('weights are being loaded: wait until that is done')
+            raise InvalidValueError(
+                'one change of weights must be done before the next. Got two at once. Wait'
+            )
         weights = os.path.abspath(weights) if os.path.isdir(weights) else weights
         began_s = self._began_s = node.now_s()
         own, others = self._pending = (
