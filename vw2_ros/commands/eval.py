@@ -117,7 +117,8 @@ def run(
     from vw2_ros.evaluation.run import run
 
     options = Options(**chosen)
-    result = run(options)
+    with files.only_one(options.out, 'vw2 eval'):
+        result = run(options)
     if json_file is not None:
         files.write_json(json_file, result)
     keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (
