@@ -16,8 +16,8 @@ PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim', 'work')
 ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
-MODULES = ('names.py',)  # also these files of the package
-ROS_MODULES = ('client.py', 'encodings.py')
+MODULES = ('encodings.py', 'names.py', 'words.py')  # also these files of the package
+ROS_MODULES = ('client.py',)
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
 CONFIGS = tuple(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values())  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
