@@ -34,6 +34,7 @@ def build() -> 'typer.Typer':
         imagine,
         inspect,
         record,
+        redraw,
         serve,
         train,
         version,
@@ -46,7 +47,7 @@ def build() -> 'typer.Typer':
         completion=True,
     )
     app.callback()(version.run)
-    for verb in (demo, collect, record, convert, imagine, eval, inspect, serve, doctor):
+    for verb in (demo, collect, redraw, record, convert, imagine, eval, inspect, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(train.app, name='train')

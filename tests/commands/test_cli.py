@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = [
     ['demo'],
     ['collect'],
+    ['redraw'],
     ['record'],
     ['convert'],
     ['train', 'sight'],

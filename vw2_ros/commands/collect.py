@@ -9,8 +9,10 @@ import typer
 
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    DEFAULT_LOOK,
     CalvinEnv,
     Egl,
+    Look,
     On,
     TableArm,
     TableName,
@@ -93,6 +95,7 @@ def run(
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
     arm: TableArm = DEFAULT_ARM,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
@@ -117,7 +120,7 @@ def run(
             share=share,
             policy=(checkpoint_sha256(policy) or policy) if policy else '',
             astray=PolicyTurn(policy) if policy else None,
-            simulator=check_simulator(table, calvin_env, egl, arm),
+            simulator=check_simulator(table, calvin_env, egl, arm, look),
         )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)

@@ -60,6 +60,8 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         table = {'table': options.simulator.table, 'calvin_env': options.simulator.facts}
     if options.simulator.arm != Simulator.arm:
         table['arm'] = options.simulator.arm
+    if options.simulator.look != Simulator.look:
+        table['look'] = options.simulator.look
     return {
         **table,
         'policy': options.policy if sha256 is None else 'weights',
