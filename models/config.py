@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import types
 import typing
 from collections.abc import Mapping
 
@@ -50,15 +52,51 @@ def _converted(hint: typing.Any, value: typing.Any, where: str) -> typing.Any:
     """A plain value as a field's type wants it; a ConfigError says what it should have been."""
     if dataclasses.is_dataclass(hint) and not isinstance(value, hint):
         return from_dict(hint, value, where)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        for kind in typing.get_args(hint):
+            if _is_of(kind, value):
+                return _converted(kind, value, where)
+        return value  # the config itself says what it wants
+    if hint is tuple or typing.get_origin(hint) is tuple:
+        return _tuple(hint, value, where)
     try:
+        if hint in (int, float) and isinstance(value, bool):  # YAML 1.1 reads yes as true
+            raise InvalidValueError('not a number')
         if hint is float:
-            return float(value)  # YAML 1.1 reads 1e-4 as a string
+            return _finite(float(value))  # YAML 1.1 reads 1e-4 as a string
         if hint is int:
-            if int(value) != float(value):
+            if int(value) != _finite(float(value)):
                 raise InvalidValueError('not a whole number')
             return int(value)
-        if hint is bool and not isinstance(value, bool):
-            raise InvalidValueError('not true or false')
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f'{where} must be {hint.__name__}. Got {value!r}') from error
-    return tuple(value) if isinstance(value, list) else value
+        if hint in (bool, str) and not isinstance(value, hint):
+            raise InvalidValueError('another type')
+    except (TypeError, ValueError, OverflowError) as error:
+        kind = 'a finite float' if hint is float else hint.__name__
+        raise ConfigError(f'{where} must be {kind}. Got {value!r}') from error
+    return value
+
+
+def _is_of(hint: typing.Any, value: typing.Any) -> bool:
+    """Whether a plain value is meant to be of one kind of a union."""
+    if hint is type(None):
+        return value is None
+    if typing.get_origin(hint) is tuple:
+        return isinstance(value, list | tuple)
+    return not isinstance(value, list | tuple | type(None))
+
+
+def _tuple(hint: typing.Any, value: typing.Any, where: str) -> tuple:
+    kinds = typing.get_args(hint) or (typing.Any, ...)
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f'{where} must be a list. Got {value!r}')
+    if kinds[-1] is ...:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise ConfigError(f'{where} must be a list of {len(kinds)}. Got {value!r}')
+    return tuple(_converted(k, v, f'{where}[{i}]') for i, (k, v) in enumerate(zip(kinds, value)))
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise InvalidValueError('not finite')
+    return value

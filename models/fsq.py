@@ -111,7 +111,9 @@ class CodeUsage:
         queries, size = self.counts.shape
         flat = indices.detach().cpu().reshape(-1, queries)
         for n in range(queries):
-            self.counts[n] += torch.bincount(flat[:, n], minlength=size)
+            codes = flat[:, n]  # of a model that diverged they are no codes
+            codes = codes[(codes >= 0) & (codes < size)]
+            self.counts[n] += torch.bincount(codes, minlength=size)
 
     def usage(self) -> float:
         """Fraction of the codebook seen at least once, by any query, 0 to 1."""

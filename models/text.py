@@ -50,9 +50,9 @@ class Tokenizer:
         self.words = tuple(words)
         if len(set(self.words)) != len(self.words):
             raise InvalidValueError('words must be distinct.')
-        if max_length < 1 or buckets < 1 or max_ngrams < 1:
+        if not all(type(n) is int and n > 0 for n in (max_length, buckets, max_ngrams)):
             raise InvalidValueError(
-                'max_length, buckets and max_ngrams must be at least 1. '
+                'max_length, buckets and max_ngrams must be whole numbers of at least 1. '
                 f'Got {max_length}, {buckets}, {max_ngrams}.'
             )
         self.max_length, self.buckets, self.max_ngrams = max_length, buckets, max_ngrams

@@ -28,6 +28,7 @@ from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.geometry import Pose
 from vw2_ros.sim import hand
+from vw2_ros.sim.details import FINGER_SECTIONS, with_panda_meshes
 from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.meshes import write_simplified
 from vw2_ros.sim.mounts import DEFAULT_ARM, MOUNTS, Mount, mount_of
@@ -106,17 +107,24 @@ def description(name: str) -> str:
     return text.replace('</robot>', f'{hand.hand_text()}{joint}</robot>')
 
 
-def write_arm(arm: Arm, path: Path, *, seen: bool = False, solid: bool = False) -> None:
+def write_arm(
+    arm: Arm, path: Path, *, seen: bool = False, solid: bool = False, detailed: bool = False
+) -> None:
     """Write the description (URDF) of an arm to `path`, meshes beside it.
 
     Args:
         seen: with what is drawn.
         solid: with what collides.
+        detailed: what is drawn has the Panda's visual meshes; see `details`.
     Raises:
         InvalidValueError: this arm has no description for the simulator.
     """
     mount, text = mount_of(arm.name), description(arm.name)
-    hand.write_meshes(path.parent)
+    if detailed:
+        hand.write_meshes(path.parent, FINGER_SECTIONS)
+        text = with_panda_meshes(text, path.parent, mount.prefix)
+    else:
+        hand.write_meshes(path.parent)
     if mount.urdf:
         text = _with_light_meshes(text, path.parent)
     for element, wanted in (('visual', seen), ('collision', solid)):

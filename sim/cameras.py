@@ -44,6 +44,15 @@ class View:
     target: tuple[float, float, float]
     up: tuple[float, float, float]
 
+    def config(self, fov_deg: float) -> dict:
+        """As CALVIN's config writes it."""
+        return {
+            'fov': fov_deg,
+            'look_from': list(self.eye),
+            'look_at': list(self.target),
+            'up_vector': list(self.up),
+        }
+
     def optical_frame(self) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) and rotation (3, 3) of the optical frame in the world."""
         eye, target, up = (np.array(v, dtype=float) for v in (self.eye, self.target, self.up))

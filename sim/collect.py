@@ -165,6 +165,8 @@ def merged_config(settings: CollectSettings) -> dict:
         expert |= {'table': settings.simulator.table, 'calvin_env': settings.simulator.facts}
     if settings.simulator.arm != Simulator.arm:
         expert['arm'] = settings.simulator.arm
+    if settings.simulator.look != Simulator.look:
+        expert['look'] = settings.simulator.look
     config = {
         'expert': expert,
         'scene': f'calvin_scene_{settings.scenes}',
@@ -172,14 +174,7 @@ def merged_config(settings: CollectSettings) -> dict:
         'renderer': settings.simulator.renderer,
     }
     if not settings.randomize:  # else the camera is moved a little in each session
-        config['cameras'] = {
-            'static': {
-                'fov': STATIC.fov_deg,
-                'look_from': list(STATIC_VIEW.eye),
-                'look_at': list(STATIC_VIEW.target),
-                'up_vector': list(STATIC_VIEW.up),
-            }
-        }
+        config['cameras'] = {'static': STATIC_VIEW.config(STATIC.fov_deg)}
     return config
 
 

@@ -61,7 +61,8 @@ def _npy_bytes(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _npz_bytes(compressed: bool, arrays: dict) -> bytes:
+def npz_bytes(compressed: bool, arrays: dict) -> bytes:
+    """The content of an npz file."""
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     return buffer.getvalue()
@@ -218,7 +219,7 @@ class SessionWriter:
         elif self._rows:
             for i, row in enumerate(self._rows):
                 path = self.split / f'episode_{first + i:07d}.npz'
-                write_whole(path, _npz_bytes(True, row))
+                write_whole(path, npz_bytes(True, row))
         marker = {
             'session': self.session,
             'scene': self.scene,
@@ -250,7 +251,7 @@ class SessionWriter:
         }
         # PNG is compressed already.
         write_whole(
-            self.split / 'shards' / f'shard_{self.session:05d}.npz', _npz_bytes(False, arrays)
+            self.split / 'shards' / f'shard_{self.session:05d}.npz', npz_bytes(False, arrays)
         )
 
     def _sums(self) -> dict:

@@ -276,13 +276,13 @@ class Engine:
         """Read an image file as a texture; returns its number."""
         return _p.loadTexture(path, physicsClientId=self._client)
 
-    def visual_shapes(self, body: int) -> list[tuple[int, int]]:
-        """(link, index within the link) of each visual shape of a body."""
+    def visual_shapes(self, body: int) -> list[tuple[int, int, tuple[float, ...]]]:
+        """(link, index within the link, rgba) of each visual shape of a body."""
         seen: dict[int, int] = {}
         out = []
         for shape in _p.getVisualShapeData(body, physicsClientId=self._client):
             link = shape[1]
-            out.append((link, seen.get(link, 0)))
+            out.append((link, seen.get(link, 0), shape[7]))
             seen[link] = seen.get(link, 0) + 1
         return out
 

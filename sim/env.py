@@ -41,8 +41,12 @@ _ACTION_BOUNDS = {
 }
 
 
-class PlayTableEnv(gymnasium.Env):
-    """One play table; `reset(seed=...)` draws the start, the same seed gives the same episode."""
+class PlayTableEnv(gymnasium.Env, gymnasium.utils.EzPickle):
+    """One play table; `reset(seed=...)` draws the start, the same seed gives the same episode.
+
+    A copy, also one that was pickled, is another table that was built with the same arguments: the
+    simulator's state does not travel. Reset it before its first step.
+    """
 
     metadata = {'render_modes': ['rgb_array'], 'render_fps': ACTION_HZ}
 
@@ -74,7 +78,18 @@ class PlayTableEnv(gymnasium.Env):
         Raises:
             ValueError: an unknown scene, camera, action mode or task; an impossible size.
         """
-        super().__init__()
+        gymnasium.utils.EzPickle.__init__(
+            self,
+            scene,
+            image_size=image_size,
+            cameras=cameras,
+            depth=depth,
+            action_mode=action_mode,
+            randomize=randomize,
+            task=task,
+            max_steps=max_steps,
+            render_mode=render_mode,
+        )
         if action_mode not in ACTION_KINDS:
             raise InvalidValueError(
                 f'action_mode must be one of {ACTION_KINDS}. Got {action_mode!r}'

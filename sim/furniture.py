@@ -36,12 +36,16 @@ class Box:
 
 @dataclass(frozen=True)
 class Prism:
-    """A convex (y, z) polygon, counter-clockwise seen from +x, from x[0] to x[1]."""
+    """A convex polygon drawn out along an axis.
+
+    Along "x" it is (y, z), along "z" it is (x, y); counter-clockwise seen from the axis' far end.
+    """
 
     polygon: tuple[tuple[float, float], ...]
-    x: tuple[float, float]
+    x: tuple[float, float]  # from where to where on that axis
     material: str = 'wood'
     solid: bool = True
+    along: str = 'x'  # or "z"
 
 
 @dataclass(frozen=True)

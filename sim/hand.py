@@ -25,6 +25,8 @@ FINGER_MESH, CAMERA_MESH = 'finger.obj', 'wrist_camera.obj'  # written by `write
 _PANDA = Path(DATA_DIR) / 'franka_panda'
 _PAD_FRICTION = 1.2
 
+Sections = tuple[tuple[float, float, float, float], ...]
+
 # the finger in its own frame (z towards the tip, y away from the other finger): section by section
 # the depth in y and the half width in x [m]
 _FINGER_SECTIONS = (
@@ -73,16 +75,15 @@ def hand_text() -> str:
     return ''.join(parts)
 
 
-def write_meshes(folder: Path) -> None:
-    """Write the meshes that are not in `pybullet_data`."""
-    write_obj(folder / FINGER_MESH, _finger_faces())
+def write_meshes(folder: Path, sections: Sections = _FINGER_SECTIONS) -> None:
+    """Write the meshes that are not in `pybullet_data`; `sections` are those of a finger."""
+    write_obj(folder / FINGER_MESH, _finger_faces(sections))
     write_obj(folder / CAMERA_MESH, box_faces((-0.122, 0, 0.0), (0.02, 0.08, 0.02)))
 
 
-def _finger_faces() -> list[np.ndarray]:
+def _finger_faces(sections: Sections) -> list[np.ndarray]:
     rings = [
-        np.array([[h, y0, z], [h, y1, z], [-h, y1, z], [-h, y0, z]])
-        for z, y0, y1, h in _FINGER_SECTIONS
+        np.array([[h, y0, z], [h, y1, z], [-h, y1, z], [-h, y0, z]]) for z, y0, y1, h in sections
     ]
     faces = [rings[-1], rings[0][::-1]]
     for low, high in zip(rings, rings[1:]):

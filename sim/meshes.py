@@ -95,7 +95,8 @@ def part_faces(part: Part) -> Faces:
     if isinstance(part, Box):
         return box_faces(part.centre, part.size, part.roll)
     if isinstance(part, Prism):
-        return prism_faces(part.polygon, part.x)
+        faces = prism_faces(part.polygon, part.x)
+        return faces if part.along == 'x' else [face[:, (1, 2, 0)] for face in faces]
     if isinstance(part, Cylinder):
         return cylinder_faces(part.centre, part.radius, part.height)
     return sphere_faces(part.centre, part.radius)
@@ -124,6 +125,17 @@ def write_obj(path: Path, faces: Faces, texture_span: float = 1.0, centre=(0.0, 
             corners = (first, first + k, first + k + 1)
             lines.append('f ' + ' '.join(f'{c}/{c}/{number}' for c in corners))
         first += len(face)
+    path.write_text('\n'.join(lines) + '\n')
+    return path
+
+
+def write_shaded_obj(
+    path: Path, corners: np.ndarray, normals: np.ndarray, triangles: np.ndarray
+) -> Path:
+    """Write triangles (m, 3) of corners (n, 3) [m] with a normal each as an OBJ."""
+    lines = [f'v {x:.5f} {y:.5f} {z:.5f}' for x, y, z in corners.tolist()]
+    lines += [f'vn {x:.4f} {y:.4f} {z:.4f}' for x, y, z in normals.tolist()]
+    lines += [f'f {a}//{a} {b}//{b} {c}//{c}' for a, b, c in (triangles + 1).tolist()]
     path.write_text('\n'.join(lines) + '\n')
     return path
 

@@ -12,7 +12,7 @@ time.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from vw2_ros.sim.appearance import FLOOR_HALF, Appearance, floor_texture, wood_t
 from vw2_ros.sim.arm_body import ArmBody
 from vw2_ros.sim.arms import write_arm
 from vw2_ros.sim.cameras import Camera, View
+from vw2_ros.sim.details import detailed_links
 from vw2_ros.sim.engine import Engine
 from vw2_ros.sim.furniture import table_links
 from vw2_ros.sim.meshes import (
@@ -52,22 +53,24 @@ class Posture:
     lightbulb: int
 
 
+@dataclass(frozen=True)
+class _Shapes:
+    """The files (URDF) of what is seen: what stands still of the table, what moves, and the arm."""
+
+    still: Path
+    moving: Path
+    arm: Path
+    materials: dict[Path, dict[str, list[str]]] = field(default_factory=dict)  # see `write_table`
+
+
 class TableRenderer:
     """The two drawn worlds of one table."""
 
     def __init__(self, scene: Scene, appearance: Appearance, folder: Path, arm: Arm) -> None:
         """Write the files that are needed into `folder` and build the worlds."""
         self._folder = folder
-        self._arm = arm
-        links = table_links(scene)
-        still = [link for link in links if link.name in _STILL]
-        moving = [replace(links[0], parts=())] + [x for x in links if x.name not in _STILL]
-        self._still_urdf = folder / 'still.urdf'
-        self._still_materials = write_table(still, self._still_urdf, seen=True)
-        self._moving_urdf = folder / 'moving.urdf'
-        self._moving_materials = write_table(moving, self._moving_urdf, seen=True)
-        self._arm_urdf = folder / 'arm_seen.urdf'
-        write_arm(arm, self._arm_urdf, seen=True)
+        self._scene, self._arm = scene, arm
+        self._written: dict[bool, _Shapes] = {}
         self._floor_obj = write_floor(folder, FLOOR_HALF)
         height = float(arm.base_position[2])
         self._pedestal_obj = write_obj(
@@ -89,6 +92,21 @@ class TableRenderer:
 
     # -------------------------------------------------------------- looks
 
+    def _shapes(self, detailed: bool) -> _Shapes:
+        """What is seen of robot and table, written the first time that it is wanted."""
+        if detailed not in self._written:
+            folder = self._folder / ('detailed' if detailed else 'plain')
+            folder.mkdir()
+            links = detailed_links(self._scene) if detailed else table_links(self._scene)
+            still = [link for link in links if link.name in _STILL]
+            moving = [replace(links[0], parts=())] + [x for x in links if x.name not in _STILL]
+            shapes = _Shapes(folder / 'still.urdf', folder / 'moving.urdf', folder / 'arm.urdf')
+            shapes.materials[shapes.still] = write_table(still, shapes.still, seen=True)
+            shapes.materials[shapes.moving] = write_table(moving, shapes.moving, seen=True)
+            write_arm(self._arm, shapes.arm, seen=True, detailed=detailed)
+            self._written[detailed] = shapes
+        return self._written[detailed]
+
     def set_appearance(self, appearance: Appearance) -> None:
         """Build both worlds anew with these looks."""
         self.appearance = appearance
@@ -103,32 +121,34 @@ class TableRenderer:
                 floor_texture(look.floor, look.floor_tile_m, look.floor_offset_m),
             ),
         }
-        robot = (*look.robot, 1.0)
+        shapes = self._shapes(look.detailed)
 
         # an engine keeps every image that it has read by its name until it is closed
         self.close()
         engine = self._still = Engine()
         textures = {name: engine.load_texture(str(path)) for name, path in files.items()}
         # what is drawn later is shaded only where it is seen: the floor comes last
-        table = engine.load_urdf(str(self._still_urdf), fixed=True)
-        self._paint_table(engine, table, self._still_materials, textures)
+        table = engine.load_urdf(str(shapes.still), fixed=True)
+        self._paint_table(engine, table, shapes.materials[shapes.still], textures)
         x, y, _ = self._arm.base_position
-        engine.add_visual_mesh(str(self._pedestal_obj), robot, (x, y, 0.0))
+        engine.add_visual_mesh(str(self._pedestal_obj), (*look.robot, 1.0), (x, y, 0.0))
         floor = engine.add_visual_mesh(str(self._floor_obj))
         engine.paint(floor, -1, texture=textures['floor'])
 
         engine = self._moving = Engine()
         textures = {name: engine.load_texture(str(files[name])) for name in ('wood', 'door')}
-        self._robot = ArmBody(engine, self._arm, self._arm_urdf)
-        for link in {link for link, _ in engine.visual_shapes(self._robot.body)}:
-            engine.paint(self._robot.body, link, rgba=robot)
+        self._robot = ArmBody(engine, self._arm, shapes.arm)
+        for link, shape, rgba in engine.visual_shapes(self._robot.body):
+            own = rgba[:3] if look.detailed else (1.0, 1.0, 1.0)
+            colour = [a * b for a, b in zip(own, look.robot)]
+            engine.paint(self._robot.body, link, rgba=(*colour, 1.0), shape=shape)
         self._blocks = {
             colour: engine.add_visual_mesh(str(obj), BLOCK_COLOURS[colour])
             for colour, obj in self._block_objs.items()
         }
-        self._table = engine.load_urdf(str(self._moving_urdf), fixed=True)
+        self._table = engine.load_urdf(str(shapes.moving), fixed=True)
         self._joints = {j.link: j.index for j in engine.joints(self._table)}
-        self._paint_table(engine, self._table, self._moving_materials, textures)
+        self._paint_table(engine, self._table, shapes.materials[shapes.moving], textures)
 
     def _paint_table(
         self, engine: Engine, body: int, materials: dict[str, list[str]], textures: dict[str, int]
@@ -137,6 +157,7 @@ class TableRenderer:
             'handle': (*self.appearance.handle, 1.0),
             'button': (0.0, 0.0, 0.0, 1.0),
             'slot': (*(0.5 * c for c in self.appearance.wood.dark), 1.0),
+            'shade': (*(0.8 * c for c in self.appearance.wood.dark), 1.0),
         }
         index = {j.link: j.index for j in engine.joints(body)}
         for link, kinds in materials.items():

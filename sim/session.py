@@ -316,7 +316,9 @@ def record_session(
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), session])
     scene = settings.scenes[session % len(settings.scenes)]
     look = int(rng.integers(2**31)) if settings.randomize else -1
-    appearance = Appearance.random(np.random.default_rng(look)) if settings.randomize else None
+    appearance = None
+    if settings.randomize:
+        appearance = Appearance.random(np.random.default_rng(look), look=settings.simulator.look)
     writer = SessionWriter(
         Path(out) / split, session, shard=settings.shards > 0, scene=scene, appearance=look
     )

@@ -31,11 +31,11 @@ import numpy as np
 from vw2_ros.arms import Arm
 from vw2_ros.arms.contract import Contract
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.appearance import LOOKS, Appearance, check_look
 from vw2_ros.sim.cameras import View
 from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.mounts import DEFAULT_ARM, mount_of
-from vw2_ros.sim.scenes import Scene
+from vw2_ros.sim.scenes import Scene, get_scene
 from vw2_ros.sim.state import SceneState
 
 
@@ -214,10 +214,12 @@ class Simulator:
     calvin_env: str = ''  # folder of a checkout of calvin_env, which the table "calvin" needs
     egl: bool = False  # "calvin": draw with EGL, on a graphics card
     arm: str = DEFAULT_ARM  # "play_table": what stands before it, one of `mounts.MOUNTS`
+    look: str = LOOKS[0]  # "play_table": one of `appearance.LOOKS`
 
     def __post_init__(self):
         check_table(self.table)
         mount_of(self.arm)
+        check_look(self.look)
         if self.table != 'calvin':
             if self.egl:
                 raise InvalidValueError(
@@ -228,6 +230,10 @@ class Simulator:
             raise InvalidValueError(
                 f'the table calvin must have its own arm, {DEFAULT_ARM}. Got {self.arm}. '
                 'Take the table play_table'
+            )
+        if self.look != Simulator.look:
+            raise InvalidValueError(
+                f"CALVIN's looks cannot be changed. Got the look {self.look}. Leave it out"
             )
         if not self.calvin_env:
             raise InvalidValueError(
@@ -278,8 +284,11 @@ class Simulator:
         """Open the table; see `open_table`."""
         if self.table == 'calvin':
             settings |= {'calvin_env': self.calvin_env, 'egl': self.egl}
-        elif self.arm != DEFAULT_ARM:
-            settings['arm'] = self.contract.arm
+        else:
+            if self.arm != DEFAULT_ARM:
+                settings['arm'] = self.contract.arm
+            if self.look != Simulator.look and settings.get('appearance') is None:
+                settings['appearance'] = Appearance.of(get_scene(scene).name, self.look)
         return open_table(scene, name=self.table, **settings)
 
     def check(self, scenes: str = 'D', facts: Mapping[str, str] | None = None) -> None:

@@ -98,7 +98,7 @@ def _info(version, fps, dtype, paths, episodes, camera):
     }
 
 
-def _table(episodes, camera=None, first=0):
+def _table(episodes, camera=None, first=0, damaged=-1):
     rows = [
         (e, i, rgb) for e, frames in enumerate(episodes, first) for i, rgb in enumerate(frames)
     ]
@@ -109,7 +109,10 @@ def _table(episodes, camera=None, first=0):
     }
     if camera:
         columns[camera] = pa.array(
-            [{'bytes': png(rgb), 'path': f'frame-{i:06d}.png'} for _, i, rgb in rows],
+            [
+                {'bytes': png(rgb)[: 60 if i == damaged else None], 'path': f'frame-{i:06d}.png'}
+                for _, i, rgb in rows
+            ],
             pa.struct({'bytes': pa.binary(), 'path': pa.string()}),
         )
     return pa.table(columns)
@@ -154,14 +157,28 @@ def write_lerobot_v21(root, episodes, fps=10, filmed=True, camera='observation.i
     return root
 
 
-def write_lerobot_v3(root, files, fps=10, filmed=True, camera='observation.images.front'):
-    """v3: several episodes share a file; `files` is a list of lists of episodes."""
+def write_pictures(root, camera, files):
+    """An episode's data file of v2.1, of picture files as they are."""
+    rows = [
+        {'episode_index': 0, 'frame_index': i, camera: {'bytes': data, 'path': None}}
+        for i, data in enumerate(files)
+    ]
+    _write(pa.Table.from_pylist(rows), root / 'data/chunk-000/episode_000000.parquet')
+
+
+def write_lerobot_v3(
+    root, files, fps=10, filmed=True, camera='observation.images.front', damaged=-1
+):
+    """v3: several episodes share a file; `files` is a list of lists of episodes.
+
+    damaged: number of a picture of which half is missing, where they are not filmed.
+    """
     data = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
     video = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
     rows, count = [], 0
     for f, episodes in enumerate(files):
         _write(
-            _table(episodes, None if filmed else camera, count),
+            _table(episodes, None if filmed else camera, count, damaged),
             root / data.format(chunk_index=0, file_index=f),
         )
         if filmed:
@@ -208,8 +225,11 @@ def write_lerobot_v3(root, files, fps=10, filmed=True, camera='observation.image
     return root
 
 
-def write_bag(path, topics, fps=20, storage='mcap'):
-    """A ROS 2 bag. topics: name -> (frames, encoding); jpeg and png are CompressedImage."""
+def write_bag(path, topics, fps=20, storage='mcap', damaged=(), stamp=None):
+    """A ROS 2 bag. topics: name -> (frames, encoding); jpeg and png are CompressedImage.
+
+    damaged: numbers of messages with too few bytes. stamp: number -> header stamp [ns].
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     store = get_typestore(Stores.ROS2_JAZZY)
     types = store.types
@@ -220,17 +240,22 @@ def write_bag(path, topics, fps=20, storage='mcap'):
             kind = f'sensor_msgs/msg/{"CompressedImage" if compressed else "Image"}'
             connection = bag.add_connection(topic, kind, typestore=store)
             for i, rgb in enumerate(frames):
-                stamp = 1_000_000_000_000 + round(i * 1e9 / fps)
+                at = 1_000_000_000_000 + round(i * 1e9 / fps)
                 header = types['std_msgs/msg/Header'](
-                    types['builtin_interfaces/msg/Time'](*divmod(stamp, 10**9)), 'camera'
+                    types['builtin_interfaces/msg/Time'](
+                        *divmod(stamp(i) if stamp else at, 10**9)
+                    ),
+                    'camera',
                 )
                 if compressed:
                     data = np.frombuffer(png(rgb, f'.{encoding}'), np.uint8)
                     message = types[kind](header, encoding, data)
                 else:
                     message = types[kind](header, *_raw(rgb, encoding))
+                if i in damaged:
+                    message.data = message.data[:100]
                 late = i % 3 * 5_000_000  # received some milliseconds after it was taken
-                bag.write(connection, stamp + late, store.serialize_cdr(message, kind))
+                bag.write(connection, at + late, store.serialize_cdr(message, kind))
     return path
 
 

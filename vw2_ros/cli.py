@@ -7,6 +7,7 @@ Exit status: 0 done; 1 it ran and failed (or something is missing); 2 it was ask
 """
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -33,6 +34,7 @@ def build() -> 'typer.Typer':
         imagine,
         inspect,
         record,
+        redraw,
         serve,
         train,
         version,
@@ -45,7 +47,7 @@ def build() -> 'typer.Typer':
         completion=True,
     )
     app.callback()(version.run)
-    for verb in (demo, collect, record, convert, imagine, eval, inspect, serve, doctor):
+    for verb in (demo, collect, redraw, record, convert, imagine, eval, inspect, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(train.app, name='train')
@@ -54,10 +56,11 @@ def build() -> 'typer.Typer':
     return app
 
 
-def _tell(error: BaseException) -> str:
+def _tell(error: BaseException, arguments: Sequence[str] = ()) -> str:
     text = ' '.join(str(error).split()) or type(error).__name__
     if getattr(error, 'errno', None) == errno.ENOSPC:
-        text += '. Make room, and give the same command again (vw2 train with --resume)'
+        resume = ' with --resume' if arguments[:1] == ['train'] else ''
+        text += f'. Make room, and give the same command again{resume}'
     if isinstance(error, ModuleNotFoundError):
         text += '. `vw2 doctor` says what is missing and how to mend it'
     return text
@@ -75,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; None takes those of the process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Unicode shows what it can
+            stream.reconfigure(errors='backslashreplace')
     if typer is None:
         if arguments[:1] == ['doctor']:
             from vw2_ros.bringup import doctor
@@ -102,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         expected = isinstance(error, (VW2Error, OSError, ModuleNotFoundError))
         if not expected or os.environ.get('VW2_DEBUG'):
             raise
-        print(f'vw2: error: {_tell(error)}', file=sys.stderr)
+        print(f'vw2: error: {_tell(error, arguments)}', file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     return _interrupted() if status == 130 else status
 

@@ -12,7 +12,7 @@
 | nv12, nv21                              | 1.5              | as above; H rows of Y, H / 2 of UV  |
 | bayer_{rggb,bggr,gbrg,grbg}{8,16}       | 1, 2             | bilinear                            |
 
-Depth (16UC1, 32FC1, compressedDepth) is no picture and is refused.
+Depth (one channel of 16 bits or more without a name, compressedDepth) is no picture and is refused.
 
 A message is anything with the fields of sensor_msgs/Image or CompressedImage, from a node or from a
 bag: both are read by this code, so that training sees what the robot will.
@@ -28,7 +28,8 @@ from vw2_ros.errors import InvalidValueError
 # A foreign message must not make us allocate without bound.
 MAX_SIDE_PX = 8192
 MAX_COMPRESSED_BYTES = 32 * 1024 * 1024
-DEPTH = ('16UC1', '32FC1')
+_JPEG, _PNG = b'\xff\xd8', b'\x89PNG\r\n\x1a\n'
+DEPTH = ('16UC1', '16SC1', '32SC1', '32FC1', '64FC1')
 _TO_8_BITS = 255 / 65535
 
 
@@ -207,10 +208,6 @@ def compressed_to_rgb(message) -> np.ndarray:
     encoding, _, codec = (part.strip() for part in form.partition(';'))
     if encoding in DEPTH or 'compressedDepth' in form:
         raise _depth(f'format {form!r:.60}')
-    if not 0 < len(data) <= MAX_COMPRESSED_BYTES:
-        raise ConvertError(
-            f'compressed image must hold 1 to {MAX_COMPRESSED_BYTES} bytes. Got {len(data)}.'
-        )
     picture, known = _decoded(data, form), PICTURES.get(encoding)
     if picture.ndim == 2:
         if picture.dtype == np.uint16 and (known is None or known.dtype != np.uint16):
@@ -223,6 +220,15 @@ def compressed_to_rgb(message) -> np.ndarray:
     return _to_rgb(picture, cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGB)
 
 
+def is_grey(message) -> bool:
+    """Whether the pictures of a message that can be read have one channel."""
+    if hasattr(message, 'encoding'):
+        return message.encoding.startswith('mono') or message.encoding == '8UC1'
+    encoding = str(message.format).partition(';')[0].strip()
+    grey = _decoded(bytes(message.data), str(message.format)).ndim == 2
+    return grey and not encoding.startswith('bayer_')
+
+
 def _depth(what: str) -> ConvertError:
     return ConvertError(
         f'a compressed image must be a picture. Got {what}, which is depth: take the topic of the '
@@ -230,21 +236,47 @@ def _depth(what: str) -> ConvertError:
     )
 
 
+def check_whole(data: bytes) -> None:
+    """Refuse a picture file of which a part is missing, or that would take too much memory.
+
+    Decoders return half a picture for half a file: this looks before they do. Files of other kinds
+    than JPEG, PNG and WebP are left to the decoder.
+
+    Raises:
+        ConvertError: cut off, empty, or larger than `MAX_SIDE_PX` a side.
+    """
+    if not 0 < len(data) <= MAX_COMPRESSED_BYTES:
+        raise ConvertError(
+            f'a compressed image must hold 1 to {MAX_COMPRESSED_BYTES} bytes. Got {len(data)}.'
+        )
+    if data.startswith(_JPEG):
+        size, whole = _jpeg_size(data), _jpeg_is_whole(data)
+    elif data.startswith(_PNG):
+        size, whole = _png_size(data), b'IEND' in data[-4096:]
+    elif data.startswith(b'RIFF') and data[8:12] == b'WEBP':
+        size, whole = (1, 1), len(data) >= 8 + int.from_bytes(data[4:8], 'little')
+    else:
+        return
+    if not whole or size is None:
+        raise ConvertError(f'a compressed image of {len(data)} bytes is cut off')
+    _check_size(*size)
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether the end marker is there; cameras and phones may put something behind it."""
+    return data.rstrip(b'\0').endswith(b'\xff\xd9') or data.rfind(b'\xff\xd9') > data.rfind(
+        b'\xff\xda'
+    )
+
+
 def _decoded(data: bytes, form: str) -> np.ndarray:
     """The pixels of a whole JPEG or PNG file as OpenCV orders them, (H, W) or (H, W, 3 or 4)."""
-    if data.startswith(b'\xff\xd8'):
-        size, whole = _jpeg_size(data), data.rstrip(b'\0').endswith(b'\xff\xd9')
-    elif data.startswith(b'\x89PNG\r\n\x1a\n'):
-        size, whole = _png_size(data), b'IEND' in data[-16:]
-    else:
+    if not data.startswith((_JPEG, _PNG)):
         raise ConvertError(
             f'compressed image must be a jpeg or png file. Got format '
             f'{form!r:.60} starting with {data[:4].hex()}.'
         )
-    # Decoders return half a picture for half a file: look before they do.
-    if not whole or size is None:
-        raise ConvertError(f'compressed image of {len(data)} bytes is cut off')
-    _check_size(*size)
+    check_whole(data)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

@@ -10,17 +10,20 @@ beside the models.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
 import site
+import socket
 import sysconfig
+import time
 from collections.abc import Iterator
 from typing import Any
 
-from vw2_ros.errors import MissingFileError, unknown
+from vw2_ros.errors import InvalidValueError, MissingFileError, VW2Error, unknown
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent
 
@@ -112,6 +115,142 @@ def shipped_weights() -> list[str]:
     return sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name[0] not in '._')
 
 
+def yaml_of(text: str, where: str):
+    """Plain values of YAML text, as `yaml.safe_load`; but a key that is given twice is refused.
+
+    Args:
+        where: what messages call it.
+    Raises:
+        InvalidValueError: no YAML, or a key twice in one mapping.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node, deep=False):
+            seen: set = set()
+            for key_node, _ in node.value:
+                key = key_node.value
+                if key_node.tag != 'tag:yaml.org,2002:merge' and str(key) in seen:
+                    raise InvalidValueError(
+                        f'{where} must give each key once. Got {key!r} twice, again in line '
+                        f'{key_node.start_mark.line + 1}'
+                    )
+                seen.add(str(key))
+            return super().construct_mapping(node, deep)
+
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise InvalidValueError(f'{where} is not YAML: {error}') from error
+
+
+def read_yaml(path: pathlib.Path):
+    """Read a YAML file; see `yaml_of`.
+
+    Raises:
+        InvalidValueError: no UTF-8, no YAML, or a key twice. OSError: it cannot be read.
+    """
+    try:
+        return yaml_of(path.read_text(encoding='utf-8'), str(path))
+    except UnicodeDecodeError as error:
+        raise InvalidValueError(f'{path} is not YAML: {error}') from error
+
+
+class BusyError(VW2Error, RuntimeError):
+    """A folder is being written to by another program; the message says which."""
+
+
+@contextlib.contextmanager
+def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
+    """Keep other programs from writing to a folder meanwhile; it is made if it is missing.
+
+    The lock ends with the process, however that ends. Reading goes on beside it. Where the file
+    system has no locks there is none.
+
+    Args:
+        what: what is at work, for the message that others get.
+    Raises:
+        BusyError: another one is at work there; says which, where and since when.
+    """
+    path = pathlib.Path(folder, '.lock')
+    new = not path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = open(path, 'a+', encoding='utf-8')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            told = ' '.join(file.read().split()) or 'another program'
+            file.close()
+            raise BusyError(
+                f'{folder} must be written to by one program at a time. Got one at work there: '
+                f'{told}. Wait for it, or choose another folder'
+            ) from None
+        except OSError:
+            break
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+        file.close()  # the one before has just removed it
+    try:
+        since = time.strftime('%Y-%m-%d %H:%M:%S %z')
+        file.truncate(0)
+        file.write(f'{what}, process {os.getpid()} on {socket.gethostname()}, since {since}\n')
+        file.flush()
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+        if new:
+            with contextlib.suppress(OSError):  # something was written
+                path.parent.rmdir()
+
+
+LeftOut = dict[pathlib.Path, str]  # path -> why it is not read
+
+
+def walk(
+    root: pathlib.Path, left_out: LeftOut | None = None
+) -> Iterator[tuple[pathlib.Path, list[str], list[str]]]:
+    """Every folder from `root` down, with the names of its folders and files; hidden ones are not seen.
+
+    Links to folders are followed, after all folders that are there themselves. A folder is visited
+    once, whatever leads to it. Who takes names from the list of folders keeps them unvisited.
+
+    Args:
+        left_out: takes path -> reason, of what cannot be visited.
+    """
+    left_out = {} if left_out is None else left_out
+    top = root.resolve()
+    seen: dict[tuple[int, int], pathlib.Path] = {}
+    folders, links = [root], []
+    while folders or links:
+        folder = folders.pop(0) if folders else links.pop(0)
+        try:
+            stat = folder.stat()
+            with os.scandir(folder) as found:
+                entries = sorted((e for e in found if e.name[0] != '.'), key=lambda e: e.name)
+        except OSError as error:
+            left_out[folder] = error.strerror or str(error)
+            continue
+        if (key := (stat.st_dev, stat.st_ino)) in seen:
+            left_out[folder] = f'the same folder as {seen[key]}'
+            continue
+        if folder != root and top.is_relative_to(folder.resolve()):
+            left_out[folder] = f'a link to a folder that {root} lies in'
+            continue
+        seen[key] = folder
+        for entry in entries:
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                left_out[folder / entry.name] = 'a link to nothing'
+        is_link = {entry.name: entry.is_symlink() for entry in entries if entry.is_dir()}
+        below = list(is_link)
+        yield folder, below, [e.name for e in entries if e.is_file()]
+        for name in below:
+            (links if is_link[name] else folders).append(folder / name)
+
+
 def file_sha256(path: pathlib.Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits."""
     digest = hashlib.sha256()
@@ -119,6 +258,45 @@ def file_sha256(path: pathlib.Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+class FileHashes:
+    """SHA-256 of files, read once: what was found is kept in a file, by path, size and times.
+
+    A file that is written again has another time of change (ctime), which nobody can set back.
+
+    Args:
+        memo: the file that keeps them; what is damaged there is found again.
+    """
+
+    def __init__(self, memo: pathlib.Path):
+        self.memo, self._changed = memo, False
+        self._known: dict = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(memo.read_text())
+            self._known = known if isinstance(known, dict) else {}
+
+    def of(self, path: pathlib.Path) -> str:
+        """64 hex digits.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        path = path.resolve()
+        stat = path.stat()
+        now = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        known = self._known.get(str(path))
+        if not isinstance(known, list) or known[:-1] != now:
+            self._known[str(path)] = known = [*now, file_sha256(path)]
+            self._changed = True
+        return known[-1]
+
+    def save(self) -> None:
+        """Keep them; where the disk is full or not ours, they are found again another time."""
+        if self._changed:
+            with contextlib.suppress(OSError):
+                write_whole(self.memo, json.dumps(self._known) + '\n')
+            self._changed = False
 
 
 def folder_sha256(folder: pathlib.Path) -> str:

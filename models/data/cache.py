@@ -29,7 +29,7 @@ from vw2_ros.models.data.pictures import Size, label, resize_area, sides
 from vw2_ros.models.parallel import first_of_machine
 from vw2_ros.progress import progress_bar
 
-CACHE_VERSION = 2  # of what is decoded: another one decodes anew
+CACHE_VERSION = 3  # of what is decoded: another one decodes anew
 
 
 def cache_folder(split: Path, key: str) -> Path:
@@ -56,7 +56,8 @@ class DecodedFolder:
 
     def __init__(self, folder: CalvinFolder, size: Size, source: DecodedFolder | None = None):
         self.folder, self.size = folder, sides(size)
-        key = hashlib.sha256(f'{CACHE_VERSION} {folder.content_hash}'.encode()).hexdigest()[:16]
+        told = f'{CACHE_VERSION} {folder.content_hash} {folder.written}'
+        key = hashlib.sha256(told.encode()).hexdigest()[:16]
         self.cache = cache_folder(folder.path, key)
         self.image_file = self.cache / f'rgb_{label(size)}_{key}.u8'
         self.state_file = self.cache / f'state_{key}.npz'

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from vw2_ros.encodings import check_whole
 from vw2_ros.errors import InvalidValueError
 
 Size = int | Sequence[int]
@@ -71,9 +72,21 @@ def read_picture(data) -> np.ndarray:
     """A jpeg, png or webp file's bytes -> uint8 (H, W, 3) rgb.
 
     Raises:
-        ValueError: damaged, or not such a file.
+        ValueError: damaged, not such a file, or depth: one channel of 16 bits or floats.
     """
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if len(data) else None
+    check_whole(data)
+    try:
+        file = np.frombuffer(data, np.uint8)
+        image = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
+        if image is not None and image.dtype != np.uint8 and image.ndim == 2:
+            raise InvalidValueError(
+                f'a picture must be in colours or grey. Got one channel of {image.dtype}, which is '
+                'depth: take the colour camera'
+            )
+        # as it is meant to be seen: turned as Exif says, 16 bits to 8, without alpha
+        image = image if image is None else cv2.imdecode(file, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise InvalidValueError(f'a picture is damaged: {error.err}') from error
     if image is None:
         raise InvalidValueError('a picture is damaged')
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

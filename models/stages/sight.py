@@ -13,6 +13,10 @@ image tokens shall tell the scene's state. That layer is thrown away; the policy
 Data of `vw2 collect` say where the landmarks are. For CALVIN's own data, which say how the robot and
 the scene stand, a teacher computes it. With --start, a policy's keypoints learn on.
 
+With --pair, data hold the same frames in other looks (`vw2 redraw`) than those that the policy
+knows. Then all keypoints, places and features, shall be what the policy finds in the pictures that
+it knows: whatever was learned from them stays true.
+
 `vw2 train planner --sight runs/sight` starts from it. The keypoints then stay as they are, and are
 found once for each frame and kept (`data/keypoints.py`): the convolutions are half the cost of a
 step, so planner and head see several times as many samples in the same time.
@@ -37,6 +41,7 @@ from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
+from vw2_ros.models.data.keypoints import find_all
 from vw2_ros.models.data.origin import scene_of_frames, static_camera
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
@@ -45,7 +50,7 @@ from vw2_ros.models.run_folder import save_run
 from vw2_ros.models.stages.planner import PlannerSettings
 from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
 from vw2_ros.models.training.stage import Stage
-from vw2_ros.models.vision import KeypointEncoder, VisionConfig
+from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
 
 HELD_OUT = 1024  # frames that scores come from
 
@@ -54,8 +59,8 @@ HELD_OUT = 1024  # frames that scores come from
 class SightLoss:
     """Weights of the two errors."""
 
-    points: float = 5.0  # of the landmarks' places
-    state: float = 0.5  # of the scene's state
+    points: float = 5.0  # of the landmarks' places; with pairs: of all keypoints' places
+    state: float = 0.5  # of the scene's state; with pairs: of the features at the keypoints
 
     def __post_init__(self):
         if min(self.points, self.state) < 0 or self.points + self.state == 0:
@@ -119,6 +124,21 @@ class Probe(nn.Module):
             F.mse_loss(self.read(tokens.flatten(1)), state),
         )
 
+    def departures(self, rgb: Tensor, known: Keypoints, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the keypoints in pictures uint8 (B, 3, S, S) are from known ones.
+
+        Args:
+            spread: (channels,) standard deviations of the features.
+        Returns:
+            mean distance along an axis, in halves of the picture's side; mean squared distance of
+            the features, in standard deviations.
+        """
+        seen = self.vision.locate(rgb)
+        return (
+            F.l1_loss(seen.place, known.place),
+            F.mse_loss(seen.local / spread, known.local / spread),
+        )
+
 
 class SightStage(Stage):
     """The keypoint encoder learns the landmarks of simulated frames.
@@ -129,6 +149,8 @@ class SightStage(Stage):
         teacher: computes what data of `vw2 collect` hold and CALVIN's own do not; None: they are
             refused.
         start: policy whose keypoints, and their sizes, to begin with.
+        pair: for each folder of `data` one with the same frames in looks that `start` knows; its
+            keypoints there are what is learned. Empty: landmarks and state are.
         seed, max_minutes: instead of the config's.
     """
 
@@ -140,12 +162,18 @@ class SightStage(Stage):
         data: Sequence[Path],
         teacher: Teacher | None = None,
         start: Path | str | None = None,
+        pair: Sequence[Path] = (),
         seed: int | None = None,
         max_minutes: float | None = None,
     ):
         self.settings = read_settings(SightSettings, config)
         self.train = self.settings.train.replaced(seed, max_minutes)
-        self.data, self.teacher, self.start = data, teacher, start
+        self.data, self.teacher, self.start, self.pair = data, teacher, start, pair
+        if pair and (start is None or len(pair) != len(data)):
+            raise ConfigError(
+                'pairs must be one folder for each one of data, and go with a policy to start from. '
+                f'Got {len(pair)} for {len(data)}, and {start or "no policy"}'
+            )
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
         self.begun = load_checkpoint(self.start) if self.start is not None else None
@@ -166,6 +194,21 @@ class SightStage(Stage):
         self.held_out = FrameStore(roots, 'validation', size) if roots else None
         if self.held_out is not None:
             teach_landmarks(self.held_out, self.teacher)
+        if self.pair:
+            self._look_at_pairs()
+
+    def _look_at_pairs(self) -> None:
+        locate = self.begun.planner.vision.locate
+        known = _same_frames(self.store, self.pair, 'training')
+        self.known = find_all(locate, known)
+        rows = np.unique(np.random.default_rng(0).integers(len(known), size=HELD_OUT))
+        local = self.known(rows).local.flatten(0, 1)  # (n * keypoints, channels)
+        self.spread = local.std(0).clamp(min=1e-3).to(self.device)
+        if self.held_out is not None:
+            roots = [p for p, d in zip(self.pair, self.data) if with_validation([d])]
+            self.known_held_out = find_all(
+                locate, _same_frames(self.held_out, roots, 'validation')
+            )
 
     def build(self) -> nn.Module:
         vision = KeypointEncoder(self.vision, self.width)
@@ -180,6 +223,7 @@ class SightStage(Stage):
             'data': self.store.content_hash,
             'vision': dataclasses.asdict(self.vision),
             'loss': dataclasses.asdict(self.settings.loss),
+            'pair': bool(self.pair),
         }
 
     def _taught(self, frames: FrameStore, rows: np.ndarray) -> dict:
@@ -193,17 +237,23 @@ class SightStage(Stage):
         rows = rng.integers(len(self.store), size=self.train.batch)
         changes = self.settings.augment.draw(rng, self.train.batch)
         batch = {**self.source.part(rows), **changes, **self._taught(self.store, rows)}
-        return {**batch, 'points': batch['points'] + moved(batch, self.store.size[0])}
+        shift = moved(batch, self.store.size[0])
+        if self.pair:
+            place, local = self.known(rows)
+            return {**batch, 'place': place + shift, 'local': local}
+        return {**batch, 'points': batch['points'] + shift}
 
     def finish(self, batch: dict) -> dict:
         rgb = self.settings.augment.apply(self.source.images(batch), batch)
         return {**batch, 'rgb': rgb}
 
     def loss(self, batch: dict) -> dict[str, Tensor]:
-        weights = self.settings.loss
-        points, state = self.model.errors(
-            batch['rgb'].permute(0, 3, 1, 2), batch['points'], batch['state']
-        )
+        weights, rgb = self.settings.loss, batch['rgb'].permute(0, 3, 1, 2)
+        if self.pair:
+            known = Keypoints(batch['place'], batch['local'])
+            points, state = self.model.departures(rgb, known, self.spread)
+        else:
+            points, state = self.model.errors(rgb, batch['points'], batch['state'])
         return {
             'loss': weights.points * points + weights.state * state,
             'points': points.detach(),
@@ -216,10 +266,16 @@ class SightStage(Stage):
         store, total = self.held_out, {'points': 0.0, 'state': 0.0}
         rows = np.unique(np.random.default_rng(0).integers(len(store), size=HELD_OUT))
         for part in np.array_split(rows, -(-len(rows) // 64)):
-            here = self._taught(store, part)
-            rgb = torch.from_numpy(store.rgb(part)).permute(0, 3, 1, 2)
-            seen = (x.to(self.device) for x in (rgb, here['points'], here['state']))
-            for key, error in zip(total, self.model.errors(*seen)):
+            rgb = torch.from_numpy(store.rgb(part)).permute(0, 3, 1, 2).to(self.device)
+            if self.pair:
+                known = Keypoints(*(x.to(self.device) for x in self.known_held_out(part)))
+                errors = self.model.departures(rgb, known, self.spread)
+            else:
+                here = self._taught(store, part)
+                errors = self.model.errors(
+                    rgb, here['points'].to(self.device), here['state'].to(self.device)
+                )
+            for key, error in zip(total, errors):
                 total[key] += float(error) * len(part) / len(rows)
         return {**total, 'points_px': total['points'] * store.size[0] / 2}
 
@@ -229,11 +285,27 @@ class SightStage(Stage):
             'loss': dataclasses.asdict(self.settings.loss),
             'augment': dataclasses.asdict(self.settings.augment),
             'start': self.begun.provenance if self.begun else {},
+            'pair': [str(p) for p in self.pair],
         }
 
     def save(self, out: Path, record: dict) -> None:
         config = {'vision': self.vision, 'width': self.width}
         save_run(out, record, config, vision=self.model.vision)
+
+
+def _same_frames(store: FrameStore, roots: Sequence[Path], split: str) -> FrameStore:
+    """The frames of the paired folders, which must be those of `store`, one by one."""
+    other = FrameStore(roots, split, store.size[0])
+    same = len(other) == len(store) and all(
+        np.array_equal(getattr(other, key), getattr(store, key), equal_nan=True)
+        for key in ('robot_obs', 'scene_obs')
+    )
+    if not same:
+        raise ConfigError(
+            f'pairs must hold the same frames as data, in the same order. Got {len(store)} frames '
+            f'and {len(other)} of other states. Make one with vw2 redraw from the other'
+        )
+    return other
 
 
 def check_keypoints(vision: VisionConfig, landmarks: int) -> None:

@@ -10,10 +10,9 @@ import typing
 from pathlib import Path
 
 import torch
-import yaml
 
-from vw2_ros.errors import MissingFileError, close_matches
-from vw2_ros.files import named_config
+from vw2_ros.errors import InvalidValueError, MissingFileError, close_matches
+from vw2_ros.files import named_config, read_yaml
 from vw2_ros.models import parallel
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.device import DEVICES, find_device
@@ -119,9 +118,9 @@ def load_section(config: Path | str, section: str) -> dict:
     """
     path = config_path(config)
     try:
-        content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path} is not YAML: {error}') from error
+        content = read_yaml(path)
+    except InvalidValueError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get(section), dict):
         raise ConfigError(f'{path} has no section {section!r}')
     return content[section]

@@ -258,12 +258,14 @@ class Training:
 
     def _check_finite(self, loss: torch.Tensor, norm: torch.Tensor) -> None:
         if not math.isfinite(float(norm) + float(loss)):
-            c = self.config
-            raise TrainingError(
-                f'{self.stage.name}: loss {float(loss)} with gradient norm {float(norm)} '
-                f'at step {self.step}: lower lr (now {c.lr}) or clip ({c.clip}); the '
-                f'last good state is in {self.out / "checkpoints"}'
-            )
+            self._diverged(f'loss {float(loss)} with gradient norm {float(norm)}')
+
+    def _diverged(self, what: str) -> None:
+        c, saved = self.config, checkpoints(self.out)
+        raise TrainingError(
+            f'{self.stage.name}: {what} at step {self.step}: lower lr (now {c.lr}) or clip '
+            f'({c.clip})' + (f'; the last good state is {saved[-1]}' if saved else '')
+        )
 
     # --------------------------------------------------------------------------- what is told
 
@@ -328,6 +330,10 @@ class Training:
     # -------------------------------------------------------------------------- how it ends
 
     def _save(self) -> None:
+        """Write a checkpoint; never one of weights that are not finite."""
+        finite = (parallel.piece(v).isfinite().all() for v in self.model.state_dict().values())
+        if not all(map(bool, finite)):
+            self._diverged('weights that are not finite')
         self.state.save(self.out, self.step, self.elapsed_s, self.config.seed)
 
     def _stop(self) -> None:

@@ -9,10 +9,12 @@ From the command line to a loss it is four calls: the function in `vw2_ros/comma
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
+from vw2_ros.files import only_one
 from vw2_ros.models import parallel
 from vw2_ros.models.training.loop import Training
 from vw2_ros.models.training.provenance import provenance
@@ -29,12 +31,19 @@ def run(stage: Stage, out: Path | str, resume: bool = False) -> dict:
     Returns:
         provenance, with the last losses and scores; {} of all processes but the first.
     Raises:
+        BusyError: another run is at work in `out`.
         CheckpointError, ConfigError, DataError: settings, data or earlier runs do not fit.
         TrainingError: see `Training`.
         SystemExit: with status 130 after SIGINT or SIGTERM of any process; the state was saved.
     """
     out = Path(out)
     device = stage.train.prepare()
+    alone = only_one(out, f'vw2 train {stage.name}') if parallel.leads() else nullcontext()
+    with alone:
+        return _run(stage, out, device, resume)
+
+
+def _run(stage: Stage, out: Path, device: torch.device, resume: bool) -> dict:
     stage.read(out, device, resume)
     torch.manual_seed(stage.train.seed)
     model = stage.build()

@@ -3,6 +3,7 @@
 """`vw2`: help with examples, errors in one line, exit statuses, Ctrl-C."""
 
 import errno
+import io
 import os
 import pathlib
 import signal
@@ -21,6 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMANDS = [
     ['demo'],
     ['collect'],
+    ['redraw'],
     ['record'],
     ['convert'],
     ['train', 'sight'],
@@ -130,7 +132,15 @@ def test_a_full_disk_says_what_to_do(capsys, monkeypatch):
 
     monkeypatch.setattr(eval_command, 'check_tasks', fail)
     line = refused(capsys, 'eval', '--policy', 'random', '--tasks', 'all', status=1)
-    assert "'out/x'. Make room, and give the same command again" in line
+    assert line.endswith("'out/x'. Make room, and give the same command again\n")
+
+
+def test_a_terminal_without_unicode_costs_no_status(monkeypatch):
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, 'stderr', io.TextIOWrapper(said, encoding='ascii'))
+    assert cli.main(['eval', '--policy', 'größe', '--tasks', 'all']) == 2
+    sys.stderr.flush()
+    assert b"policy 'gr\\xf6\\xdfe'" in said.getvalue()
 
 
 def test_a_warning_is_one_line():

@@ -19,8 +19,8 @@ def test_version_commit_and_weights(capsys):
     assert cli.main(['--version']) == 0
     first, *weights = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r'vw2_ros \d+\.\d+\.\d+, commit ([0-9a-f]{12}(\+changes)?|unknown)', first)
-    digest = files.folder_sha256(files.weights_dir() / 'play_table')
-    assert weights == [f'weights play_table, sha256 {digest[:16]}']
+    digests = {n: files.folder_sha256(files.weights_dir() / n) for n in ('calvin_d', 'play_table')}
+    assert weights == [f'weights {name}, sha256 {d[:16]}' for name, d in digests.items()]
 
 
 def test_the_number_is_that_of_the_package():

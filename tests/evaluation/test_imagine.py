@@ -213,6 +213,24 @@ def test_a_picture_of_any_size_is_cut_as_the_nodes_do(tmp_path):
         imagine.read_image(tmp_path / 'no.png', 32)
 
 
+@pytest.mark.parametrize('kind', ['.jpg', '.png', '.webp'])
+def test_half_a_picture_is_refused(tmp_path, kind):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    data = cv2.imencode(kind, noise)[1].tobytes()
+    path = tmp_path / f'a{kind}'
+    path.write_bytes(data)
+    assert imagine.read_image(path, 32).shape == (32, 32, 3)
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match='the whole file. Got something else: .* is cut off'):
+        imagine.read_image(path, 32)
+
+
+def test_depth_is_no_picture_to_imagine_from(tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((16, 16), 900, np.uint16))
+    with pytest.raises(ValueError, match='one channel of uint16, which is depth'):
+        imagine.read_image(tmp_path / 'a.png', 32)
+
+
 def test_clip_and_strip_are_written(folder, vdm_folder, tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'a.png'), picture(size=70))
     out = tmp_path / 'new' / 'clip.mp4'

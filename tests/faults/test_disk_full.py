@@ -16,7 +16,7 @@ pytest.importorskip('rosbags')
 
 from robot_stack import running
 
-from vw2_ros.recording import bags
+from vw2_ros.bags import bag as bags
 
 ROOM_BYTES = 200_000
 # a file-size limit stands for the full disk: writing fails from there on

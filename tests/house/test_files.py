@@ -3,7 +3,11 @@
 """Where the files lie that are not Python; files are written whole or not at all."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -52,4 +56,94 @@ def test_a_config_is_a_file_or_a_name(tmp_path):
 
 
 def test_the_shipped_weights_are_named():
-    assert files.shipped_weights() == ['play_table']
+    assert files.shipped_weights() == ['calvin_d', 'play_table']
+
+
+# ------------------------------------------------------------------- folders, hashes, locks, YAML
+
+
+def test_a_folder_is_visited_once_whatever_leads_to_it(tmp_path):
+    for name in ('data/b/deep', 'elsewhere/x', '.hidden'):
+        (tmp_path / name).mkdir(parents=True)
+    for file in ('data/b/deep/1', 'elsewhere/x/2', 'elsewhere/3', 'data/.4'):
+        (tmp_path / file).touch()
+    links = {'a': 'elsewhere', 'c': 'data/b', 'self': 'data', 'up': '.', 'gone': 'nothing'}
+    for name, target in links.items():
+        (tmp_path / 'data' / name).symlink_to(tmp_path / target)
+    (tmp_path / 'elsewhere/back').symlink_to(tmp_path / 'data')
+    left_out = {}
+    found = [
+        (folder / name).relative_to(tmp_path / 'data').as_posix()
+        for folder, _, names in files.walk(tmp_path / 'data', left_out)
+        for name in names
+    ]
+    assert found == ['b/deep/1', 'a/3', 'a/x/2']
+    assert {p.relative_to(tmp_path / 'data').as_posix() for p in left_out} == {
+        'c',
+        'self',
+        'up',
+        'gone',
+        'a/back',
+    }
+
+
+def test_a_file_that_is_written_again_has_another_hash(tmp_path, monkeypatch):
+    path, read = tmp_path / 'a', []
+    monkeypatch.setattr(
+        files, 'file_sha256', lambda p, f=files.file_sha256: (read.append(p), f(p))[1]
+    )
+    path.write_bytes(b'x' * 40 + b'old' + b'x' * 40)
+    os.utime(path, ns=(1, 1))
+    hashes = files.FileHashes(tmp_path / 'memo' / 'hashes.json')
+    before = hashes.of(path)
+    hashes.save()
+    again = files.FileHashes(tmp_path / 'memo' / 'hashes.json')
+    assert again.of(path) == before and len(read) == 1
+    time.sleep(0.02)  # of the clock that the file system has
+    path.write_bytes(b'x' * 40 + b'new' + b'x' * 40)
+    os.utime(path, ns=(1, 1))  # as `cp -p` or rsync leave it: of one size, and of one time
+    assert again.of(path) != before
+    (tmp_path / 'memo' / 'hashes.json').write_text('{')
+    assert files.FileHashes(tmp_path / 'memo' / 'hashes.json').of(path) == again.of(path)
+
+
+def test_one_program_at_a_time(tmp_path):
+    code = (
+        'import sys, time; from vw2_ros import files\n'
+        'with files.only_one(sys.argv[1], "vw2 first"):\n'
+        '    print("in", flush=True); time.sleep(60)'
+    )
+    first = subprocess.Popen(
+        [sys.executable, '-c', code, str(tmp_path / 'o')],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert first.stdout.readline() == 'in\n'
+        who = f'vw2 first, process {first.pid} on .*, since 20'
+        with pytest.raises(files.BusyError, match=who), files.only_one(tmp_path / 'o', 'second'):
+            pass
+        assert [p.name for p in (tmp_path / 'o').iterdir()] == ['.lock']  # reading goes on
+    finally:
+        first.kill()
+        first.wait()
+        first.stdout.close()
+    with files.only_one(tmp_path / 'o', 'second'):  # whoever was killed holds nothing
+        (tmp_path / 'o' / 'result').touch()
+    with files.only_one(tmp_path / 'new', 'third'):
+        pass
+    assert [p.name for p in (tmp_path / 'o').iterdir()] == ['result']
+    assert not (tmp_path / 'new').exists()
+
+
+def test_yaml_refuses_a_key_that_is_given_twice():
+    assert files.yaml_of('a: {b: 1}\nc: [2, yes]', 'x') == {'a': {'b': 1}, 'c': [2, True]}
+    assert files.yaml_of('a: &m {b: 1}\nc: {<<: *m, b: 2}', 'x')['c'] == {'b': 2}
+    for text in ('a: 1\nb: 2\na: 3', 'top: {a: 1, "a": 1}', '1: x\n1: y'):
+        with pytest.raises(
+            VW2Error, match=r"x must give each key once. Got '(a|1)' twice, .* line"
+        ):
+            files.yaml_of(text, 'x')
+    with pytest.raises(VW2Error, match='x is not YAML'):
+        files.yaml_of('a: [', 'x')

@@ -10,7 +10,7 @@ import pytest
 import torch
 from policy_files import tiny_dldm, tiny_head, tiny_planner, tiny_policy, tiny_words
 
-from vw2_ros.files import shipped_weights
+from vw2_ros.files import shipped_weights, weights_dir
 from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
 
@@ -254,3 +254,17 @@ def test_a_frame_that_there_is_not(tmp_path):
 def test_the_shipped_weights_say_their_frame():
     for name in shipped_weights():
         assert Policy.load(name).action_frame == 'base'
+
+
+def test_the_shipped_weights_say_their_pictures():
+    shipped = {name: Policy.load(name) for name in shipped_weights()}
+    assert {name: policy.provenance['renderer'] for name, policy in shipped.items()} == {
+        'calvin_d': 'calvin_env_tiny',
+        'play_table': 'pybullet_tiny',
+    }
+    (checkout,) = shipped['calvin_d'].provenance['calvin_env']
+    assert set(checkout) == {'commit', 'code_sha256', 'assets_sha256'}
+    with pytest.warns(UserWarning, match="calvin_d WAS TRAINED ON OTHER IMAGES: renderer 'pybul"):
+        assert not shipped['calvin_d'].check_renderer('pybullet_tiny')
+    files = [f for f in weights_dir().rglob('*') if f.is_file()]
+    assert sum(f.stat().st_size for f in files) <= 60e6

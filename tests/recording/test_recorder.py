@@ -23,9 +23,9 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from vw2_ros import cli, names
 from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.arms.actions import EndEffectorController  # noqa: E402
+from vw2_ros.bags import bag as bags
 from vw2_ros.messages import convert, qos
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
-from vw2_ros.recording import bags
 from vw2_ros.recording.convert import convert_bags  # noqa: E402
 from vw2_ros.recording.recorder import Recorder  # noqa: E402
 

@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """The Gymnasium environment: its contract, its seeds, its errors."""
 
+import copy
+import pickle
 import warnings
 
 import numpy as np
@@ -115,3 +117,15 @@ def test_bad_actions():
     assert (env.table.robot_obs() == before).all()
     assert env.render().shape == (200, 200, 3)
     env.close()
+
+
+@pytest.mark.parametrize('copied', [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_is_another_table_of_the_same_settings(copied):
+    env = PlayTableEnv('B', cameras=(), task='open_drawer', max_steps=7)
+    other = copied(env)
+    assert other.table is not env.table
+    assert (other.scene, other.task, other.max_steps) == (env.scene, env.task, env.max_steps)
+    for a, b in zip(episode(env, 3, 5), episode(other, 3, 5), strict=True):
+        assert all(np.array_equal(a[k], b[k]) for k in a)
+    env.close()
+    other.close()

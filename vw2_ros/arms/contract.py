@@ -21,14 +21,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 
 from vw2_ros.arms import KINEMATICS, Arm, open_arm
 from vw2_ros.arms.keys import ContractError, Keys
 from vw2_ros.arms.limits import Braking, Limits
 from vw2_ros.arms.urdf import ArmError
 from vw2_ros.errors import InvalidValueError, MissingFileError
-from vw2_ros.files import named_config
+from vw2_ros.files import named_config, yaml_of
 
 ROBOT_DESCRIPTION = 'robot_description'  # value of `urdf`: the text of that latched topic
 FORMS = {  # form of the commands -> topic by default
@@ -220,10 +219,10 @@ def _read(source: str | os.PathLike) -> tuple[pathlib.Path, object, str]:
     try:
         path = named_config('arms', source, 'contract')
         text = path.read_text(encoding='utf-8')
-        return path, yaml.safe_load(text), text
+        return path, yaml_of(text, str(path)), text
     except MissingFileError as error:
         raise ContractError(str(error)) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, InvalidValueError) as error:
         said = ' '.join(str(error).split())
         title = _title(pathlib.Path(source))
         raise ContractError(

@@ -107,19 +107,19 @@ def _kind(node, executor, topic: str):
 def trained_on(weights: str, size: int) -> np.ndarray | None:
     """A picture that weights were trained on, uint8 (size, size, 3); None: not at hand.
 
-    Of shipped weights it is drawn by the simulator; of others it is the first picture of the data
-    that their provenance names, where that still lies there.
+    Of weights for the play table it is drawn by the simulator; of others it is the first picture of
+    the data that their provenance names, where that still lies there.
     """
-    if weights in files.shipped_weights():
-        from vw2_ros.sim.table import open_table
-
-        with open_table('D') as table:
-            return table.render('static', size)
-    from vw2_ros.models.checkpoint import load_json
+    from vw2_ros.models.checkpoint import load_json, resolve
     from vw2_ros.models.data.store import FrameStore
+    from vw2_ros.sim.table import Simulator
 
     try:
-        words = shlex.split(load_json(pathlib.Path(weights) / 'provenance.json')['command'])
+        provenance = load_json(resolve(weights) / 'provenance.json')
+        if weights in files.shipped_weights() and provenance['renderer'] == Simulator().renderer:
+            with Simulator().open('D') as table:
+                return table.render('static', size)
+        words = shlex.split(provenance['command'])
         data = [b for a, b in zip(words, words[1:]) if a == '--data']
         return FrameStore([pathlib.Path(data[-1])], 'training', size).rgb(np.array([0]))[0]
     except (OSError, ValueError, LookupError, TypeError, RuntimeError):

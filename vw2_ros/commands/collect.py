@@ -9,8 +9,10 @@ import typer
 
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    DEFAULT_LOOK,
     CalvinEnv,
     Egl,
+    Look,
     On,
     TableArm,
     TableName,
@@ -22,6 +24,7 @@ from vw2_ros.commands.options import (
     new_folder,
     show,
 )
+from vw2_ros.files import only_one
 
 EXAMPLE = 'vw2 collect --out data/play --scenes D --episodes 200 --workers 2'
 
@@ -92,6 +95,7 @@ def run(
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
     arm: TableArm = DEFAULT_ARM,
+    look: Look = DEFAULT_LOOK,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
     scenes = check_scenes(scenes)
@@ -99,24 +103,25 @@ def run(
     from vw2_ros.evaluation.players import PolicyTurn
     from vw2_ros.sim.collect import collect
 
-    result = collect(
-        out=out,
-        scenes=scenes,
-        episodes=episodes,
-        workers=workers,
-        on=check_place(on),
-        randomize=randomize,
-        seed=seed,
-        shards=shards,
-        image_size=image_size,
-        depth=depth,
-        tasks_per_episode=tasks_per_episode,
-        validation_episodes=validation_episodes,
-        share=share,
-        policy=(checkpoint_sha256(policy) or policy) if policy else '',
-        astray=PolicyTurn(policy) if policy else None,
-        simulator=check_simulator(table, calvin_env, egl, arm),
-    )
+    with only_one(out, 'vw2 collect'):
+        result = collect(
+            out=out,
+            scenes=scenes,
+            episodes=episodes,
+            workers=workers,
+            on=check_place(on),
+            randomize=randomize,
+            seed=seed,
+            shards=shards,
+            image_size=image_size,
+            depth=depth,
+            tasks_per_episode=tasks_per_episode,
+            validation_episodes=validation_episodes,
+            share=share,
+            policy=(checkpoint_sha256(policy) or policy) if policy else '',
+            astray=PolicyTurn(policy) if policy else None,
+            simulator=check_simulator(table, calvin_env, egl, arm, look),
+        )
     success = result.pop('success')
     solved, tried = (sum(column) for column in zip(*success.values())) if success else (0, 0)
     show(

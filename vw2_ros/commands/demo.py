@@ -18,6 +18,7 @@ from vw2_ros.commands.options import (
     check_simulator,
     new_folder,
 )
+from vw2_ros.files import only_one
 
 EXAMPLE = 'vw2 demo --out out/demo'
 
@@ -41,4 +42,6 @@ def run(
     simulator = check_simulator(table, calvin_env, egl)
     from vw2_ros.demo.run import run
 
-    raise typer.Exit(run(out=out, scene=scene, seed=seed, policy=policy, simulator=simulator))
+    with only_one(out, 'vw2 demo'):
+        status = run(out=out, scene=scene, seed=seed, policy=policy, simulator=simulator)
+    raise typer.Exit(status)

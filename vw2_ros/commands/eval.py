@@ -10,9 +10,11 @@ import typer
 from vw2_ros import files
 from vw2_ros.commands.options import (
     DEFAULT_ARM,
+    DEFAULT_LOOK,
     CalvinEnv,
     Egl,
     Json,
+    Look,
     On,
     Scene,
     TableArm,
@@ -71,6 +73,7 @@ def run(
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
     arm: TableArm = DEFAULT_ARM,
+    look: Look = DEFAULT_LOOK,
     workers: Workers = None,
     on: On = 'local',
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
@@ -104,7 +107,7 @@ def run(
         seed=seed,
         phrases=check_file(phrases, '--phrases'),
         words=words,
-        simulator=check_simulator(table, calvin_env, egl, arm),
+        simulator=check_simulator(table, calvin_env, egl, arm, look),
         workers=workers,
         on=check_place(on),
         video=video,
@@ -117,7 +120,8 @@ def run(
     from vw2_ros.evaluation.run import run
 
     options = Options(**chosen)
-    result = run(options)
+    with files.only_one(options.out, 'vw2 eval'):
+        result = run(options)
     if json_file is not None:
         files.write_json(json_file, result)
     keys = (['avg_len', 'success_at', 'chains'] if chains else []) + (

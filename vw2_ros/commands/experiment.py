@@ -9,7 +9,7 @@ import typer
 
 from vw2_ros.commands.options import On, check_place, epilog, group, new_folder, show
 from vw2_ros.errors import InvalidValueError, UsageError
-from vw2_ros.files import MissingFileError
+from vw2_ros.files import MissingFileError, only_one
 
 app = group(
     'Train and evaluate rows of a table, side by side.',
@@ -103,7 +103,8 @@ def make(name: str, out: pathlib.Path, scale: str, **options) -> None:
         check_place(options['on'])
     except (InvalidValueError, MissingFileError) as error:
         raise UsageError(str(error)) from error
-    result = run(name, out, scale, **options)
+    with only_one(out, f'vw2 experiment {name}'):
+        result = run(name, out, scale, **options)
     lengths = {row['name']: row['mean_length'] for row in result['rows']}
     show(
         {

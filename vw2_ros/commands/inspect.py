@@ -57,15 +57,16 @@ def run(
     from vw2_ros.inspection.page import summary
     from vw2_ros.inspection.run import inspect
 
-    result = inspect(
-        folders,
-        data,
-        out,
-        test_scene=test_scene.upper(),
-        seed=seed,
-        clips=clips,
-        looks=looks or [],
-    )
+    with files.only_one(out, 'vw2 inspect'):
+        result = inspect(
+            folders,
+            data,
+            out,
+            test_scene=test_scene.upper(),
+            seed=seed,
+            clips=clips,
+            looks=looks or [],
+        )
     if json_file is not None:
         files.write_json(json_file, result)
     for name, found in result['dldms'].items():

@@ -14,6 +14,7 @@ from vw2_ros.errors import MissingFileError, UsageError, VW2Error, close_matches
 from vw2_ros.work.place import check_place as check_place
 
 DEFAULT_ARM = 'panda'  # as sim/mounts.py has it, which is not imported for a help text
+DEFAULT_LOOK = 'plain'  # as sim/appearance.py has it, likewise
 HELP = {'help_option_names': ['-h', '--help']}
 
 
@@ -53,7 +54,11 @@ def check_scene(letter: str) -> str:
 
 
 def check_simulator(
-    table: str, calvin_env: pathlib.Path | None, egl: bool, arm: str = DEFAULT_ARM
+    table: str,
+    calvin_env: pathlib.Path | None,
+    egl: bool,
+    arm: str = DEFAULT_ARM,
+    look: str = DEFAULT_LOOK,
 ):
     """Return the `Simulator`; UsageError where there is no such table, or it lacks a checkout."""
     from vw2_ros.sim.mounts import MOUNTS
@@ -63,10 +68,20 @@ def check_simulator(
         raise UsageError(close_matches('table', table, TABLES))
     if arm not in MOUNTS:
         raise UsageError(close_matches('arm', arm, MOUNTS))
+    check_look(look)
     try:
-        return Simulator(table, str(calvin_env or ''), egl, arm)
+        return Simulator(table, str(calvin_env or ''), egl, arm, look)
     except VW2Error as error:
         raise UsageError(str(error)) from error
+
+
+def check_look(name: str) -> str:
+    """Return the name of a look; UsageError where there is none."""
+    from vw2_ros.sim.appearance import LOOKS
+
+    if name not in LOOKS:
+        raise UsageError(close_matches('look', name, LOOKS))
+    return name
 
 
 def check_scenes(letters: str) -> str:
@@ -184,6 +199,14 @@ Egl = Annotated[
 ]
 TableArm = Annotated[
     str, typer.Option('--arm', help='The arm before the play table: panda, fr3, xarm7 or ur5e.')
+]
+Look = Annotated[
+    str,
+    typer.Option(
+        '--look',
+        help='How the play table is drawn: plain, as it collides, or detailed, in the shapes of '
+        "CALVIN's handles and of the Panda's visual meshes.",
+    ),
 ]
 On = Annotated[
     str,

@@ -102,6 +102,13 @@ def sight(
             help='Name of shipped weights, or the folder of a policy, whose keypoints to begin with.'
         ),
     ] = '',
+    pair: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(
+            help='With --start, for each --data a folder with the same frames in looks that the '
+            'policy knows (see vw2 redraw): it learns to find in the others what it finds there.'
+        ),
+    ] = None,
     resume: Resume = False,
     seed: Seed = None,
     max_minutes: MaxMinutes = None,
@@ -110,13 +117,14 @@ def sight(
 
     Data of vw2 collect say where things are; for CALVIN's own it is computed.
     """
-    config = check(config, data)
+    config = check(config, [*data, *(pair or [])])
     start = check_policy(start, learned=True) if start else None
     from vw2_ros.models.stages.sight import SightStage
     from vw2_ros.models.training.run import run
     from vw2_ros.sim.landmarks import teach
 
-    tell(run(SightStage(config, data, teach, start, seed, max_minutes), out, resume), out)
+    stage = SightStage(config, data, teach, start, pair or (), seed, max_minutes)
+    tell(run(stage, out, resume), out)
 
 
 @stage_command('dldm')

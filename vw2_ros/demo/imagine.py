@@ -5,7 +5,6 @@
 import pathlib
 import time
 
-import cv2
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
@@ -26,12 +25,15 @@ def read_image(path: pathlib.Path, size: int) -> np.ndarray:
     Raises:
         ValueError: it cannot be read as a picture.
     """
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if bgr is None:
+    from vw2_ros.models.data.pictures import read_picture
+
+    try:
+        rgb = read_picture(path.read_bytes())
+    except InvalidValueError as error:
         raise InvalidValueError(
-            f'{path} must be a picture (png, jpg, ...). Got something else: is the file whole?'
-        )
-    return Fit(size=(size, size))(np.ascontiguousarray(bgr[:, :, ::-1]))
+            f'{path} must be a picture (png, jpg, ...), the whole file. Got something else: {error}'
+        ) from error
+    return Fit(size=(size, size))(rgb)
 
 
 def run(

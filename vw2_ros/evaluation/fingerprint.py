@@ -15,9 +15,9 @@ from vw2_ros.sim.table import Simulator
 PACKAGE = pathlib.Path(files.__file__).parent
 # Rooms whose source decides a rollout, with every folder below them; `sim` holds data, too.
 ROOMS = ('arms', 'control', 'evaluation', 'models', 'sim', 'work')
-ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes')  # also these, through the nodes
-MODULES = ('names.py',)  # also these files of the package
-ROS_MODULES = ('client.py', 'encodings.py')
+ROS_ROOMS = ('bringup', 'cameras', 'messages', 'nodes', 'serving')  # also these, through the nodes
+MODULES = ('encodings.py', 'names.py', 'words.py')  # also these files of the package
+ROS_MODULES = ('client.py',)
 NOT_RUN = ('models/inspection', 'models/stages', 'models/training')
 CONFIGS = tuple(f'arms/{mount.contract}.yaml' for mount in MOUNTS.values())  # below config/
 ROS_CONFIGS = ('calvin.yaml',)
@@ -60,6 +60,8 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         table = {'table': options.simulator.table, 'calvin_env': options.simulator.facts}
     if options.simulator.arm != Simulator.arm:
         table['arm'] = options.simulator.arm
+    if options.simulator.look != Simulator.look:
+        table['look'] = options.simulator.look
     return {
         **table,
         'policy': options.policy if sha256 is None else 'weights',

@@ -83,6 +83,11 @@ class Options:
                 f'the arm {self.simulator.arm} begins disarmed, as a robot, and a world that waits '
                 'would wait for ever. Say --real-time'
             )
+        if self.ros and self.simulator.look != Simulator.look:
+            raise InvalidValueError(
+                f'the look {self.simulator.look} goes with a run in this process. '
+                'Got --ros or --real-time. Leave one of them out'
+            )
         if self.words == 'calvin' and (self.phrases or not self.simulator.calvin_env):
             raise InvalidValueError(
                 "CALVIN's words must come from its checkout, without other phrases. "
@@ -101,6 +106,8 @@ class Options:
             name = f'{name}-{self.simulator.renderer}'
         if self.simulator.arm != Simulator.arm:
             name = f'{name}-{self.simulator.arm}'
+        if self.simulator.look != Simulator.look:
+            name = f'{name}-{self.simulator.look}'
         object.__setattr__(self, 'out', pathlib.Path(self.out or f'out/eval/{name}'))
 
 

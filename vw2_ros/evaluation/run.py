@@ -92,6 +92,7 @@ def run(options: Options) -> dict:
         'scene': options.scene,
         'table': options.simulator.table,
         'arm': options.simulator.arm,
+        'look': options.simulator.look,
         'renderer': options.simulator.renderer,
         'words': options.words,
         **({'calvin_env': facts} if (facts := options.simulator.facts) else {}),

@@ -6,11 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import yaml
-
 from vw2_ros.errors import InvalidValueError, close_matches
 from vw2_ros.experiment.rows import KINDS, LABELLED, PRETRAINED, merged
-from vw2_ros.files import named_config
+from vw2_ros.files import named_config, read_yaml
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ class Scale:
         """
         path = named_config('experiment', name, 'scale')
         try:
-            return cls(**yaml.safe_load(path.read_text()))
-        except (yaml.YAMLError, TypeError, ValueError) as error:
+            return cls(**read_yaml(path))
+        except (TypeError, ValueError) as error:
             keys = ', '.join(f.name for f in dataclasses.fields(cls))
             raise InvalidValueError(f'{path} must be a mapping of {keys}: {error}') from error
 
@@ -83,7 +81,7 @@ class Scale:
             ValueError: `train` has a section that the base has not.
         """
         path = named_config('train', self.base)
-        base = yaml.safe_load(path.read_text())
+        base = read_yaml(path)
         for section in self.train:
             if section not in base:
                 raise InvalidValueError(close_matches('section', section, base) + f' ({path})')

@@ -11,6 +11,7 @@ written whole, or refused with the reason; the others go on.
 Nothing is made up: `scene_obs` and `landmarks`, which only a simulator knows, are left out.
 """
 
+import hashlib
 import json
 import sys
 import time
@@ -22,11 +23,14 @@ import numpy as np
 
 from vw2_ros import names
 from vw2_ros.arms.contract import ROBOT_DESCRIPTION, Contract, needs_description
+from vw2_ros.bags.bag import Bag, BagError, cdr_reader, files_of
+from vw2_ros.bags.find import find_bags
+from vw2_ros.bags.images import message_picture
+from vw2_ros.bags.stamps import stamp_of
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.files import write_whole
-from vw2_ros.recording.bags import Bag, BagError, find_bags, fingerprint
+from vw2_ros.files import FileHashes, LeftOut, only_one, write_whole
 from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
-from vw2_ros.recording.tracks import Tracks, cdr_reader, stamp_of
+from vw2_ros.recording.tracks import Tracks
 from vw2_ros.sim.dataset_writer import (
     SessionWriter,
     check_same_settings,
@@ -34,7 +38,7 @@ from vw2_ros.sim.dataset_writer import (
     write_index,
 )
 
-VERSION = 1  # of how labels are made; one folder holds one version
+VERSION = 2  # of how labels are made; one folder holds one version
 SPLITS = ('training', 'validation')
 HELD_OUT = 10  # of so many episodes with words, one is for validation
 IMAGE_PX = 200  # side of the frames at most, as CALVIN's
@@ -81,15 +85,17 @@ def convert_bags(
         actions: see `label`.
         progress: show a bar on stderr.
     Returns:
-        {'bags': {name: report}, 'training': counts, 'validation': counts}; a report has `topics`,
-        `episodes` and `refused`, or `error`.
+        {'bags': {name: report}, 'training': counts, 'validation': counts, 'left_out': {path: reason}};
+        a report has `topics`, `episodes` and `refused`, or `error`.
     Raises:
+        BusyError: another call is at work in `out`.
         ValueError: no such bag, a setting makes no sense, or `out` holds data of other settings.
     """
     if actions not in ACTIONS:
         raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
     described = needs_description(contract)
-    out, found = Path(out), find_bags(bags)
+    left_out: LeftOut = {}
+    out, found = Path(out), find_bags(bags, left_out)
     if not urdf and described:
         urdf = _described(found)
     robot = Contract.load(contract, urdf=urdf)
@@ -98,18 +104,23 @@ def convert_bags(
         recorded['action_frame'] = robot.action_frame
     config = {'recorded': recorded, 'control_freq': 30, 'renderer': 'camera'}
     _check_same(out, config)
-    job = Conversion(out, robot, image, instruction, actions, config)
-    reports = {}
-    try:
-        with _bar(progress) as bar:
-            task = bar.add_task('bags', total=len(found))
-            for path in found:
-                bar.update(task, description=path.name)
-                reports[str(path)] = job.add(path)
-                bar.advance(task)
-    finally:
-        counts = job.index()
-    return {'bags': reports, **counts}
+    with only_one(out, 'vw2 convert'):
+        job = Conversion(out, robot, image, instruction, actions, config)
+        reports = {}
+        try:
+            with _bar(progress) as bar:
+                task = bar.add_task('bags', total=len(found))
+                for path in found:
+                    bar.update(task, description=path.name)
+                    reports[str(path)] = job.add(path)
+                    bar.advance(task)
+        finally:
+            counts = job.index()
+    return {
+        'bags': reports,
+        **counts,
+        'left_out': {str(path): why for path, why in left_out.items()},
+    }
 
 
 def _described(bags: Sequence[Path]) -> str:
@@ -155,7 +166,7 @@ class Conversion:
     ):
         self.out, self.contract, self.image = out, contract, image
         self.instruction, self.actions, self.config = instruction, actions, config
-        self.file = out / 'recordings.json'
+        self.file, self.hashes = out / 'recordings.json', FileHashes(out / 'hashes.json')
         self.done = json.loads(self.file.read_text()) if self.file.is_file() else {}
         self.index()
 
@@ -170,7 +181,7 @@ class Conversion:
 
     def add(self, path: Path) -> dict:
         """Convert one bag, unless that was done; its report."""
-        key = fingerprint(path)
+        key = self._content(path)
         if key in self.done:
             return {**self.done[key], 'skipped': 'already there'}
         began = time.monotonic()
@@ -192,6 +203,12 @@ class Conversion:
         self.done[key] = report
         write_whole(self.file, json.dumps(self.done, indent=1) + '\n')
         return report
+
+    def _content(self, path: Path) -> str:
+        """sha256 hex of a bag's files, whatever they are called."""
+        contents = ''.join(f'{self.hashes.of(file)}\n' for file in files_of(path))
+        self.hashes.save()
+        return hashlib.sha256(contents.encode()).hexdigest()
 
     def _episodes(self, tracks: Tracks, key: str, name: str) -> dict:
         parts, refused, told = [], [], []
@@ -297,7 +314,6 @@ def _images(part: Part) -> np.ndarray:
 def _pictures(tracks: Tracks, wanted: set):
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
     from vw2_ros.models.data.pictures import resize_area
-    from vw2_ros.models.data.video.bags import message_picture
 
     read, number = cdr_reader(), -1
     for _, kind, _, data in tracks.bag.messages([tracks.image_topic]):
@@ -330,7 +346,7 @@ def tell(result: dict):
                 for why, count in t.get('refused', {}).items()
             )
         if 'cut_short' in report:
-            yield f'  never closed, read as far as it is whole ({report["cut_short"]})'
+            yield f'  not whole, read as far as it is ({report["cut_short"]})'
         for e in report.get('episodes', ()):
             note = f'; {e["note"]}' if 'note' in e else ''
             fast = f', {e["too_fast"]:.0%} faster than actions can be' if e['too_fast'] else ''
@@ -344,6 +360,12 @@ def tell(result: dict):
             yield f'  {report["damaged_images"]} images cannot be decoded'
         if 'error' in report:
             yield f'  REFUSED: {report["error"]}'
+    yield from (f'{path}: LEFT OUT: {why}' for path, why in result['left_out'].items())
+    refused = sum('error' in report for report in result['bags'].values())
+    yield (
+        f'{len(result["bags"]) - refused} bags read, {refused} refused, '
+        f'{len(result["left_out"])} files or folders left out'
+    )
 
 
 def _when(e: dict) -> str:

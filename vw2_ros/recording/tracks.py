@@ -16,7 +16,7 @@ Bags of `vw2 record` or `ros2 bag record`, in any namespace:
 A contract that names other topics for joint_states, commands and gripper is followed.
 
 Everything is aligned on header stamps. A topic is aligned on the time of arrival instead where its
-messages have no stamp, or stamps that are zero, jump, or are of another clock than the others'.
+stamps are no clock (`vw2_ros.bags.stamps`), or are of another clock than the others'.
 """
 
 from collections import Counter
@@ -27,8 +27,10 @@ import numpy as np
 from vw2_ros import names
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.contract import Contract
+from vw2_ros.bags.bag import Bag, BagError, cdr_reader
+from vw2_ros.bags.images import cameras_of, choose_camera, image_topics
+from vw2_ros.bags.stamps import content_of, distrust, stamp_of
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.recording.bags import Bag, BagError, rosbags
 
 FINGER_M = open_arm().finger_open_m
 BY_NAME = ('trajectory', 'joint_state')  # forms of commands that name their joints
@@ -47,6 +49,7 @@ class Track:
     received_ns: list = field(default_factory=list)
     stamp_ns: list = field(default_factory=list)  # 0: the message has none
     values: list = field(default_factory=list)
+    contents: list = field(default_factory=list)  # what tells messages apart
     refused: Counter = field(default_factory=Counter)  # reason -> messages
     time_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     order: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # as they came
@@ -62,18 +65,17 @@ class Track:
         self.values.append(value)
 
     @property
-    def stamped(self) -> bool:
-        """Whether the header stamps can be relied on: all there, and nearly always growing.
+    def distrust(self) -> str:
+        """Why the header stamps are no clock, '' where they are one; see `vw2_ros.bags.stamps`."""
+        if not any(self.stamp_ns):
+            return 'there are none'
+        whole = len(self.contents) == len(self.stamp_ns)
+        return distrust(self.received_ns, self.stamp_ns, self.contents if whole else None)
 
-        A message that is sent again counts once; a clock that stands still is none.
-        """
-        stamps = np.array(self.stamp_ns, np.int64)
-        if not len(stamps) or not (stamps > 0).all():
-            return False
-        steps = np.diff(stamps)
-        return bool(
-            (steps < 0).sum() <= 0.05 * len(steps) and (steps == 0).sum() <= len(steps) / 2
-        )
+    @property
+    def stamped(self) -> bool:
+        """Whether the header stamps can be relied on."""
+        return not self.distrust
 
     @property
     def latency_ns(self) -> float:
@@ -117,7 +119,7 @@ class Tracks:
 
     def __init__(self, bag: Bag, contract: Contract, image: str = ''):
         self.bag, self.joints, self._hand = bag, contract.joints, contract.gripper
-        self.image_topic = _choose_image(bag.topics, image)
+        self.image_topic = _choose_image(bag, image)
         wanted = {self.image_topic: (names.IMAGE, self._on_image)}
         by_name, form = contract.command.topic, contract.command.form
         for name, topics, reader in (
@@ -151,10 +153,12 @@ class Tracks:
         read = cdr_reader()
         for topic, kind, received_ns, data in self.bag.messages(list(wanted)):
             name, take = wanted[topic]
+            track, before = self.tracks[name], len(self.tracks[name])
             try:
-                take(self.tracks[name], received_ns, read(data, kind))
+                take(track, received_ns, read(data, kind))
+                track.contents += [content_of(data)] * (len(track) - before)
             except Exception as error:  # a message of another shape than its type's
-                self.tracks[name].refused[str(error)[:120] or type(error).__name__] += 1
+                track.refused[str(error)[:120] or type(error).__name__] += 1
 
     # -- one message each
 
@@ -267,11 +271,12 @@ class Tracks:
             else:  # what has no stamp happened when the image that came with it was taken
                 came = np.array(track.received_ns, np.int64)
                 shift = np.interp(came, received, offset) if np.any(offset) else 0
+                why = track.distrust if any(track.stamp_ns) else ''
+                if skewed and not why and track.stamped:
+                    why = 'stamps of topics disagree'
                 track.settle(
                     came + np.rint(shift).astype(np.int64),
-                    'arrival (stamps of topics disagree)'
-                    if skewed and track.stamped
-                    else 'arrival',
+                    f'arrival ({why})' if why else 'arrival',
                 )
 
     def _spoken(self) -> list[tuple[int, str]]:
@@ -281,18 +286,6 @@ class Tracks:
             if text != (out[-1][1] if out else ''):
                 out.append((int(at), text))
         return out
-
-
-def cdr_reader():
-    """Return what decodes a message: reader(bytes, type)."""
-    typesys = rosbags('typesys')
-    # these messages are the same in all releases of ROS 2
-    return typesys.get_typestore(typesys.Stores.ROS2_JAZZY).deserialize_cdr
-
-
-def stamp_of(message) -> int:
-    """Return the header stamp of a message [ns]."""
-    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
 
 
 def _listed(topics: dict) -> str:
@@ -310,20 +303,16 @@ def _choose(topics: dict, name: str) -> str:
     return found[0] if found else ''
 
 
-def _choose_image(topics: dict, image: str) -> str:
-    kinds = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-    images = {t: k for t, k in topics.items() if k in kinds}
-    wanted = (
-        [t for t in images if t.strip('/') == image.strip('/')]
-        if image
-        else [t for t in images if t.strip('/') == names.IMAGE] or list(images)
-    )
-    if len(wanted) == 1:
-        return wanted[0]
-    if image or not images:
+def _choose_image(bag: Bag, image: str) -> str:
+    if image:
+        return choose_camera(bag, [image])
+    images = image_topics(bag.topics)
+    if named := [t for t in images if t.strip('/') == names.IMAGE]:
+        return choose_camera(bag, named)
+    found, _ = cameras_of(bag, images)
+    if len(found) > 1:
         raise TrackError(
-            f'no images on {image or names.IMAGE}; image topics there: {_listed(images)}'
+            f'several image topics: {", ".join(sorted(found))}. Say with --image which one the '
+            'policy shall see'
         )
-    raise TrackError(
-        f'several image topics: {_listed(images)}. Say with --image which one the policy shall see'
-    )
+    return found[0] if found else choose_camera(bag)

@@ -8,8 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+from vw2_ros.bags.bag import rosbags
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.recording.bags import rosbags
 
 FLUSH_S = 0.25  # what is older lies in the file, also when this process is killed
 QUEUE_BYTES = 256 << 20  # a slow disk may lag so much behind; what comes beyond is dropped

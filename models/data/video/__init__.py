@@ -9,7 +9,7 @@ What may lie in a data folder, found by looking, sub-folders included:
 | LeRobot v2.0, v2.1, v3 | meta/info.json                | an episode's camera          | lerobot.py |
 | ROS 2 bags             | .mcap, .db3, metadata.yaml    | an image topic               | bags.py    |
 | WebDataset shards      | .tar, .tgz                    | a sample's video or pictures | shards.py  |
-| video files            | .mp4, .webm, .mkv, .avi, .mov | the file's                   | files.py   |
+| video files            | .mp4, .mkv, .webm, .avi, ...  | the file's                   | files.py   |
 
 `find.py` alone decides which reader a file needs; each follows the protocol in `reader.py`.
 

@@ -1,32 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""ROS 2 bags, by rosbags, which needs no ROS."""
+"""ROS 2 bags, by rosbags, which needs no ROS; see `vw2_ros.bags`."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vw2_ros.encodings import compressed_to_rgb, image_to_rgb
-from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.data.video.reader import Frames, library
-
-BAGS = ('.mcap', '.db3')
-_IMAGE, _COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
-
-
-def message_picture(message) -> np.ndarray:
-    """A sensor_msgs Image or CompressedImage, as rosbags reads it -> uint8 (H, W, 3) rgb.
-
-    Raises:
-        ValueError: damaged, or an encoding that is no picture.
-    """
-    compressed = message.__msgtype__ == _COMPRESSED
-    return compressed_to_rgb(message) if compressed else image_to_rgb(message)
+from vw2_ros.bags.bag import Bag, cdr_reader
+from vw2_ros.bags.images import choose_camera, message_picture
+from vw2_ros.bags.stamps import content_of, message_times, stamp_of
+from vw2_ros.models.data.video.reader import Damage, Frames, Notes, library
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,33 +30,45 @@ class BagReader:
         """Which topics were asked for."""
         return repr(tuple(self.cameras))
 
-    def takes(self) -> Iterator[tuple[str, Frames]]:
+    def takes(self, notes: Notes) -> Iterator[tuple[str, Frames]]:
         """See `VideoReader`."""
-        yield self.name, self._frames()
+        yield self.name, self._frames(notes)
 
-    def _frames(self) -> Frames:
-        rosbag2, typesys = library('rosbags.rosbag2'), library('rosbags.typesys')
-        # Image messages are the same in all releases of ROS 2.
-        read = typesys.get_typestore(typesys.Stores.ROS2_JAZZY).deserialize_cdr
-        with rosbag2.Reader(self.path) as bag:
-            topic = self._topic(bag, read)
-            chosen = [c for c in bag.connections if c.topic == topic]
-            for connection, received_ns, data in bag.messages(chosen):
-                message = read(data, connection.msgtype)
-                taken = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-                yield taken or received_ns * 1e-9, message_picture(message)
-
-    def _topic(self, bag, read: Callable) -> str:
-        """The first topic, of those asked for or by name, whose pictures can be read."""
-        images = {c.topic: c for c in bag.connections if c.msgtype in (_IMAGE, _COMPRESSED)}
-        reason = f'image topics there: {", ".join(sorted(images)) or "none"}'
-        for topic in [t for t in self.cameras if t in images] if self.cameras else sorted(images):
-            for connection, _, data in itertools.islice(bag.messages([images[topic]]), 1):
+    def _frames(self, notes: Notes) -> Frames:
+        library('rosbags')
+        bag = Bag(self.path)
+        topic = choose_camera(bag, self.cameras)
+        notes.camera = topic
+        found = [(at, stamp_of(m), content_of(data)) for at, m, data in _readable(bag, topic)]
+        times, why = message_times(*zip(*found))
+        if why:
+            notes.told.append(f'by arrival, as {why}')
+        order = np.unique(times).tolist()  # one that was sent again counts once
+        waiting: dict[int, object] = {}
+        damage, turn = Damage('images'), 0
+        for received_ns, message, _ in _readable(bag, topic):
+            at = received_ns if why else stamp_of(message)
+            if turn < len(order) and at >= order[turn]:
+                waiting.setdefault(at, message)  # messages may come out of order
+            while turn < len(order) and order[turn] in waiting:
+                at, turn = order[turn], turn + 1
                 try:
-                    message_picture(read(data, connection.msgtype))
-                    return topic
-                except ValueError as error:  # depth, for one
-                    reason = f'{topic}: {error}'
-        raise InvalidValueError(
-            f'no image topic {" or ".join(self.cameras)}'.rstrip() + f'; {reason}'
-        )
+                    rgb = message_picture(waiting.pop(at))
+                except Exception as error:  # damaged data make the libraries raise nearly anything
+                    damage.add(error)
+                    rgb = None
+                yield at * 1e-9, rgb
+        if bag.cut_short:
+            notes.told.append(f'not whole: {bag.cut_short}')
+        damage.tell(notes, len(order))
+
+
+def _readable(bag: Bag, topic: str) -> Iterator[tuple]:
+    """(arrival [ns], message, bytes) of a topic; what is no message of its type is left out."""
+    read = cdr_reader()
+    for _, kind, received_ns, data in bag.messages([topic]):
+        try:
+            message = read(data, kind)
+        except Exception:
+            continue
+        yield received_ns, message, data

@@ -22,6 +22,7 @@ import numpy as np
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import Size, sides
 from vw2_ros.models.data.video.decode import Stopped
+from vw2_ros.models.data.video.reader import Notes
 from vw2_ros.progress import progress_bar
 
 
@@ -33,7 +34,7 @@ class DecodedRecording:
         path: of its frames, uint8 (n, h, w, 3). size: (h, w) [px].
         name: of the recording. fingerprint: of its files and how they were read.
         ranges: (take, number of frames) of each contiguous range, in order.
-        skipped: take -> reason, of what could not be read.
+        skipped: take -> reason, of what could not be read. notes: of the rest, for a user.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class DecodedRecording:
     fingerprint: str
     ranges: Sequence[tuple[str, int]]
     skipped: dict[str, str]
+    notes: Notes = dataclasses.field(default_factory=Notes)
 
     def __len__(self) -> int:
         return sum(n for _, n in self.ranges)
@@ -73,12 +75,19 @@ class VideoCache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def entry(
-        self, name: str, fingerprint: str, ranges: Sequence = (), skipped: dict | None = None
+        self,
+        name: str,
+        fingerprint: str,
+        ranges: Sequence = (),
+        skipped: dict | None = None,
+        notes: Notes | None = None,
     ) -> DecodedRecording:
         """Say where a recording lies here, decoded or not; files of one name begin alike."""
         begin = hashlib.sha256(name.encode()).hexdigest()[:16]
         path = self.folder / f'{begin}_{fingerprint[:16]}.u8'
-        return DecodedRecording(path, self.size, name, fingerprint, ranges, skipped or {})
+        return DecodedRecording(
+            path, self.size, name, fingerprint, ranges, skipped or {}, notes or Notes()
+        )
 
     def find(self, name: str, fingerprint: str) -> DecodedRecording | None:
         """A recording, if all of it is here."""
@@ -86,7 +95,9 @@ class VideoCache:
         try:
             index = json.loads(path.with_suffix('.json').read_text())
             ranges = [(take, int(n)) for take, n in index['ranges']]
-            decoded = self.entry(name, fingerprint, ranges, dict(index['skipped']))
+            decoded = self.entry(
+                name, fingerprint, ranges, dict(index['skipped']), Notes(**index['notes'])
+            )
             whole = path.stat().st_size == 3 * len(decoded) * math.prod(self.size)
             return decoded if whole else None
         except (OSError, KeyError, TypeError, ValueError):
@@ -100,7 +111,7 @@ class VideoCache:
         Args:
             what: said by the progress bar.
             missing: name and fingerprint of each.
-            write: called as write(name, file, stop); returns ranges and skipped, see
+            write: called as write(name, file, stop); returns ranges, skipped and notes, see
                 `decode.decode`.
         Raises:
             DataError: a file cannot be written.
@@ -117,17 +128,23 @@ class VideoCache:
             return _in_threads(what, work, missing, stop)
 
     def _keep(self, name: str, fingerprint: str, write: Callable, alone: bool) -> DecodedRecording:
-        """Write a recording beside and rename; `write(file)` returns (ranges, skipped)."""
+        """Write a recording beside and rename; `write(file)` returns (ranges, skipped, notes)."""
         path = self.entry(name, fingerprint).path
         part = path.with_suffix('.part' if alone else f'.{os.getpid()}.part')
         try:
             with open(part, 'wb', buffering=1 << 20) as file:
-                ranges, skipped = write(file)
+                ranges, skipped, notes = write(file)
             if ranges:
                 os.replace(part, path)
-                part.write_text(json.dumps({'name': name, 'ranges': ranges, 'skipped': skipped}))
+                index = {
+                    'name': name,
+                    'ranges': ranges,
+                    'skipped': skipped,
+                    'notes': dataclasses.asdict(notes),
+                }
+                part.write_text(json.dumps(index))
                 os.replace(part, path.with_suffix('.json'))
-            return self.entry(name, fingerprint, ranges, skipped)
+            return self.entry(name, fingerprint, ranges, skipped, notes)
         except OSError as error:
             raise DataError(
                 f'{path} cannot be written: {error}. What is decoded so far stays; free '

@@ -9,13 +9,17 @@ import functools
 import hashlib
 import json
 import os
+import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vw2_ros.files import FileHashes, LeftOut
+from vw2_ros.models import parallel
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.cache import cache_folder
 from vw2_ros.models.data.calvin import CALVIN_FPS
@@ -62,34 +66,50 @@ class VideoFolder:
         given = all((root / name).is_dir() for name in ('training', 'validation'))
         self.path = root / split if given else root
         self.size, self.fps = sides(size), fps
-        readers = find_readers(self.path, fps, cameras)
+        left_out: LeftOut = {}
+        readers = find_readers(self.path, fps, cameras, left_out)
         if not readers and not (given and split == 'validation'):
             raise DataError(
                 f"{self.path} holds nothing to train on: expected CALVIN's format "
                 '(`vw2 collect`), a LeRobot data set (meta/info.json), ROS 2 bags (.mcap, .db3), '
-                f'WebDataset shards (.tar) or videos ({", ".join(VIDEOS)})'
+                f'WebDataset shards (.tar) or videos ({", ".join(VIDEOS)}). ' + _listed(left_out)
             )
         key = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
         self._cache = cache_folder(self.path, key)
         decoded = self._decode(readers)
-        self.skipped = {name: why for d in decoded for name, why in d.skipped.items()}
+        self.skipped = {
+            **{name: why for d in decoded for name, why in d.skipped.items()},
+            **{path.relative_to(self.path).as_posix(): why for path, why in left_out.items()},
+        }
         self._recordings = [d for d in decoded if d.ranges]
         if readers and not self._recordings:
             raise DataError(
                 f'{self.path}: none of {len(decoded)} recordings can be read. '
                 + _listed(self.skipped)
             )
-        if self.skipped and split == 'training':
-            warnings.warn(
-                f'{self.path}: {len(self.skipped)} skipped, which cannot be read. '
-                + _listed(self.skipped),
-                stacklevel=2,
-            )
+        if split == 'training' and parallel.leads():
+            self._tell()
         self._lay_out(None if given else split)
+
+    def _tell(self) -> None:
+        """Say which cameras were taken, and what was left out."""
+        cameras = Counter(d.notes.camera for d in self._recordings if d.notes.camera)
+        if cameras:
+            told = ', '.join(f'{name} ({n})' for name, n in cameras.most_common())
+            print(f'vw2: {self.path}: cameras (recordings): {told}', file=sys.stderr)
+        for d in self._recordings:
+            for note in d.notes.told:
+                warnings.warn(f'{self.path / d.name}: {note}', stacklevel=4)
+        if self.skipped:
+            warnings.warn(
+                f'{self.path}: {len(self.skipped)} skipped. {_listed(self.skipped)}', stacklevel=4
+            )
 
     def _decode(self, readers: Sequence[VideoReader]) -> list[DecodedRecording]:
         cache = self._cache_of(self.size)
-        fingerprints = {r.name: fingerprint_of(r, self.path, self.fps) for r in readers}
+        hashes = FileHashes(self._cache / 'hashes.json')
+        fingerprints = {r.name: fingerprint_of(r, self.path, self.fps, hashes) for r in readers}
+        hashes.save()
         finished: dict[str, DecodedRecording] = {}
         for name, fingerprint in fingerprints.items():
             known = cache.find(name, fingerprint)
@@ -176,7 +196,7 @@ class VideoFolder:
                 if stop.is_set():
                     raise Stopped
                 file.write(resize_area(rgb, size))
-            return mine[name].ranges, mine[name].skipped
+            return mine[name].ranges, mine[name].skipped, mine[name].notes
 
         missing = [(d.name, d.fingerprint) for d in self._recordings if copies[d.name] is None]
         if missing:
@@ -189,7 +209,7 @@ class VideoFolder:
         return other
 
 
-def _listed(skipped: dict[str, str]) -> str:
+def _listed(skipped: dict) -> str:
     return '; '.join(f'{name}: {why}' for name, why in skipped.items())
 
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import read_picture
-from vw2_ros.models.data.video.files import VideoFileReader, video_frames
-from vw2_ros.models.data.video.reader import Frames, VideoReader, library
+from vw2_ros.models.data.video.files import VideoFileReader, frames_between, video_frames
+from vw2_ros.models.data.video.reader import Damage, Frames, Notes, VideoReader, library
+
+MISSING = 0.1  # an episode that lacks a larger share of its frames is damaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +30,7 @@ class LeRobotVideoReader:
     name: str
     episodes: Sequence[tuple[str, float, float]]
     fps: float
+    camera: str = ''
 
     @property
     def files(self) -> Sequence[Path]:
@@ -37,25 +42,49 @@ class LeRobotVideoReader:
         """Where the episodes lie."""
         return repr(self.episodes)
 
-    def takes(self) -> Iterator[tuple[str, Frames]]:
-        """See `VideoReader`. The file is decoded once, from its beginning to its end."""
-        frames = video_frames(self.path)
-        waiting = None
-
-        def between(start: float, end: float) -> Frames:
-            nonlocal waiting
-            while True:
-                if waiting is None:
-                    waiting = next(frames, None)
-                if waiting is None or waiting[0] >= end:
-                    return
-                frame, waiting = waiting, None
-                if frame[0] >= start:
-                    yield frame
-
+    def takes(self, notes: Notes) -> Iterator[tuple[str, Frames]]:
+        """See `VideoReader`. The file is decoded once, up to what is damaged."""
+        notes.camera = self.camera
         half = 0.5 / self.fps  # time stamps are rounded
+        source = _Forward(self.path)
         for name, start, end in self.episodes:
-            yield name, between(start - half, end - half)
+            yield name, source.between(start - half, end - half, round((end - start) * self.fps))
+
+
+class _Forward:
+    """The frames of a file, from its beginning to its end; after damage, part by part."""
+
+    def __init__(self, path: Path):
+        self.path, self.waiting, self.damaged = path, None, False
+        self.frames = video_frames(path)
+
+    def between(self, start: float, end: float, promised: int) -> Frames:
+        """Frames from `start` on, before `end` [s].
+
+        Raises:
+            InvalidValueError: fewer than promised. Others: see `video_frames`.
+        """
+        count, last = 0, start
+        if not self.damaged:
+            try:
+                while True:
+                    if self.waiting is None:
+                        self.waiting = next(self.frames, None)
+                    if self.waiting is None or self.waiting[0] >= end:
+                        break
+                    frame, self.waiting = self.waiting, None
+                    if frame[0] >= start:
+                        count, last = count + 1, frame[0]
+                        yield frame
+            except Exception:  # it may be another episode's: decoders run ahead
+                self.damaged = True
+        if self.damaged:
+            for frame in frames_between(self.path, start, end):
+                if not count or frame[0] > last:
+                    count, last = count + 1, frame[0]
+                    yield frame
+        if count < promised * (1 - MISSING):
+            raise InvalidValueError(f'{count} of {promised} frames are there')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,10 +120,22 @@ class LeRobotPictureReader:
         data = image['bytes'] or (self.root / image['path']).read_bytes()
         return row['frame_index'] / self.fps, read_picture(data)
 
-    def takes(self) -> Iterator[tuple[str, Frames]]:
+    def takes(self, notes: Notes) -> Iterator[tuple[str, Frames]]:
         """See `VideoReader`."""
+        notes.camera = self.camera
         for episode, rows in itertools.groupby(self._rows(), lambda row: row['episode_index']):
-            yield f'{self.name}#{episode}', map(self._frame, rows)
+            yield f'{self.name}#{episode}', self._frames(episode, rows, notes)
+
+    def _frames(self, episode: int, rows: Iterator[dict], notes: Notes) -> Frames:
+        damage, number = Damage(f'pictures of episode {episode}'), 0
+        for row in rows:
+            number += 1
+            try:
+                yield self._frame(row)
+            except Exception as error:  # damaged bytes
+                damage.add(error)
+                yield row['frame_index'] / self.fps, None
+        damage.tell(notes, number)
 
 
 def lerobot_readers(root: Path, cameras: Sequence[str] = (), lead: str = '') -> list[VideoReader]:
@@ -122,14 +163,14 @@ def lerobot_readers(root: Path, cameras: Sequence[str] = (), lead: str = '') -> 
         if version.startswith('v3.'):
             return _lerobot_v3(root, template, camera, fps, filmed, lead)
         found: list[VideoReader] = []
-        for episode in range(int(info['total_episodes'])):
+        for episode in _episode_numbers(root, int(info['total_episodes'])):
             place = template.format(
                 episode_chunk=episode // int(info['chunks_size']),
                 video_key=camera,
                 episode_index=episode,
             )
             found.append(
-                VideoFileReader(root / place, lead + place)
+                VideoFileReader(root / place, lead + place, camera)
                 if filmed
                 else LeRobotPictureReader(root / place, lead + place, camera, fps, root)
             )
@@ -143,20 +184,51 @@ def lerobot_readers(root: Path, cameras: Sequence[str] = (), lead: str = '') -> 
         ) from error
 
 
+def _episode_numbers(root: Path, total: int) -> list[int]:
+    """The numbers of a v2 set's episodes; they have gaps where some were removed."""
+    path = root / 'meta' / 'episodes.jsonl'
+    if not path.is_file():
+        return list(range(total))
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
+    return sorted({int(json.loads(line)['episode_index']) for line in lines})
+
+
 def _lerobot_camera(features: dict, cameras: Sequence[str], path: Path) -> str:
-    known = [
-        key
-        for key, feature in features.items()
-        if feature.get('dtype') in ('video', 'image')
-        and 'depth_map": true' not in json.dumps(feature)
-    ]
+    pictures = [k for k, feature in features.items() if feature.get('dtype') in ('video', 'image')]
+    depth = [key for key in pictures if _is_depth(features[key])]
+    # a set with several cameras may call a coloured picture of depth one of them
+    known = sorted((k for k in pictures if k not in depth), key=lambda key: 'depth' in key.lower())
     wanted = [key for key in cameras if key in known] if cameras else known
     if not wanted:
         raise DataError(
             f'{path} has no camera {" or ".join(cameras)}'.rstrip()
             + f'; cameras there: {", ".join(known) or "none"}'
+            + (f'; depth, or of one channel: {", ".join(depth)}' if depth else '')
         )
     return wanted[0]
+
+
+def _is_depth(feature: dict) -> bool:
+    """Whether a feature says that it is depth, or has one channel, as depth does."""
+    told = json.dumps(feature)
+    if 'depth_map": true' in told or re.search(r'"video\.pix_fmt": "gray(9|1\d|f)', told):
+        return True
+    return _channels(feature) == 1
+
+
+def _channels(feature: dict) -> int:
+    """Channels of a picture's shape, height and width first or last; 3 where nobody says."""
+    shape, names = feature.get('shape') or [], feature.get('names')
+    if isinstance(names, list) and len(names) == len(shape):
+        for size, name in zip(shape, names):
+            if str(name).lower().startswith(('channel', 'c')):
+                return int(size)
+    if len(shape) == 2:
+        return 1
+    if len(shape) != 3:
+        return 3
+    first, last = int(shape[0]), int(shape[-1])
+    return first if first in (1, 3, 4) and last not in (1, 3, 4) else last
 
 
 def _lerobot_v3(
@@ -189,6 +261,7 @@ def _lerobot_v3(
                 for episode, start, end in sorted(episodes, key=lambda e: e[1])
             ),
             fps,
+            camera,
         )
         for place, episodes in inside.items()
     ]

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 
 import calvin_files
 import numpy as np
@@ -28,6 +29,7 @@ from vw2_ros.models.training.config import config_path
 from vw2_ros.models.training.run import run
 from vw2_ros.models.vision import KeypointEncoder, KeypointFinder, VisionConfig
 from vw2_ros.sim.cameras import STATIC_VIEW
+from vw2_ros.sim.dataset_writer import decode_png, encode_png
 from vw2_ros.sim.landmarks import landmarks, teach
 from vw2_ros.sim.scenes import SCENES
 
@@ -274,3 +276,53 @@ def test_planner_begins_with_a_policy_for_other_codes(runs, data, tmp_path):
         np.zeros((96, 96, 3), np.uint8), 'open the drawer'
     )
     assert plan.codes.shape == (4, 2) and plan.codes.max() < 9
+
+
+def _in_other_colours(data, out):
+    """The same frames, blue where they were red."""
+    shutil.copytree(data, out)
+    for path in out.rglob('shard_*.npz'):
+        with np.load(path) as shard:
+            arrays = {key: shard[key] for key in shard.files}
+        at, files = arrays['offsets'], arrays['rgb_static'].tobytes()
+        pngs = [encode_png(decode_png(files[a:b])[..., ::-1]) for a, b in zip(at[:-1], at[1:])]
+        arrays['rgb_static'] = np.frombuffer(b''.join(pngs), np.uint8)
+        arrays['offsets'] = np.cumsum([0, *map(len, pngs)])
+        np.savez(path, **arrays)
+    return out
+
+
+def test_in_other_looks_a_policy_learns_to_see_what_it_saw(runs, data, tmp_path):
+    policy = runs / 'head' / 'policy'
+    other = _in_other_colours(data, tmp_path / 'other')
+    content = yaml.safe_load(config_path('tiny').read_text())
+    content['sight']['train'].update(steps=1, lr=1e-12, warmup=0, weight_decay=0, ema=0.0)
+    content['sight']['augment'] = {'shift': 0, 'contrast': 0, 'brightness': 0}
+    config = tmp_path / 'c.yaml'
+    config.write_text(yaml.safe_dump(content))
+    same = run(SightStage(config, [data], start=policy, pair=[data]), tmp_path / 'same')['scores']
+    assert max(same['points'], same['state']) < 1e-4
+    began = run(SightStage(config, [other], start=policy, pair=[data]), tmp_path / 'began')[
+        'scores'
+    ]
+    assert began['state'] > 1e-3
+    content['sight']['train'].update(steps=60, lr=3e-3)
+    config.write_text(yaml.safe_dump(content))
+    stage = SightStage(config, [other, data], start=policy, pair=[data, data])
+    record = run(stage, tmp_path / 'out')
+    assert record['scores']['state'] < began['state'] / 2 and len(record['pair']) == 2
+    before, after = (
+        _weights(policy / 'planner.safetensors'),
+        _weights(tmp_path / 'out' / 'vision.safetensors'),
+    )
+    assert torch.allclose(before['project'].float(), after['project'], atol=1e-5)
+
+
+def test_pairs_of_other_frames_are_refused(runs, data, calvins, tmp_path):
+    policy = runs / 'head' / 'policy'
+    with pytest.raises(ConfigError, match='the same frames as data'):
+        run(SightStage('tiny', [data], start=policy, pair=[calvins]), tmp_path / 'out')
+    with pytest.raises(ConfigError, match='one folder for each one of data'):
+        SightStage('tiny', [data], start=policy, pair=[data, data])
+    with pytest.raises(ConfigError, match='a policy to start from'):
+        SightStage('tiny', [data], pair=[data])

@@ -12,6 +12,7 @@ import pytest
 import torch
 from toy_stage import Toy
 
+from vw2_ros.files import BusyError, only_one
 from vw2_ros.models.errors import TrainingError
 from vw2_ros.models.storage import load_tensors
 from vw2_ros.models.training import checkpoints as state
@@ -182,3 +183,28 @@ def test_prefetcher_passes_errors_on():
     with pytest.raises(OSError, match='disk gone'):
         batches.next()
     batches.close()
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    """The loss was finite, and the step after it was not: there is no good state to go back to."""
+    model = torch.nn.Linear(4, 1)
+
+    def loss(batch):
+        out = model(batch['x']).square().mean()
+        model.bias.data.fill_(torch.inf)  # as by a step that was too large
+        return {'loss': out}
+
+    stage = Toy(model, 'far', {'steps': 1}, loss=loss)
+    with pytest.raises(TrainingError, match='far: .* not finite at step 1: lower lr') as raised:
+        run(stage, tmp_path)
+    assert 'last good' not in str(raised.value) and not checkpoints(tmp_path)
+
+
+def test_a_second_run_in_a_folder_ends_at_once(tmp_path):
+    with (
+        only_one(tmp_path, 'vw2 train first'),
+        pytest.raises(BusyError, match='one at work there: vw2 train first, process'),
+    ):
+        run(Toy(torch.nn.Linear(4, 1), 'second', {'steps': 1}), tmp_path)
+    assert not (tmp_path / 'log.jsonl').exists()
+    run(Toy(torch.nn.Linear(4, 1), 'second', {'steps': 1}), tmp_path)

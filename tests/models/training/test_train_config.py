@@ -9,6 +9,7 @@ import yaml
 
 from vw2_ros.models.action_head import ActionHeadConfig
 from vw2_ros.models.config import from_dict
+from vw2_ros.models.data.batches import ClipConfig
 from vw2_ros.models.dldm import DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
@@ -84,3 +85,45 @@ def test_settings_are_read_by_section(tmp_path):
         match="planner: unknown part 'visoin'. Did you mean vision. Known: model, vision",
     ):
         read_settings(SightSettings, path)
+
+
+@pytest.mark.parametrize(
+    ('cls', 'values', 'key'),
+    [
+        (TrainConfig, {'steps': float('inf')}, 'steps must be int. Got inf'),
+        (TrainConfig, {'weight_decay': float('nan')}, 'weight_decay must be a finite float'),
+        (TrainConfig, {'lr': '.inf'}, 'lr must be a finite float'),
+        (TrainConfig, {'lr': '1e999'}, 'lr must be a finite float'),
+        (TrainConfig, {'lr': True}, 'lr must be a finite float. Got True'),
+        (TrainConfig, {'steps': True}, 'steps must be int. Got True'),
+        (TrainConfig, {'steps': None}, 'steps must be int. Got None'),
+        (TrainConfig, {'lr': [1e-3]}, 'lr must be a finite float'),
+        (TrainConfig, {'device': True}, 'device must be str. Got True'),
+        (TrainConfig, {'bf16': 1}, 'bf16 must be bool. Got 1'),
+        (DLDMConfig, {'channels': 8}, 'channels must be a list. Got 8'),
+        (DLDMConfig, {'channels': [4, 8.5, 8]}, r'channels\[1\] must be int. Got 8.5'),
+        (DLDMConfig, {'channels': [4, True, 8]}, r'channels\[1\] must be int. Got True'),
+        (DLDMConfig, {'channels': '488'}, "channels must be a list. Got '488'"),
+        (DLDMConfig, {'levels': [8, float('nan')]}, r'levels\[1\] must be int. Got nan'),
+        (DLDMConfig, {'image_size': [32, 32, 32]}, 'image_size must be a list of 2'),
+        (DLDMConfig, {'image_size': float('inf')}, 'image_size must be int. Got inf'),
+        (DLDMConfig, {'image_size': 32.5}, 'image_size must be int. Got 32.5'),
+        (ClipConfig, {'cameras': '/image_raw'}, "cameras must be a list. Got '/image_raw'"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_key(cls, values, key):
+    with pytest.raises(ConfigError, match=r'^dldm\.part\.' + key):
+        from_dict(cls, values, 'dldm.part')
+
+
+def test_good_values_stay_good():
+    assert from_dict(DLDMConfig, {'image_size': [32, 48]}).size == (32, 48)
+    assert from_dict(DLDMConfig, {'image_size': 32, 'channels': [4, 8, 8]}).channels == (4, 8, 8)
+    assert from_dict(TrainConfig, {'lr': '1e-4', 'steps': 6.0}).steps == 6
+
+
+def test_a_config_with_a_key_twice_is_refused(tmp_path):
+    path = tmp_path / 'twice.yaml'
+    path.write_text('dldm:\n  train: {steps: 6, lr: 1e-3, lr: 1e-9}\n')
+    with pytest.raises(ConfigError, match="twice.yaml must give each key once. Got 'lr' twice"):
+        load_section(path, 'dldm')

@@ -3,7 +3,10 @@
 """LeRobot data sets."""
 
 import json
+import shutil
 
+import av
+import cv2
 import numpy as np
 import pytest
 
@@ -73,3 +76,73 @@ def test_lerobot_of_another_version_or_damaged(tmp_path):
     info.write_text('{')
     with pytest.raises(DataError, match='info.json or what it refers to cannot be read'):
         VideoFolder(tmp_path)
+
+
+@pytest.mark.parametrize('filmed', [True, False])
+def test_episodes_that_were_removed(tmp_path, filmed):
+    """The others keep their numbers, which the index has."""
+    episodes = [pictures(12), pictures(8, 20), pictures(9, 40), pictures(7, 5)]
+    root = video_files.write_lerobot_v21(tmp_path, episodes, filmed=filmed)
+    index = root / 'meta' / 'episodes.jsonl'
+    lines = index.read_text().splitlines()
+    index.write_text('\n'.join([lines[1], lines[3]]) + '\n')
+    info = json.loads((root / 'meta' / 'info.json').read_text()) | {'total_episodes': 2}
+    (root / 'meta' / 'info.json').write_text(json.dumps(info))
+    for path in [*root.rglob('episode_000000.*'), *root.rglob('episode_000002.*')]:
+        path.unlink()
+    assert everything(tmp_path, 10.0) == [count(8, 20), count(7, 5)]
+
+
+def test_a_damaged_frame_costs_its_episode(tmp_path):
+    episodes = [pictures(40), pictures(40, 5), pictures(40, 9)]
+    root = video_files.write_lerobot_v3(tmp_path, [episodes])
+    (file,) = root.rglob('*.mp4')
+    with av.open(str(file)) as video:
+        places = {p.pts: (p.pos, p.size) for p in video.demux(0) if p.size}
+    data = bytearray(file.read_bytes())
+    at, size = places[sorted(places)[55]]
+    data[at + 8 : at + size] = bytes(255 - x for x in data[at + 8 : at + size])
+    file.write_bytes(data)
+    with pytest.warns(UserWarning, match=r'1 skipped. .*mp4#1: '):
+        assert everything(tmp_path, 10.0) == [count(40), count(40, 9)]
+
+
+def test_a_damaged_picture_costs_itself(tmp_path):
+    frames = pictures(12)
+    root = video_files.write_lerobot_v3(tmp_path, [[frames]], filmed=False, damaged=5)
+    with pytest.warns(UserWarning, match='1 of 12 pictures of episode 0 left out'):
+        assert everything(root, 10.0) == [count(5), count(6, 6)]
+
+
+@pytest.mark.parametrize(
+    'depth',
+    [
+        {'shape': [48, 64, 1], 'names': ['height', 'width', 'channel']},
+        {'shape': [1, 48, 64], 'names': ['channels', 'height', 'width']},
+        {'shape': [1, 48, 64], 'names': None},
+        {'shape': [48, 64], 'names': None},
+        {'shape': [48, 64, 3], 'names': None, 'info': {'video.is_depth_map': True}},
+        {'shape': [48, 64, 3], 'names': None, 'info': {'is_depth_map': True}},
+        {'shape': [48, 64, 3], 'names': None, 'info': {'video.pix_fmt': 'gray12le'}},
+        {'shape': [48, 64, 3], 'names': None},  # coloured, but called depth
+    ],
+)
+def test_depth_is_not_the_camera(tmp_path, depth):
+    root = video_files.write_lerobot_v21(tmp_path, [pictures(12)], filmed=False)
+    path = root / 'meta' / 'info.json'
+    info = json.loads(path.read_text())
+    name = 'observation.images.depth'
+    info['features'] = {name: {'dtype': 'image', **depth}} | {
+        k: v for k, v in info['features'].items() if k != name
+    }
+    path.write_text(json.dumps(info))
+    assert sum(everything(tmp_path, 10.0), []) == count(12)
+
+
+def test_a_picture_of_16_bits_is_refused(tmp_path):
+    root = video_files.write_lerobot_v21(tmp_path, [pictures(3)], filmed=False)
+    deep = cv2.imencode('.png', np.full((48, 64), 900, np.uint16))[1].tobytes()
+    shutil.rmtree(root / 'data')
+    video_files.write_pictures(root, 'observation.images.front', [deep] * 3)
+    with pytest.raises(DataError, match='one channel of uint16, which is depth'):
+        VideoFolder(tmp_path, 'training', 32, 10.0)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""`vw2 redraw`: the frames of a data set once more, in other looks.
+
+A frame says how robot and scene stand, which is all that a picture depends on. So recorded
+demonstrations need no physics and no expert to be seen with another robot's shape, other woods and
+other light. Frames, actions and words stay what they were; the camera stands where CALVIN's does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from vw2_ros.arms import open_arm
+from vw2_ros.arms.geometry import euler_to_quaternion
+from vw2_ros.errors import InvalidValueError, MissingFileError
+from vw2_ros.files import write_whole
+from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.cameras import STATIC, STATIC_VIEW, Jitter
+from vw2_ros.sim.dataset_writer import (
+    check_same_settings,
+    encode_png,
+    is_finished,
+    marker_path,
+    npz_bytes,
+    read_markers,
+    write_index,
+)
+from vw2_ros.sim.landmarks import landmarks
+from vw2_ros.sim.phrases import train_phrases
+from vw2_ros.sim.play_table import MECHANISMS, PlayTable
+from vw2_ros.sim.renderer import Posture, TableRenderer
+from vw2_ros.sim.scenes import Scene, get_scene
+from vw2_ros.sim.session import SPLITS
+
+TELL_S = 30.0  # how often to say how far it is
+
+
+def posture(scene: Scene, robot_obs: np.ndarray, scene_obs: np.ndarray) -> Posture:
+    """What is drawn of a state: robot_obs (15,), scene_obs (24,), see `table`."""
+    poses = scene_obs[6:].reshape(3, 6)
+    return Posture(
+        robot=np.append(robot_obs[7:14], (0.5 * robot_obs[6],) * 2),
+        table=dict(zip(MECHANISMS, scene_obs.tolist())),
+        blocks={
+            colour: (pose[:3], euler_to_quaternion(pose[3:]))
+            for colour, pose in zip(scene.block_order, poses)
+        },
+        led=int(scene_obs[5] > 0.5),
+        lightbulb=int(scene_obs[4] > 0.5),
+    )
+
+
+def redraw(
+    data: Path | str,
+    out: Path | str,
+    look: str = 'detailed',
+    randomize: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict:
+    """Draw every frame of `data` anew; sessions that are already in `out` are kept.
+
+    Args:
+        data: folder of `vw2 collect --shards`, of the Panda.
+        out: folder of the new data set.
+        look: one of `LOOKS`.
+        randomize: another random look for each session, as `Appearance.random` draws them, from
+            where the camera is.
+        seed: of the random looks.
+        progress: say now and then on stderr how far it is.
+    Returns:
+        {'training': counts, 'validation': counts}, see `write_index`.
+    Raises:
+        MissingFileError: `data` is no such folder.
+        InvalidValueError: its frames cannot be drawn, or `out` holds other data.
+    """
+    data, out = Path(data), Path(out)
+    made = {'look': look, 'randomize': randomize, 'seed': seed}
+    Appearance.of('D', look)  # refuses an unknown one
+    configs = {split: _config(data / split, made) for split in SPLITS}
+    check_same_settings(out, 'redrawn', configs['training']['redrawn'])
+    jobs = [
+        (split, marker)
+        for split in SPLITS
+        for marker in read_markers(data / split)
+        if not is_finished(out / split, marker['session'])
+    ]
+    told = time.monotonic()
+    for number, (split, marker) in enumerate(jobs):
+        rng = np.random.default_rng([seed, SPLITS.index(split), marker['session']])
+        look_seed = int(rng.integers(2**31)) if randomize else -1
+        _redraw_session(data / split, out / split, marker, look, look_seed)
+        if progress and time.monotonic() - told > TELL_S:
+            print(f'redrawing: {number + 1} of {len(jobs)} sessions', file=sys.stderr, flush=True)
+            told = time.monotonic()
+    return {split: write_index(out / split, configs[split], train_phrases) for split in SPLITS}
+
+
+def _config(split: Path, made: dict) -> dict:
+    """What the new `.hydra/merged_config.yaml` says."""
+    path = split / '.hydra' / 'merged_config.yaml'
+    if not path.is_file():
+        raise MissingFileError(
+            f'data to redraw must be a folder of `vw2 collect`. Got no {path}. Collect it first'
+        )
+    config = yaml.safe_load(path.read_text()) or {}
+    config['redrawn'] = made | {'renderer': config.get('renderer', 'unknown')}
+    config['renderer'] = PlayTable.renderer
+    config['cameras'] = {'static': STATIC_VIEW.config(STATIC.fov_deg)}
+    return config
+
+
+def _redraw_session(split: Path, out: Path, marker: dict, look: str, look_seed: int) -> None:
+    name = f'shards/shard_{marker["session"]:05d}.npz'
+    if marker['frames']:
+        if not (split / name).is_file():
+            raise MissingFileError(
+                f'data to redraw must be in shards. Got no {split / name}. Collect it with --shards'
+            )
+        with np.load(split / name, allow_pickle=False) as shard:
+            arrays = {key: shard[key] for key in shard.files}
+        write_whole(out / name, npz_bytes(False, _redrawn(arrays, marker, look, look_seed)))
+    marker = {**marker, 'appearance': look_seed}
+    write_whole(marker_path(out, marker['session']), (json.dumps(marker) + '\n').encode())
+
+
+def _redrawn(arrays: dict, marker: dict, look: str, look_seed: int) -> dict:
+    """The arrays of a shard with other pictures, and the landmarks as the camera sees them now."""
+    scene, arm = get_scene(marker['scene']), open_arm()
+    if arrays['robot_obs'].shape[1] != 15 or 'scene_obs' not in arrays:
+        raise InvalidValueError(
+            'data to redraw must say how the Panda and the scene stand. Got session '
+            f'{marker["session"]} without. Take data of `vw2 collect`'
+        )
+    appearance = Appearance.of(scene.name, look)
+    if look_seed >= 0:
+        drawn = Appearance.random(np.random.default_rng(look_seed), look=look)
+        appearance = replace(drawn, jitter=Jitter())
+    folder = Path(tempfile.mkdtemp(prefix='vw2_redraw_'))
+    renderer = TableRenderer(scene, appearance, folder, arm)
+    pngs, points = [], []
+    try:
+        for robot, state in zip(arrays['robot_obs'], arrays['scene_obs']):
+            rgb, _ = renderer.render(
+                STATIC,
+                STATIC_VIEW,
+                int(arrays['image_size']),
+                posture(scene, robot, state),
+                fov_deg=STATIC.fov_deg,
+            )
+            pngs.append(encode_png(rgb))
+            points.append(landmarks(scene, STATIC_VIEW, STATIC.fov_deg, robot, state))
+    finally:
+        renderer.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    lengths = [len(png) for png in pngs]
+    return {
+        **arrays,
+        'rgb_static': np.frombuffer(b''.join(pngs), dtype=np.uint8),
+        'offsets': np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        'appearance': np.full(len(pngs), look_seed, dtype=np.int64),
+        'landmarks': np.stack(points),
+    }
