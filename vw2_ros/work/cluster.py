@@ -9,7 +9,6 @@ and the files of a job travel back. A task whose process or node dies is done ag
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import socket
 import uuid
@@ -81,7 +80,8 @@ class Cluster:
         """See `Place.perform`."""
         ray = self._ray
         key = uuid.uuid4().hex
-        box = [ray.put(pickle.dumps((work, {name: pack(name) for name in work.reads})))]
+        # what lies in a list is not unpacked before the node was looked at
+        box = [ray.put((work, {name: pack(name) for name in work.reads}))]
         task = ray.remote(_task_of(identity())).options(
             num_cpus=1, max_retries=AGAIN, scheduling_strategy='SPREAD'
         )
@@ -89,7 +89,7 @@ class Cluster:
         try:
             while waiting or running:
                 while waiting and len(running) < (self.workers or len(jobs)):
-                    running.append(task.remote(key, box, pickle.dumps(waiting.pop())))
+                    running.append(task.remote(key, box, [ray.put(waiting.pop())]))
                 (ended,), running = ray.wait(running, num_returns=1)
                 try:
                     error, result, files = ray.get(ended)
@@ -101,7 +101,7 @@ class Cluster:
                 if error:
                     raise raised(error)
                 unpack(files, out, work.last)
-                yield pickle.loads(result)
+                yield result
         finally:
             for task in running:
                 ray.cancel(task, force=True)
@@ -110,15 +110,15 @@ class Cluster:
 def _task_of(expected: Mapping[str, str]):
     """What a worker process runs. It travels by value: its first import may already fail there."""
 
-    def task(key: str, box: list, job: bytes):
+    def task(key: str, box: list, job: list):
         import ray
 
         node = ray.util.get_node_ip_address()
         try:
             from vw2_ros.work.node import perform
         except ImportError as error:
-            return ('UsageError', f'the node {node} must have vw2_ros. Got: {error}'), b'', {}
-        return perform(expected, node, key, lambda: ray.get(box[0]), job)
+            return ('UsageError', f'the node {node} must have vw2_ros. Got: {error}'), None, {}
+        return perform(expected, node, key, lambda: ray.get(box[0]), lambda: ray.get(job[0]))
 
     return task
 

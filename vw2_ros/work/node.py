@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import contextlib
-import pickle
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from vw2_ros.errors import UsageError
 from vw2_ros.work.errors import Told, told
 from vw2_ros.work.folders import Files, identity, pack, unpack
-from vw2_ros.work.place import Perform
+from vw2_ros.work.place import Perform, Work
 
 _open: dict[str, Perform] = {}  # the work that this process has open, by its key
 _life = contextlib.ExitStack()  # what that work holds
@@ -36,33 +36,35 @@ def check(expected: Mapping[str, str], node: str) -> None:
 
 
 def perform(
-    expected: Mapping[str, str], node: str, key: str, fetch: Callable[[], bytes], job: bytes
-) -> tuple[Told | None, bytes, Files]:
+    expected: Mapping[str, str],
+    node: str,
+    key: str,
+    work: Callable[[], tuple[Work, Mapping[str, Files]]],
+    job: Callable[[], Any],
+) -> tuple[Told | None, Any, Files]:
     """Do one job; the work is fetched and opened at the first one.
 
     Args:
         expected: `identity` of the machine that asks. node: how messages call this one.
-        key: of the work. fetch: gives it, pickled: (work, {folder: its files}).
-        job: pickled.
+        key: of the work. work: gives it, and the files of each folder that it reads.
+        job: gives the job. Neither is asked for where the node is another one.
     Returns:
-        what is told of an error or None, the pickled result, the files that the job left.
+        what is told of an error or None, the result, the files that the job left.
     """
     try:
         check(expected, node)
         if key not in _open:
             _open.clear()
             _life.close()
-            _open[key] = _opened(fetch())
+            _open[key] = _opened(*work())
         with tempfile.TemporaryDirectory(prefix='vw2_job_') as folder:
-            result = _open[key](pickle.loads(job), Path(folder))
-            return None, pickle.dumps(result), pack(folder)
+            return None, _open[key](job(), Path(folder)), pack(folder)
     except Exception as error:
         traceback.print_exc()  # into the log of this worker
-        return told(error), b'', {}
+        return told(error), None, {}
 
 
-def _opened(pickled: bytes) -> Perform:
-    work, folders = pickle.loads(pickled)
+def _opened(work: Work, folders: Mapping[str, Files]) -> Perform:
     at = {}
     for name, packed in folders.items():
         at[name] = _life.enter_context(tempfile.TemporaryDirectory(prefix='vw2_work_'))
