@@ -19,7 +19,7 @@ def test_version_commit_and_weights(capsys):
     assert cli.main(['--version']) == 0
     first, *weights = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r'vw2_ros \d+\.\d+\.\d+, commit ([0-9a-f]{12}(\+changes)?|unknown)', first)
-    digests = {n: files.folder_sha256(files.weights_dir() / n) for n in ('calvin_d', 'play_table')}
+    digests = {n: files.folder_sha256(files.weights_dir() / n) for n in files.shipped_weights()}
     assert weights == [f'weights {name}, sha256 {d[:16]}' for name, d in digests.items()]
 
 

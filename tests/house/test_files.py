@@ -56,7 +56,7 @@ def test_a_config_is_a_file_or_a_name(tmp_path):
 
 
 def test_the_shipped_weights_are_named():
-    assert files.shipped_weights() == ['calvin_d', 'play_table']
+    assert files.shipped_weights() == ['calvin_d', 'play_table', 'play_table_detailed']
 
 
 # ------------------------------------------------------------------- folders, hashes, locks, YAML

@@ -58,7 +58,7 @@ class Config(BaseConfig):
     )
     sim_time: bool = parameter(False, 'real time: stamp with simulated time and publish /clock')
     discovery_s: float = parameter(
-        1.0, 'how long to look for another simulator [s]', low=0.0, high=30.0
+        1.0, 'look for another simulator so long [s]', low=0.0, high=30.0
     )
     retry_s: float = parameter(
         2.0, 'lockstep: say it again after so long without a command [s]', low=0.1, high=600.0
