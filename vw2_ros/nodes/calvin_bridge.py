@@ -57,9 +57,7 @@ class Config(BaseConfig):
         16, 'real time: pixels with a random lowest bit, as a sensor has', low=0, high=10000
     )
     sim_time: bool = parameter(False, 'real time: stamp with simulated time and publish /clock')
-    discovery_s: float = parameter(
-        1.0, 'look for another simulator so long [s]', low=0.0, high=30.0
-    )
+    discovery_s: float = parameter(1.0, 'look so long for another table [s]', low=0.0, high=30.0)
     retry_s: float = parameter(
         2.0, 'lockstep: say it again after so long without a command [s]', low=0.1, high=600.0
     )
