@@ -40,38 +40,34 @@ def run(stage: Stage, out: Path | str, resume: bool = False) -> dict:
     device = stage.train.prepare()
     alone = only_one(out, f'vw2 train {stage.name}') if parallel.leads() else nullcontext()
     with alone:
-        return _run(stage, out, device, resume)
-
-
-def _run(stage: Stage, out: Path, device: torch.device, resume: bool) -> dict:
-    stage.read(out, device, resume)
-    torch.manual_seed(stage.train.seed)
-    model = stage.build()
-    with Training(stage, model, out, resume) as training:
-        loss = training.together.forward(stage.loss)  # with one process: stage.loss itself
-        for batch in training.batches():
-            with training.counted():
-                with training.forward():
-                    scalars = loss(batch)
-                training.backward(scalars['loss'])
-            training.update(scalars)
-        training.finish()
-    training.hand_over()
-    if not parallel.leads():
-        return {}
-    facts = stage.facts()
-    record = provenance(
-        **{
-            'stage': stage.name,
-            'data': stage.identity().get('data'),
-            'seed': stage.train.seed,
-            'steps': training.step,
-            'seconds': round(training.seconds, 1),
-            'wait_share': round(training.wait_share, 4),
-            'train': dataclasses.asdict(stage.train),
-            **facts,
-            'scores': {**training.scores, **facts.get('scores', {})},
-        }
-    )
-    stage.save(out, record)
-    return record
+        stage.read(out, device, resume)
+        torch.manual_seed(stage.train.seed)
+        model = stage.build()
+        with Training(stage, model, out, resume) as training:
+            loss = training.together.forward(stage.loss)  # with one process: stage.loss itself
+            for batch in training.batches():
+                with training.counted():
+                    with training.forward():
+                        scalars = loss(batch)
+                    training.backward(scalars['loss'])
+                training.update(scalars)
+            training.finish()
+        training.hand_over()
+        if not parallel.leads():
+            return {}
+        facts = stage.facts()
+        record = provenance(
+            **{
+                'stage': stage.name,
+                'data': stage.identity().get('data'),
+                'seed': stage.train.seed,
+                'steps': training.step,
+                'seconds': round(training.seconds, 1),
+                'wait_share': round(training.wait_share, 4),
+                'train': dataclasses.asdict(stage.train),
+                **facts,
+                'scores': {**training.scores, **facts.get('scores', {})},
+            }
+        )
+        stage.save(out, record)
+        return record

@@ -263,7 +263,7 @@ def test_clip_and_strip_are_written(folder, vdm_folder, tmp_path, capsys):
         cli.main([*arguments, '--renderer', 'vdm', '--vdm', str(vdm_folder), '--steps', '1']) == 0
     )
     assert out.read_bytes() != before
-    arguments[arguments.index(WORDS)] = 'xyzzy plugh'
+    arguments[arguments.index(WORDS)] = 'frotz plugh'
     assert cli.main(arguments) == 0
     assert 'knows less than half of these words' in capsys.readouterr().out
 

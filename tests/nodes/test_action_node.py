@@ -189,7 +189,7 @@ def test_a_gripper_action_that_is_not_there(bench, weights, tmp_path, monkeypatc
     node = bench.add(ActionNode, wait=False, weights=weights, contract=contract)
     assert bench.until(lambda: newest()[0] == 2)
     assert (
-        'contract my_arm.yaml: gripper.form must not be action where control_msgs' in newest()[1]
+        'contract my_arm.yaml: gripper.form: action needs the package control_msgs' in newest()[1]
     )
     monkeypatch.setitem(sys.modules, 'control_msgs', types.ModuleType('control_msgs'))
     action = types.ModuleType('control_msgs.action')

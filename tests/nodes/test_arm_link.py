@@ -166,7 +166,7 @@ def test_a_stop_button_without_a_service_call(bench, action, robot, profile):
     rearm(bench, robot, node)
     button.publish(Bool(data=True))
     assert bench.until(lambda: 'button on /stop' in node.loop.stop_reason, each=robot)
-    with pytest.raises(ValueError, match='stop button on /stop is down'):
+    with pytest.raises(ValueError, match='stop button on /stop must be up'):
         node.arming.rearm()
     button.publish(Bool(data=False))
     assert bench.until(lambda: not node.arming.operator.pressed, each=robot)

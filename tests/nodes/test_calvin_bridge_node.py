@@ -129,7 +129,7 @@ def test_a_command_for_where_the_arm_was_before_a_reset_moves_nothing(bench):
         lambda: node.health.counters['joint_commands refused'] > refused + 3, each=send(0.2)
     )
     assert abs(turned()) < 0.01 and node.table.gripper_width() > 0.07
-    assert 'call `restart` of the action node' in node.health.complaint(node.now_s())
+    assert 'Call `restart` of the action node' in node.health.complaint(node.now_s())
     assert bench.until(lambda: turned() > 0.04, each=send(0.05)), 'from where it is'
     assert bench.until(lambda: turned() > 0.19, each=send(0.2)), 'then anywhere'
 

@@ -83,7 +83,9 @@ def test_a_node_that_is_cleaned_up_while_its_weights_load_stays_so(bench, weight
 
 def test_more_actions_than_the_policy_plans_are_refused(bench, weights):
     newest = diagnosed(bench, 'action')
-    node = bench.add(ActionNode, wait=False, weights=weights, lockstep=True, execute=17)
+    node = bench.add(
+        ActionNode, wait=False, weights=weights, contract='play_table', lockstep=True, execute=17
+    )
     assert bench.until(lambda: newest()[0] == 2)
     assert 'execute must be in 1..16 (a chunk). Got 17' in newest()[1]
     assert state(node) == 'inactive'

@@ -96,7 +96,7 @@ class Arm:
 
 def written(tmp_path, **command):
     text = yaml.safe_load(config_file('arms/panda.yaml').read_text())
-    text['command'] |= command
+    text['command'] |= {'rate_hz': 30} | command  # as often as `Arm` commands
     text['on_stale'] = 'hold'
     (tmp_path / 'my.yaml').write_text(yaml.safe_dump(text))
     return str(tmp_path / 'my.yaml')
