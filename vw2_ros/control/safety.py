@@ -244,8 +244,6 @@ def _went(state: GateState, command, request: Request, limits: Limits) -> GateSt
     elapsed_s = request.elapsed_s
     step = command - state.position
     still_s = 0.0 if step.any() else state.still_s + (elapsed_s or 0.0)
-    kept = np.exp(-(elapsed_s or limits.period_s) / LAG_S)
-    low, high = _span(state)
     return dataclasses.replace(
         state,
         position=command,
@@ -253,13 +251,14 @@ def _went(state: GateState, command, request: Request, limits: Limits) -> GateSt
         elapsed_s=elapsed_s,
         still_s=still_s,
         silent=False,
-        span=np.stack(
-            [
-                np.minimum(command, command + kept * (low - command)),
-                np.maximum(command, command + kept * (high - command)),
-            ]
-        ),
+        span=_widened(state, command, elapsed_s or limits.period_s) if request.movable else None,
     )
+
+
+def _widened(state: GateState, command, elapsed_s: float) -> np.ndarray:
+    # the span (2, n) after one more command
+    low, high = command + np.exp(-elapsed_s / LAG_S) * (_span(state) - command)
+    return np.stack([np.minimum(command, low), np.maximum(command, high)])
 
 
 def _span(state: GateState) -> np.ndarray:

@@ -25,7 +25,7 @@ from std_srvs.srv import Trigger
 from vw2_ros import names
 from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.safety import MIN_KNOWN_WORDS, age_of_stamp
-from vw2_ros.errors import InvalidValueError
+from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.messages import bridge, convert, qos
 from vw2_ros.messages import plan as plan_message
 from vw2_ros.nodes.health import ERROR, WARN
@@ -134,7 +134,9 @@ class PlannerNode(ModelNode):
         if self.model is not None and text:
             try:
                 self.model.check_instruction(text, self.config.min_known_words)
-            except InvalidValueError:
+            except (
+                VW2Error
+            ):  # refused, or a policy server did not answer: no plan for the one before
                 self.instruction = ''
                 raise
         if text != self.instruction:
