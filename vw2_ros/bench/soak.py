@@ -226,14 +226,14 @@ def _processes(weights: str):
 def _drive(record: _Record, seconds: float) -> None:
     """Say one instruction after the other, and bring the table back now and then; until Ctrl-C."""
     with progress_bar() as bar, contextlib.suppress(KeyboardInterrupt):
-        task = bar.add_task('soak [s]', total=round(seconds))
+        task = bar.add_task('soak (s)', total=round(seconds))
         _talk(record, seconds, lambda: bar.update(task, **_progress(record)))
         record.sample()
         record.client.spin(1.1)  # the last report of each node
 
 
 def _progress(record: _Record) -> dict:
-    told = f'soak [s], {record.counted} commands missed'
+    told = f'soak (s), {record.counted} commands missed'
     return {'completed': round(record.passed_s()), 'description': told}
 
 
