@@ -256,7 +256,7 @@ class Simulator:
             from vw2_ros.sim.calvin_table import RENDERERS
 
             return RENDERERS[self.egl]
-        return table_class(self.table).renderer
+        return RENDERERS[self.look]
 
     @property
     def facts(self) -> dict[str, str]:
