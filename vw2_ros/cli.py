@@ -31,6 +31,7 @@ def build() -> 'typer.Typer':
         doctor,
         eval,
         experiment,
+        export,
         imagine,
         inspect,
         record,
@@ -51,6 +52,7 @@ def build() -> 'typer.Typer':
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(train.app, name='train')
+    app.add_typer(export.app, name='export')
     app.add_typer(bench.app, name='bench')
     app.add_typer(experiment.app, name='experiment')
     return app

@@ -50,7 +50,7 @@ class Part:
     """Frames a..b - 1 of an episode, which become one session."""
 
     number: int  # of the episode in its bag
-    part: int
+    part: int | str
     episode: Episode
     a: int
     b: int
@@ -99,21 +99,18 @@ def convert_bags(
     if not urdf and described:
         urdf = _described(found)
     robot = Contract.load(contract, urdf=urdf)
-    recorded = {'version': VERSION, 'actions': actions}
-    if robot.action_frame != 'base':
-        recorded['action_frame'] = robot.action_frame
-    config = {'recorded': recorded, 'control_freq': 30, 'renderer': 'camera'}
-    _check_same(out, config)
+    config = data_config(robot, actions)
+    check_same(out, config)
     with only_one(out, 'vw2 convert'):
         job = Conversion(out, robot, image, instruction, actions, config)
         reports = {}
         try:
-            with _bar(progress) as bar:
-                task = bar.add_task('bags', total=len(found))
+            with bar(progress) as shown:
+                task = shown.add_task('bags', total=len(found))
                 for path in found:
-                    bar.update(task, description=path.name)
+                    shown.update(task, description=path.name)
                     reports[str(path)] = job.add(path)
-                    bar.advance(task)
+                    shown.advance(task)
         finally:
             counts = job.index()
     return {
@@ -136,7 +133,8 @@ def _described(bags: Sequence[Path]) -> str:
     return ''
 
 
-def _bar(shown: bool):
+def bar(shown: bool):
+    """A progress bar, or one that nobody sees."""
     if shown:
         from vw2_ros.progress import progress_bar
 
@@ -146,7 +144,16 @@ def _bar(shown: bool):
     return Progress(disable=True)
 
 
-def _check_same(out: Path, config: dict) -> None:
+def data_config(robot: Contract, actions: str) -> dict:
+    """How the data were made, for `.hydra/merged_config.yaml`."""
+    recorded = {'version': VERSION, 'actions': actions}
+    if robot.action_frame != 'base':
+        recorded['action_frame'] = robot.action_frame
+    return {'recorded': recorded, 'control_freq': 30, 'renderer': 'camera'}
+
+
+def check_same(out: Path, config: dict) -> None:
+    """Refuse a folder whose data were made in another way."""
     check_same_settings(out, 'recorded', config['recorded'])
     if not (out / 'recordings.json').is_file() and any((out / s).is_dir() for s in SPLITS):
         raise InvalidValueError(f'{out} holds other data. Choose another folder')
@@ -201,8 +208,12 @@ class Conversion:
             return {**report, 'error': str(error)}  # another call tries again
         report['seconds'] = round(time.monotonic() - began, 1)
         self.done[key] = report
-        write_whole(self.file, json.dumps(self.done, indent=1) + '\n')
+        self.note()
         return report
+
+    def note(self) -> None:
+        """Write down what is done."""
+        write_whole(self.file, json.dumps(self.done, indent=1) + '\n')
 
     def _content(self, path: Path) -> str:
         """sha256 hex of a bag's files, whatever they are called."""
@@ -245,18 +256,18 @@ class Conversion:
             for m in read_markers(self.out / split)
             if 'source' in m
         }
-        parts = [p for p in parts if (key, p.key) not in there and _images(p).size]
-        wanted = set(np.concatenate([_images(p) for p in parts]).tolist()) if parts else set()
+        parts = [p for p in parts if (key, p.key) not in there and images_of(p).size]
+        wanted = set(np.concatenate([images_of(p) for p in parts]).tolist()) if parts else set()
         pictures: dict[int, np.ndarray] = {}
-        damaged, waiting = 0, sorted(parts, key=lambda p: int(_images(p).max()))
+        damaged, waiting = 0, sorted(parts, key=lambda p: int(images_of(p).max()))
         for number, picture in _pictures(tracks, wanted):
             if picture is None:
                 damaged += 1
             else:
                 pictures[number] = picture
-            while waiting and number >= _images(waiting[0]).max():
+            while waiting and number >= images_of(waiting[0]).max():
                 self._session(waiting.pop(0), pictures, key, name)
-                first = min((int(_images(p).min()) for p in waiting), default=number)
+                first = min((int(images_of(p).min()) for p in waiting), default=number)
                 pictures = {i: p for i, p in pictures.items() if i >= first}
         for part in waiting:  # the last picture could not be read
             self._session(part, pictures, key, name)
@@ -306,7 +317,8 @@ def _since(tracks: Tracks, at_ns: int) -> float:
     return round((at_ns - int(tracks.track(names.IMAGE).time_ns[0])) * 1e-9, 2)
 
 
-def _images(part: Part) -> np.ndarray:
+def images_of(part: Part) -> np.ndarray:
+    """Numbers of the pictures that a part needs."""
     image = part.episode.image[part.a : part.b]
     return image[(image >= 0) & part.episode.usable[part.a : part.b]]
 
@@ -335,6 +347,12 @@ def tell(result: dict):
     """What `convert_bags` did, in lines for people."""
     for name, report in result['bags'].items():
         yield f'{name}: {report["skipped"]}' if 'skipped' in report else name
+        if 'set' in report:
+            yield (
+                '  {camera} of {cameras}, {fps:g} frames/s, actions: {actions}'.format(
+                    **report['set']
+                )
+            )
         for topic, t in report.get('topics', {}).items():
             gap = f', longest gap {t["longest_gap_ms"]:.0f} ms' if t['longest_gap_ms'] else ''
             late = (
@@ -363,7 +381,7 @@ def tell(result: dict):
     yield from (f'{path}: LEFT OUT: {why}' for path, why in result['left_out'].items())
     refused = sum('error' in report for report in result['bags'].values())
     yield (
-        f'{len(result["bags"]) - refused} bags read, {refused} refused, '
+        f'{len(result["bags"]) - refused} recordings read, {refused} refused, '
         f'{len(result["left_out"])} files or folders left out'
     )
 
