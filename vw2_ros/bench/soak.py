@@ -225,7 +225,7 @@ def _processes(weights: str):
 
 
 def _drive(record: _Record, seconds: float) -> None:
-    """Say one instruction after the other, and reset the table now and then, until Ctrl-C or SIGTERM."""
+    """Say instruction after instruction, and reset the table now and then, until Ctrl-C or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt), Interruption(), progress_bar() as bar:
         task = bar.add_task('soak (s)', total=round(seconds))
         _talk(record, seconds, lambda: bar.update(task, **_progress(record)))
