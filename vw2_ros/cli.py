@@ -29,6 +29,7 @@ def build() -> 'typer.Typer':
         convert,
         demo,
         doctor,
+        episodes,
         eval,
         experiment,
         imagine,
@@ -50,6 +51,7 @@ def build() -> 'typer.Typer':
     for verb in (demo, collect, redraw, record, convert, imagine, eval, inspect, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
+    app.add_typer(episodes.app, name='episodes')
     app.add_typer(train.app, name='train')
     app.add_typer(bench.app, name='bench')
     app.add_typer(experiment.app, name='experiment')
