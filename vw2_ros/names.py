@@ -32,6 +32,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
 | stop, rearm, release, restart | std_srvs/Trigger         | operator -> action        |             |
 | stop                    | std_msgs/Bool, may be latched  | stop button -> action     | on change   |
+| episode/start, toggle, success, failure, discard, next, save | std_srvs/Trigger | pedal -> recorder | |
 | enable                  | std_msgs/Bool                  | deadman -> action         | >= 5 Hz     |
 | joy                     | sensor_msgs/Joy                | deadman -> action         | >= 5 Hz     |
 """
@@ -42,6 +43,7 @@ INPUT = 'input'  # of the camera node
 INPUT_INFO = f'{INPUT}/{CAMERA_INFO}'
 INSTRUCTION = 'instruction'
 OUTCOME = 'outcome'  # how an episode ended
+EPISODE = 'episode'  # services of the recorder lie below it
 LATENT_PLAN = 'latent_plan'
 PLAN_HIDDEN = 'plan_hidden'
 ROBOT_DESCRIPTION = 'robot_description'

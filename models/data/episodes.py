@@ -96,7 +96,9 @@ def what_is_left(
         part[part > 0] = 1 + span.dropped
     left = []
     for a, b in ranges.tolist():
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], kept[a : b + 1] == 1, [0]]).astype(int)))
+        edges = np.flatnonzero(
+            np.diff(np.concatenate([[0], kept[a : b + 1] == 1, [0]]).astype(int))
+        )
         left += [(a + i, a + j - 1) for i, j in zip(edges[::2], edges[1::2])]
     left = np.array(left, np.int64).reshape(-1, 2)
     tasks = {w.phrase: w.task for w in windows}

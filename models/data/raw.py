@@ -27,7 +27,9 @@ def _places(folder: CalvinFolder, ids: np.ndarray) -> list[tuple[Path, np.ndarra
             inside = np.intersect1d(wanted, _ids_of(path))
             found.append((path, inside))
             wanted = np.setdiff1d(wanted, inside)
-    for path in folder.shards if len(wanted) else ():  # of others, whose shards hold what they like
+    for path in (
+        folder.shards if len(wanted) else ()
+    ):  # of others, whose shards hold what they like
         inside = np.intersect1d(wanted, _ids_of(path))
         if len(inside):
             found.append((path, inside))

@@ -46,7 +46,7 @@ def content(bag):
 
 
 def test_a_list_says_what_a_person_wants_to_know(tmp_path, capsys):
-    messages = [m for m in THREE.messages() if not 3.0 < m[0] - START_S < 3.3]
+    messages = [m for m in THREE.messages() if not 3.0 < m[0] - START_S < 3.12]
     messages += [(START_S + 2.0, '/outcome', text('success'))]
     messages += [(START_S + 4.19, '/outcome', text('failure'))]
     messages += [(START_S + 6.6, '/outcome', text('discard'))]
@@ -66,7 +66,10 @@ def test_a_list_says_what_a_person_wants_to_know(tmp_path, capsys):
     result = json.loads((tmp_path / 'data/recordings.json').read_text())
     (report,) = result.values()
     assert [e['instruction'] for e in report['dropped']] == ['push it']
-    assert [e['shown'] > 0 for e in report['episodes']] == [True, False]  # nothing is learned of it
+    assert [e['shown'] > 0 for e in report['episodes']] == [
+        True,
+        False,
+    ]  # nothing is learned of it
 
 
 def test_skew_between_clocks_is_told(tmp_path):

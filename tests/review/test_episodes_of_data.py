@@ -46,7 +46,9 @@ def data(tmp_path):
 def test_converted_data(data, tmp_path):
     found = listed(data, tmp_path)
     assert [e['instruction'] for e in found] == ['open it', 'close it', 'push it']
-    assert all(e['hz'] == 30.0 and e['skew_ms'] < 1 and e['recording'] == 'training' for e in found)
+    assert all(
+        e['hz'] == 30.0 and e['skew_ms'] < 1 and e['recording'] == 'training' for e in found
+    )
     whole = FrameStore([data], size=16)
     decoded = {p: p.stat().st_mtime_ns for p in (data / 'training/cache').glob('*.u8')}
     before = files.file_sha256(data / 'training/shards/shard_00000.npz')
@@ -70,8 +72,11 @@ def test_converted_data(data, tmp_path):
     assert vw2('episodes', 'relabel', data, '3', '--outcome', 'failure') == 0
     assert set(learned(data)) == {'pull it', 'push it'}
     assert vw2('episodes', 'merge', data, '2', '3', '--instruction', 'push it') == 0
-    assert set(learned(data)) == {'pull it', 'push it'}
-    for _ in range(5):
+    assert set(learned(data)) == {'pull it'}  # it ended with a failure
+    assert vw2('episodes', 'relabel', data, '2', '--outcome', 'success') == 0
+    demos = Demonstrations(FrameStore([data], size=16))
+    assert demos.phrases == {'pull it': ['pull it'], 'push it': ['push it']}
+    for _ in range(6):
         assert vw2('episodes', 'undo', data) == 0
     assert FrameStore([data], size=16).content_hash == whole.content_hash
     assert before == files.file_sha256(data / 'training/shards/shard_00000.npz')

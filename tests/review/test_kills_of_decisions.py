@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""vw2 episodes and vw2 convert are killed with -9 at any moment: nothing is lost, and they run again."""
+"""vw2 episodes and vw2 convert are killed with -9 at any moment: nothing is lost; they run again."""
 
 import json
 
@@ -29,8 +29,7 @@ def each_moment(arguments, begin, moments):
     """Yield after the command was killed at each of so many moments of its work."""
     status, calls = killed.run(arguments, begin)
     assert status == 0 and calls > 20
-    for at in np.unique(np.linspace(1, calls - 1, moments).astype(int)).tolist():
-        yield at
+    yield from np.unique(np.linspace(1, calls - 1, moments).astype(int)).tolist()
 
 
 def decisions_survive(tmp_path, moments):

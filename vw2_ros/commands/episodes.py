@@ -81,7 +81,7 @@ def show(
 
 @app.command(epilog=epilog('vw2 episodes drop bags/monday 3 5-9'))
 def drop(data: Data, numbers: Numbers) -> None:
-    """Leave episodes out: no conversion and no training sees them. Take it back with restore or undo."""
+    """Leave episodes out: no conversion and no training sees them. restore or undo takes it back."""
     from vw2_ros.review import decide
 
     _, found = _entries(data)
@@ -103,7 +103,8 @@ def relabel(
     numbers: Numbers,
     instruction: Instruction = None,
     outcome: Annotated[
-        str, typer.Option(help='How it ended: success or failure. No words are learned of a failure.')
+        str,
+        typer.Option(help='How it ended: success or failure. No words are learned of a failure.'),
     ] = '',
 ) -> None:
     """Say what episodes show, and how they ended."""

@@ -106,7 +106,7 @@ def convert_bags(
     left_out: LeftOut = {}
     out, found = Path(out), find_bags(bags, left_out)
     if not urdf and described:
-        urdf = _described(found)
+        urdf = described(found)
     robot = Contract.load(contract, urdf=urdf)
     config = data_config(robot)
     check_same(out, config)
@@ -131,7 +131,7 @@ def convert_bags(
     }
 
 
-def _described(bags: Sequence[Path]) -> str:
+def described(bags: Sequence[Path]) -> str:
     """The robot's URDF as the first bag has it, '' where none does."""
     for path in bags:
         try:
@@ -290,6 +290,9 @@ class Conversion:
             if span.dropped:
                 dropped.append(what)
                 continue
+            health = tracks.stretch(span.start, span.stop)
+            if not (span.text or health['frames']):
+                continue  # between episodes nothing was recorded
             try:
                 episode = label(tracks, start, end, span.taught, self.contract, self.actions)
             except Unusable as error:
@@ -304,7 +307,7 @@ class Conversion:
                 'made': made,
                 'actions': episode.facts['actions'],
                 **what,
-                **tracks.stretch(span.start, span.stop),
+                **health,
             }
             parts += [
                 Part(number, i, episode, source, a, min(a + PART_FRAMES, n))
@@ -373,7 +376,7 @@ class Conversion:
         writer.close(source={**part.told, 'part': part.key})
 
     def _place(self, part: Part) -> tuple[str, int]:
-        """Split and number of the next session; one of `HELD_OUT` with words is held out."""
+        """Split and number of the next session; one episode of `HELD_OUT` with words is held out."""
         markers = {split: read_markers(self.out / split) for split in SPLITS}
         bag, made = part.told['sha256'], part.told['made']
 
@@ -382,9 +385,18 @@ class Conversion:
             ours = source.get('sha256') == bag
             return source.get('made') == made if ours else self._counts(marker)
 
+        begun = [
+            split
+            for split, ms in markers.items()
+            for m in ms
+            if m.get('source', {}).get('made') == made
+            and m['source']['sha256'] == bag
+            and m['source']['part'].split('.')[0] == str(part.number)
+        ]
         count = sum(bool(m['annotations']) and stays(m) for ms in markers.values() for m in ms)
         held_out = bool(part.episode.instruction) and count % HELD_OUT == HELD_OUT - 1
-        split = SPLITS[int(held_out)]
+        # parts of one episode stay together: else validation would show what training does
+        split = begun[0] if begun else SPLITS[int(held_out)]
         return split, max((m['session'] for m in markers[split]), default=-1) + 1
 
 

@@ -20,6 +20,7 @@ stamps are no clock (`vw2_ros.bags.stamps`), or are of another clock than the ot
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,6 +37,7 @@ from vw2_ros.errors import InvalidValueError
 
 FINGER_M = open_arm().finger_open_m
 BY_NAME = ('trajectory', 'joint_state')  # forms of commands that name their joints
+APART_NS = 100e6  # joints of one arm that arrive further apart are no pose of it
 SKEW_NS = 100e6  # by which the clocks of two topics may differ
 
 
@@ -121,7 +123,7 @@ class Tracks:
 
     def __init__(self, bag: Bag, contract: Contract, image: str = ''):
         self.bag, self.joints, self._hand = bag, contract.joints, contract.gripper
-        self.image_topic = _choose_image(bag, image)
+        self.image_topic = _choose_image(bag, image, [c.topic for c in contract.cameras.values()])
         wanted = {self.image_topic: (names.IMAGE, self._on_image)}
         by_name, form = contract.command.topic, contract.command.form
         for name, topics, reader in (
@@ -137,6 +139,7 @@ class Tracks:
         self.tracks = {name: Track(topic) for topic, (name, _) in wanted.items()}
         self.fingers, self.command_fingers = Track('finger joint'), Track('finger command')
         self._seen_names: set[tuple] = set()
+        self._joints: dict[str, tuple[float, int, int]] = {}  # position, stamp, arrival [ns]
         self._read(wanted)
         self._check()
         self._set_times()
@@ -189,8 +192,12 @@ class Tracks:
         finger = self._finger(found)
         if finger is not None:  # it may come in messages of its own
             self.fingers.add(received_ns, stamp_ns, finger)
-        if all(n in found for n in self.joints):
-            track.add(received_ns, stamp_ns, [found[n] for n in self.joints])
+        mine = {n: (found[n], stamp_ns, received_ns) for n in self.joints if n in found}
+        if mine:  # joints of one arm may come in several messages, as for a live robot
+            self._joints |= mine
+            known = [self._joints.get(n) for n in self.joints]
+            if all(known) and received_ns - min(at for *_, at in known) <= APART_NS:
+                track.add(received_ns, min(s for _, s, _ in known), [v for v, *_ in known])
 
     def _on_instruction(self, track: Track, received_ns: int, message) -> None:
         track.add(received_ns, 0, ' '.join(message.data.split()))
@@ -301,12 +308,14 @@ def _listed(topics: dict) -> str:
     return ', '.join(sorted(topics)) or 'none'
 
 
-def _choose_image(bag: Bag, image: str) -> str:
+def _choose_image(bag: Bag, image: str, cameras: Sequence[str]) -> str:
+    """The camera: `image`, or the first of a robot's that the bag has, or the only one."""
     if image:
         return choose_camera(bag, [image])
     images = image_topics(bag.topics)
-    if named := [t for t in images if t.strip('/') == names.IMAGE]:
-        return choose_camera(bag, named)
+    for camera in dict.fromkeys((*cameras, names.IMAGE)):
+        if named := [t for t in images if t.strip('/') == camera.strip('/')]:
+            return choose_camera(bag, named)
     found, _ = cameras_of(bag, images)
     if len(found) > 1:
         raise TrackError(

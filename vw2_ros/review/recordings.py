@@ -14,7 +14,8 @@ import numpy as np
 
 from vw2_ros import names
 from vw2_ros.arms.actions import ACTION_HZ
-from vw2_ros.bags.bag import Bag, cdr_reader
+from vw2_ros.arms.contract import Contract, needs_description
+from vw2_ros.bags.bag import Bag, BagError, cdr_reader
 from vw2_ros.bags.episodes import bag_spans
 from vw2_ros.bags.find import find_bags
 from vw2_ros.bags.images import choose_camera, message_picture
@@ -24,11 +25,23 @@ from vw2_ros.episodes import EditList, Span, read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import LeftOut
 from vw2_ros.models.data.calvin import CalvinFolder, is_calvin
-from vw2_ros.models.data.raw import pictures_of
+from vw2_ros.models.data.raw import pictures_of, rows_of
+from vw2_ros.recording.convert import described
+from vw2_ros.recording.episodes import Unusable, label, spans
+from vw2_ros.recording.tracks import Tracks
 
 SPLITS = ('training', 'validation')
 SHORTEST_S = 1.0  # what lies between two instructions and is shorter is not listed
 STATES = ('sensor_msgs/msg/JointState',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """What a policy would learn of an episode, 30 frames a second."""
+
+    actions: np.ndarray  # float64 (n, 7), see recording/labels.py
+    joints: np.ndarray  # float64 (n, 7) [rad]; 0 where the arm has fewer
+    connected: np.ndarray  # bool (n - 1,): a frame follows the one before
 
 
 class Recording(Protocol):
@@ -53,17 +66,25 @@ class Recording(Protocol):
     def position(self, span: Span, seconds: float) -> int:
         """The position so long after the episode's first picture."""
 
+    def motion(self, span: Span) -> Motion:
+        """What a policy would learn of an episode.
+
+        Raises:
+            Unusable: nothing, and why.
+        """
+
 
 class BagRecording:
     """A bag, see `Recording`.
 
     Args:
         image: topic of the camera; '': the first that has pictures.
+        contract: name or file of the robot's.
     """
 
-    def __init__(self, path: Path, image: str = ''):
+    def __init__(self, path: Path, image: str = '', contract: str = 'play_table'):
         self.bag, self.path, self.name = Bag(path), path, path.name
-        self.edits = EditList(path)
+        self.edits, self.contract = EditList(path), contract
         named = [t for t in self.bag.topics if t.split('/')[-1] == names.IMAGE]
         wanted = [image] if image else named if len(named) == 1 else []
         self.camera = choose_camera(self.bag, wanted)
@@ -111,9 +132,33 @@ class BagRecording:
 
     def position(self, span: Span, seconds: float) -> int:
         """See `Recording`."""
+        return self.arrivals(span)[0] + round(seconds * 1e9)
+
+    def arrivals(self, span: Span | None = None) -> tuple[int, int]:
+        """When the first and the last picture of an episode arrived [ns]; None: of the bag."""
         came = np.array(self._streams[self.camera][0])
-        first = came[(came >= span.start) & (came < span.stop)].min()
-        return int(first + round(seconds * 1e9))
+        if span is not None:
+            came = came[(came >= span.start) & (came < span.stop)]
+        return int(came.min()), int(came.max())
+
+    @functools.cached_property
+    def _tracks(self) -> tuple[Tracks, Contract, list]:
+        urdf = described([self.path]) if needs_description(self.contract) else ''
+        contract = Contract.load(self.contract, urdf=urdf)
+        tracks = Tracks(self.bag, contract, self.camera)
+        return tracks, contract, spans(tracks)
+
+    def motion(self, span: Span) -> Motion:
+        """See `Recording`."""
+        try:
+            tracks, contract, found = self._tracks
+        except BagError as error:
+            raise Unusable(str(error)) from error
+        start, end = next(((a, b) for s, a, b in found if s.key == span.key), (0, 0))
+        episode = label(tracks, start, end, span.taught, contract)
+        usable = np.flatnonzero(episode.usable & (episode.shown if span.taught else True))
+        joints = episode.robot_obs[usable, 7:14]
+        return Motion(episode.actions[usable], joints, np.diff(usable) == 1)
 
 
 class SplitRecording:
@@ -163,6 +208,18 @@ class SplitRecording:
         ids = self.ids(span)
         return int(ids[min(max(0, round(seconds * ACTION_HZ)), len(ids) - 1)])
 
+    def motion(self, span: Span) -> Motion:
+        """See `Recording`."""
+        ids = self.ids(span)
+        words = [w for w in self.folder.windows if w.start < span.stop and span.start <= w.end]
+        if words:
+            shown = np.zeros(len(ids), bool)
+            for window in words:
+                shown |= (ids >= window.start) & (ids <= window.end)
+            ids = ids[shown]
+        rows = rows_of(self.folder, ids)
+        return Motion(rows['rel_actions'], rows['robot_obs'][:, 7:14], np.diff(ids) == 1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
@@ -198,12 +255,16 @@ class Entry:
 
 
 def open_recordings(
-    data: Sequence[Path], image: str = '', left_out: LeftOut | None = None
+    data: Sequence[Path],
+    image: str = '',
+    left_out: LeftOut | None = None,
+    contract: str = 'play_table',
 ) -> list[Recording]:
     """The recordings in folders: splits of data sets, or bags.
 
     Args:
         image: topic of the camera in bags. left_out: takes path -> reason, of bags not read.
+        contract: name or file of the robot's.
     Raises:
         InvalidValueError: nothing of that kind is there, or it is damaged.
     """
@@ -216,12 +277,14 @@ def open_recordings(
             continue
         for path in find_bags([root], left_out):
             try:
-                found.append(BagRecording(path, image))
+                found.append(BagRecording(path, image, contract))
             except InvalidValueError as error:
                 left_out[path] = str(error)
     if not found:
         why = '; '.join(f'{path}: {reason}' for path, reason in left_out.items())
-        raise InvalidValueError(f'{data[0]} must hold recordings that can be read. Got none. {why}')
+        raise InvalidValueError(
+            f'{data[0]} must hold recordings that can be read. Got none. {why}'
+        )
     return found
 
 
