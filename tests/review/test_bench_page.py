@@ -56,7 +56,7 @@ def test_each_command_of_the_page(tmp_path, monkeypatch, capsys):
     launch = next(line for line in commands().splitlines() if line.startswith('ros2 launch'))
     arguments = dict(word.split(':=', 1) for word in shlex.split(launch) if ':=' in word)
     arguments['weights'] = arguments['weights'].replace('$PWD', str(tmp_path))
-    started = [process.executable for process in system.robot(arguments)]
+    started = [process.executable for process in system.robot(**arguments)]
     assert {'camera_node', 'planner_node', 'action_node'} <= set(started)
     policy = Policy.load(arguments['weights'])
     rgb = np.zeros((policy.image_size, policy.image_size, 3), np.uint8)

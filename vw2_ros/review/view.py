@@ -32,6 +32,7 @@ from vw2_ros.models.data.raw import pictures_of, rows_of
 from vw2_ros.review.recordings import BagRecording, Recording, SplitRecording
 
 QUALITY = 80  # of the JPEG pictures in a file
+AT_ONCE = 5000  # frames whose rows are read together
 TIME, STEP = 'time', 'step'
 ACTIONS = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
 LEVELS = {0: 'INFO', 1: 'WARN', 2: 'ERROR', 3: 'ERROR'}
@@ -246,22 +247,23 @@ def _logged(folder: Path) -> Iterator[tuple[int, dict]]:
 
 
 def _split(shown: View, recording: SplitRecording, lead: str) -> int:
-    count = 0
+    """All frames, also those that are in no episode."""
     for span in recording.spans():
-        ids = recording.ids(span)
-        rows = rows_of(recording.folder, ids)
-        pictures = pictures_of(recording.folder, ids)
-        shown.at_ns(int(ids[0] / ACTION_HZ * 1e9) if len(ids) else 0)
+        shown.at_ns(int(span.start / ACTION_HZ * 1e9))
         shown.text(f'{lead}instruction', span.text or "''")
-        for i, (number, picture) in enumerate(zip(ids, pictures)):
+    folder = recording.folder
+    ids = folder.recorded_ids
+    for first in range(0, len(ids), AT_ONCE):
+        part = ids[first : first + AT_ONCE]
+        rows = rows_of(folder, part)
+        for i, (number, picture) in enumerate(zip(part, pictures_of(folder, part))):
             shown.at_ns(int(number / ACTION_HZ * 1e9))
             state = rows['robot_obs'][i]
             shown.picture(f'{lead}static', picture)
             shown.numbers(f'{lead}joints', state[7:14], [f'joint {j + 1}' for j in range(7)])
             shown.numbers(f'{lead}gripper', state[6:7], ['width [m]'])
             shown.numbers(f'{lead}actions', rows['rel_actions'][i], ACTIONS)
-            count += 1
-    return count
+    return len(ids)
 
 
 def _run(shown: View, folder: Path) -> int:
