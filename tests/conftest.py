@@ -2,8 +2,10 @@
 # Copyright 2026 vw2_ros maintainers
 """Settings that must hold before any test module is imported."""
 
+import atexit
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,6 +21,7 @@ os.environ.setdefault('HF_HUB_OFFLINE', '1')
 
 # what nodes log of their own lies here, and not with the log of this machine's robots
 os.environ['ROS_HOME'] = tempfile.mkdtemp(prefix='ros_home_')
+atexit.register(shutil.rmtree, os.environ['ROS_HOME'], ignore_errors=True)
 
 if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
     sys.path.insert(0, str(ROOT))

@@ -4,6 +4,8 @@
 
 import json
 import os
+import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -62,3 +64,26 @@ def test_all_nodes_run(tmp_path):
     told = json.loads((tmp_path / 'soak.json').read_text())
     assert len(told['samples']['at_s']) == len(told['samples']['memory_mb']['action']) > 3
     assert (tmp_path / 'memory.png').stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_with_the_figures_so_far(tmp_path):
+    pytest.importorskip('rclpy')
+    command = [sys.executable, '-m', 'vw2_ros.cli', 'bench', 'soak', '--minutes', '60', '--out']
+    with subprocess.Popen([*command, str(tmp_path)], start_new_session=True) as child:
+        wait_for_samples(child.pid)
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does: the nodes get it, too
+        assert child.wait(60) == 0
+    told = json.loads((tmp_path / 'soak.json').read_text())
+    assert 0 < told['minutes'] < 5
+    assert told['commands'] > 0
+
+
+def wait_for_samples(pid):
+    """Until all nodes have run for half a minute."""
+    nodes = 6
+    children = pathlib.Path(f'/proc/{pid}/task/{pid}/children')
+    end = time.monotonic() + 180
+    while len(children.read_text().split()) < nodes and time.monotonic() < end:
+        time.sleep(0.5)
+    time.sleep(45)

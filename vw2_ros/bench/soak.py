@@ -17,6 +17,7 @@ its own. An instruction drives the arm; from time to time it is another one, and
 | false_alarms          | of the watchdog                                                          |
 """
 
+import contextlib
 import json
 import pathlib
 import tempfile
@@ -29,6 +30,7 @@ import numpy as np
 from vw2_ros.bench.machine import machine
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file, write_json
+from vw2_ros.progress import progress_bar
 
 INSTRUCTIONS = (
     'push the red block to the left',
@@ -168,6 +170,8 @@ class _Record:
 def run(name: str = 'play_table', *, minutes: float = 30.0, out: pathlib.Path) -> dict:
     """Run all nodes for so long; write `soak.json`, with all samples, and `memory.png` into `out`.
 
+    Ctrl-C ends it earlier: the figures are then of the minutes that passed.
+
     Raises:
         BringUpError, ClientError: a node did not come up, or ended.
     """
@@ -220,7 +224,20 @@ def _processes(weights: str):
 
 
 def _drive(record: _Record, seconds: float) -> None:
-    """Say one instruction after the other, and bring the table back now and then."""
+    """Say one instruction after the other, and bring the table back now and then; until Ctrl-C."""
+    with progress_bar() as bar, contextlib.suppress(KeyboardInterrupt):
+        task = bar.add_task('soak (s)', total=round(seconds))
+        _talk(record, seconds, lambda: bar.update(task, **_progress(record)))
+        record.sample()
+        record.client.spin(1.1)  # the last report of each node
+
+
+def _progress(record: _Record) -> dict:
+    told = f'soak (s), {record.counted} commands missed'
+    return {'completed': round(record.passed_s()), 'description': told}
+
+
+def _talk(record: _Record, seconds: float, each) -> None:
     said, spoken_s, sampled_s = 0, -1e9, -1e9
     record.reset_s = time.monotonic()
     while record.passed_s() < seconds:
@@ -235,9 +252,8 @@ def _drive(record: _Record, seconds: float) -> None:
         if now - sampled_s > SAMPLE_S:
             record.sample()
             sampled_s = now
+            each()
         record.client.spin(0.5)
-    record.sample()
-    record.client.spin(1.1)  # the last report of each node
 
 
 def plot(source: pathlib.Path, target: pathlib.Path) -> None:
