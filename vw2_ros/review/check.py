@@ -41,6 +41,7 @@ LIKE = 0.85  # of difflib's ratio, from which two instructions are a slip of one
 STILL_RAD = 1e-3  # range of a joint that never moves
 SAME_RAD = 1e-5  # joints of two frames that differ less are the same frame's
 TWICE_SHARE = 0.5  # of an episode's frames, that are in another one
+AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw')
 COSTS = {
     'unusable': 100,
     'idle': 20,
@@ -141,9 +142,13 @@ def _of_motion(motion: Motion) -> list[Finding]:
                 f'({int((steps > JUMP_RAD).any(1).sum())} jumps in all)',
             )
         )
-    clipped = (np.abs(actions[:, :6]) > 1 - 1e-6).any(1).mean()
+    largest = np.abs(actions[:, :6]) > 1 - 1e-6
+    clipped = largest.any(1).mean()
     if clipped > CLIPPED_SHARE:
-        found.append(Finding('clipped', f'{clipped:.0%} of its actions are the largest there is'))
+        axis = AXES[int(largest.sum(0).argmax())]
+        found.append(
+            Finding('clipped', f'{clipped:.0%} of its actions are the largest there is, in {axis}')
+        )
     changes = np.flatnonzero(np.diff(np.sign(actions[:, 6])))
     again = int((np.diff(changes) <= CHATTER_FRAMES).sum())
     if again:
@@ -224,12 +229,17 @@ def _still_joints(motions: Sequence[Motion]) -> list[Finding]:
     ]
 
 
+def counted(n: int) -> str:
+    """E.g. '3 episodes'."""
+    return f'{n} episode{"s" * (n != 1)}'
+
+
 def _labels(labels: dict[str, tuple[int, float]]) -> list[Finding]:
     found = []
     named = sorted(text for text in labels if text)
     for text in named:
         if labels[text][0] < FEW:
-            found.append(Finding('few', f'"{text}" has {labels[text][0]} episodes'))
+            found.append(Finding('few', f'"{text}" has {counted(labels[text][0])}'))
     for i, text in enumerate(named):
         for other in named[i + 1 :]:
             if difflib.SequenceMatcher(None, text, other).ratio() > LIKE:
@@ -243,6 +253,6 @@ def _labels(labels: dict[str, tuple[int, float]]) -> list[Finding]:
                 )
     if '' in labels:
         found.append(
-            Finding('few', f'{labels[""][0]} episodes have no words: nothing is learned of them')
+            Finding('few', f'{counted(labels[""][0])} without words: nothing is learned of that')
         )
     return found

@@ -15,11 +15,12 @@ import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.evaluation import film, report
-from vw2_ros.review.check import Checked, Verdict, idle_frames
+from vw2_ros.review.check import Checked, Verdict, counted, idle_frames
 from vw2_ros.review.show import sheet, title
 
 PICTURED = 60  # episodes with pictures: of more the page would be too large to open
 PARTS = (('x', '#3b76c4'), ('y', '#e08a1e'), ('z', '#2f9e62'))
+TURN = '#b0479a'  # of the largest of roll, pitch and yaw
 
 
 def render(verdict: Verdict, data: Path) -> str:
@@ -58,7 +59,8 @@ def _text(value: object) -> str:
 
 
 def _legend() -> str:
-    names = ', '.join(f'<span style="color:{colour}">{name}</span>' for name, colour in PARTS)
+    parts = (*PARTS, ('the largest of roll, pitch and yaw', TURN))
+    names = ', '.join(f'<span style="color:{colour}">{name}</span>' for name, colour in parts)
     return (
         f'<p class="soft">Below the pictures: the actions {names} in units of the largest, the '
         'gripper (black: open above, closed below), and in grey where nothing moves.</p>'
@@ -71,7 +73,7 @@ def _labels(verdict: Verdict) -> str:
     body = ''.join(
         f'<tr><th>{_text(text or "without words")}</th>'
         f'<td><div class="track"><div style="width:{100 * n / most:.1f}%"></div></div></td>'
-        f'<td class="number">{n} episodes, {seconds:.0f} s</td></tr>'
+        f'<td class="number">{counted(n)}, {seconds:.0f} s</td></tr>'
         for text, (n, seconds) in rows
     )
     return f'<table>{body}</table>'
@@ -119,6 +121,8 @@ def _plot(checked: Checked) -> bytes:
     axes = figure.subplots()
     for i, (name, colour) in enumerate(PARTS):
         axes.plot(seconds, actions[:, i], color=colour, linewidth=0.9, label=name)
+    turn = np.take_along_axis(actions, 3 + np.abs(actions[:, 3:6]).argmax(1)[:, None], 1)
+    axes.plot(seconds, turn[:, 0], color=TURN, linewidth=0.9)
     axes.step(seconds, 1.1 * actions[:, 6], color='black', linewidth=1.1, where='post')
     axes.fill_between(
         seconds, -1.2, 1.2, where=idle_frames(actions), color='#c9ced6', linewidth=0, step='mid'
