@@ -33,6 +33,7 @@ def build() -> 'typer.Typer':
         episodes,
         eval,
         experiment,
+        export,
         imagine,
         inspect,
         record,
@@ -56,6 +57,7 @@ def build() -> 'typer.Typer':
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(episodes.app, name='episodes')
     app.add_typer(train.app, name='train')
+    app.add_typer(export.app, name='export')
     app.add_typer(bench.app, name='bench')
     app.add_typer(experiment.app, name='experiment')
     return app

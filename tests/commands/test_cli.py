@@ -34,6 +34,7 @@ COMMANDS = [
     ['imagine'],
     ['inspect'],
     ['eval'],
+    ['export', 'lerobot'],
     ['bench', 'sim'],
     ['bench', 'policy'],
     ['bench', 'loop'],

@@ -24,6 +24,7 @@ import numpy as np
 
 from vw2_ros.arms import KINEMATICS, Arm, open_arm
 from vw2_ros.arms.keys import ContractError, Keys
+from vw2_ros.arms.lerobot import LeRobotSpec, lerobot_spec
 from vw2_ros.arms.limits import Braking, Limits
 from vw2_ros.arms.urdf import ArmError
 from vw2_ros.errors import InvalidValueError, MissingFileError
@@ -120,6 +121,7 @@ class Contract:
     cameras: Mapping[str, CameraSpec]  # by name, e.g. 'static'
     on_stale: str  # what is sent while an input is stale: 'silent' or 'hold'
     disarmed_at_start: bool  # true: nothing moves before `rearm`
+    lerobot: LeRobotSpec | None = None  # what LeRobot data sets of this robot hold; None: not said
 
     @classmethod
     def load(cls, source: str | os.PathLike = 'panda', *, urdf: str = '') -> Contract:
@@ -152,6 +154,7 @@ class Contract:
             cameras=_cameras(keys.into('cameras', {})),
             on_stale=keys.text('on_stale', 'silent', of=ON_STALE),
             disarmed_at_start=keys.flag('disarmed_at_start', True),
+            lerobot=lerobot_spec(keys.into('lerobot')) if 'lerobot' in keys else None,
         )
         keys.end()
         contract._check_home(keys)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""`vw2 convert`: bags to training data."""
+"""`vw2 convert`: bags and LeRobot data sets to training data."""
 
 import pathlib
 import sys
@@ -16,23 +16,31 @@ EXAMPLE = 'vw2 convert --bag bags --out data/mine'
 
 
 def run(
-    bag: Annotated[
-        list[pathlib.Path],
-        typer.Option(help='A bag, or a folder that holds some; may be given several times.'),
-    ],
     out: Annotated[
         pathlib.Path,
         typer.Option(help='Folder of the data set, made or added to.', callback=new_folder),
     ],
+    bag: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(help='A bag, or a folder that holds some; may be given several times.'),
+    ] = None,
+    lerobot: Annotated[
+        list[pathlib.Path] | None,
+        typer.Option(
+            help='A LeRobot data set (v2.0, v2.1, v3); may be given several times. The contract '
+            'says what its columns mean.'
+        ),
+    ] = None,
     image: Annotated[
         str,
         typer.Option(
             help='Topic of the images that the policy shall see (default: image_raw, or the only '
-            'image topic of the bag).'
+            "image topic of the bag), or a LeRobot set's camera (default: the contract's, or the "
+            'first in colour).'
         ),
     ] = '',
     instruction: Annotated[
-        str, typer.Option(help='What the arm does in bags without a spoken instruction.')
+        str, typer.Option(help='What the arm does where the recording has no words.')
     ] = '',
     contract: ContractFile = 'play_table',
     urdf: Annotated[
@@ -57,22 +65,21 @@ def run(
             f'--limits is gone: a contract has the limits, too. Got {limits}. Say --contract FILE; '
             'docs/contract.md says what is in it'
         )
-    from vw2_ros.recording import convert
+    if bool(bag) == bool(lerobot):
+        raise UsageError('give either --bag or --lerobot: one command converts one of them')
+    from vw2_ros.recording import convert, sets
+    from vw2_ros.recording.told import tell
 
     if actions not in convert.ACTIONS:
         raise UsageError(close_matches('--actions', actions, convert.ACTIONS))
-    result = convert.convert_bags(
-        bag,
-        out,
-        image=image,
-        instruction=instruction,
-        contract=contract,
-        urdf=urdf,
-        actions=actions,
-    )
+    options = {'instruction': instruction, 'contract': contract, 'urdf': urdf}
+    if lerobot:
+        result = sets.convert_sets(lerobot, out, camera=image, **options)
+    else:
+        result = convert.convert_bags(bag or (), out, image=image, actions=actions, **options)
     if json_file is not None:
         files.write_json(json_file, result)
-    for line in convert.tell(result):
+    for line in tell(result):
         print(line)
     show(
         {'folder': str(out)}

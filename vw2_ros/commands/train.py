@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vw2_ros.commands.options import (
+    ContractFile,
     check_config,
     check_folders,
     check_policy,
@@ -227,7 +228,14 @@ HeadStart = Annotated[
 @stage_command('head')
 def head(
     config: Config,
-    data: Data,
+    data: Annotated[
+        list[pathlib.Path],
+        typer.Option(
+            '--data',
+            help='Data set in CALVIN format, or a LeRobot data set, which is converted into '
+            '--out/data first; may be given several times.',
+        ),
+    ],
     out: Out,
     init: Annotated[
         pathlib.Path | None,
@@ -253,6 +261,7 @@ def head(
             '--learn-sight', help='Let the keypoints learn too, for another camera than they know.'
         ),
     ] = False,
+    contract: ContractFile = 'play_table',
     resume: Resume = False,
     seed: Seed = None,
     max_minutes: MaxMinutes = None,
@@ -271,8 +280,10 @@ def head(
     init = None if scratch else run_of('--init', init, out, 'planner')
     from vw2_ros.models.stages.head import HeadStage
     from vw2_ros.models.training.run import run
+    from vw2_ros.recording.sets import labelled_folders
     from vw2_ros.sim.landmarks import teach
 
+    data = labelled_folders(data, out, contract)
     stage = HeadStage(
         config, data, init, labels, sight, start or None, learn_sight, seed, max_minutes, teach
     )

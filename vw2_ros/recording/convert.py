@@ -56,7 +56,7 @@ class Part:
     """Frames a..b - 1 of an episode, which become one session."""
 
     number: int  # of the episode in its bag
-    part: int
+    part: int | str
     episode: Episode
     told: dict  # of the episode, for the marker
     a: int
@@ -207,18 +207,9 @@ class Conversion:
     def add(self, path: Path) -> dict:
         """Convert one bag, unless that was done in the same way; its report."""
         key = self._content(path)
-        options = {
-            'image': self.image,
-            'instruction': self.instruction,
-            'actions': self.actions,
-            'contract': self.contract.sha256,
-            'edits': [dataclasses.asdict(edit) for edit in EditList(path).edits],
-        }
-        made = hashlib.sha256(json.dumps([VERSION, options]).encode()).hexdigest()
-        before = self.done.get(key)
-        if before and before['made'] == made:
-            self.settled.add(key)  # a kill may have left what it gave before
-            return {**before, 'skipped': 'already there'}
+        options, made = self.how([dataclasses.asdict(e) for e in EditList(path).edits])
+        if skipped := self.skipped(key, made):
+            return skipped
         began = time.monotonic()
         report: dict = {
             'bag': path.name,
@@ -237,8 +228,32 @@ class Conversion:
         except BagError as error:
             return {**report, 'error': str(error)}  # another call tries again
         report['seconds'] = round(time.monotonic() - began, 1)
+        return self.finish(key, report)
+
+    def how(self, edits: Sequence[dict] = ()) -> tuple[dict, str]:
+        """What decides how a recording is converted, and sha256 hex of that."""
+        options = {
+            'image': self.image,
+            'instruction': self.instruction,
+            'actions': self.actions,
+            'contract': self.contract.sha256,
+            'edits': list(edits),
+        }
+        return options, hashlib.sha256(json.dumps([VERSION, options]).encode()).hexdigest()
+
+    def skipped(self, key: str, made: str) -> dict:
+        """The report of a recording that was converted in this way; {} where it was not."""
+        before = self.done.get(key)
+        if not before or before['made'] != made:
+            return {}
+        self.settled.add(key)  # a kill may have left what it gave before
+        return {**before, 'skipped': 'already there'}
+
+    def finish(self, key: str, report: dict) -> dict:
+        """Note that a recording is converted."""
+        before, now = self.done.get(key), report['options']
         if before:
-            report['again'] = sorted(k for k in options if options[k] != before['options'][k])
+            report['again'] = sorted(k for k in now if now[k] != before['options'].get(k))
         self.done[key] = report
         self.note()
         self.settled.add(key)
@@ -428,55 +443,3 @@ def _pictures(tracks: Tracks, wanted: set):
                 yield number, resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
             except Exception:  # damaged data make the libraries raise nearly anything
                 yield number, None
-
-
-def tell(result: dict):
-    """What `convert_bags` did, in lines for people."""
-    for name, report in result['bags'].items():
-        yield f'{name}: {report["skipped"]}' if 'skipped' in report else name
-        if 'again' in report and 'skipped' not in report:
-            yield f'  converted again, with other {", ".join(report["again"])}'
-        for topic, t in report.get('topics', {}).items():
-            gap = f', longest gap {t["longest_gap_ms"]:.0f} ms' if t['longest_gap_ms'] else ''
-            late = (
-                '' if t['latency_ms'] is None else f', {t["latency_ms"]:.0f} ms until it arrived'
-            )
-            yield f'  {topic}: {t["messages"]} messages, {t["hz"]:g} Hz{gap}{late}, by {t["clock"]}'
-            yield from (
-                f'    {count} messages left out: {why}'
-                for why, count in t.get('refused', {}).items()
-            )
-        if 'cut_short' in report:
-            yield f'  not whole, read as far as it is ({report["cut_short"]})'
-        for e in report.get('episodes', ()):
-            note = f'; {e["note"]}' if 'note' in e else ''
-            failed = ', FAILED: no words are learned' if e.get('success') is False else ''
-            fast = f', {e["too_fast"]:.0%} faster than actions can be' if e['too_fast'] else ''
-            yield (
-                f'  {_when(e)}: {e["shown"] or e["frames"]} frames of '
-                f'{e["actions"]}{failed}{fast}{note}'
-            )
-        for e in report.get('dropped', ()):
-            yield f'  {_when(e)}: dropped'
-        for e in report.get('refused', ()):
-            yield f'  {_when(e)}: REFUSED: {e["reason"]}'
-        if 'damaged_images' in report:
-            yield f'  {report["damaged_images"]} images cannot be decoded'
-        if 'error' in report:
-            yield f'  REFUSED: {report["error"]}'
-    if result['edits_gone']:
-        yield (
-            f'{result["edits_gone"]} edits of the data set are GONE, as they were about what was '
-            'converted again: look at vw2 episodes list'
-        )
-    yield from (f'{path}: LEFT OUT: {why}' for path, why in result['left_out'].items())
-    refused = sum('error' in report for report in result['bags'].values())
-    yield (
-        f'{len(result["bags"]) - refused} bags read, {refused} refused, '
-        f'{len(result["left_out"])} files or folders left out'
-    )
-
-
-def _when(e: dict) -> str:
-    said = f'"{e["instruction"]}"' if e['instruction'] else 'without words'
-    return f'{e["from_s"]:.1f} to {e["to_s"]:.1f} s, {said}'

@@ -43,6 +43,10 @@ class Episode:
     usable: np.ndarray  # bool (n,)
     shown: np.ndarray  # bool (n,), within the words
     facts: dict  # for people
+    # of bags: when each frame was (n,) [ns], joints then, and what they were told for the next (n, k)
+    ticks_ns: np.ndarray | None = None
+    joints: np.ndarray | None = None
+    told: np.ndarray | None = None
 
 
 class Unusable(InvalidValueError):
@@ -134,22 +138,33 @@ def label(
     return Episode(
         instruction,
         np.where(seen, images.order[image], -1),
-        _robot_obs(contract.arm, joints[:-1], fingers[:-1], gripper),
+        arm_states(contract.arm, joints[:-1], fingers[:-1], gripper),
         relative,
         usable,
         shown,
         facts,
+        ticks[:-1],
+        joints[:-1],
+        target[1:],
     )
 
 
-def _robot_obs(
-    arm: Arm, joints: np.ndarray, fingers: np.ndarray, gripper: np.ndarray
+def arm_states(
+    arm: Arm,
+    joints: np.ndarray,
+    fingers: np.ndarray,
+    gripper: np.ndarray,
+    poses: np.ndarray | None = None,
 ) -> np.ndarray:
     """CALVIN's robot_obs (n, 15) of joints (n, k), one finger (n,) and gripper (n,).
 
     It has room for 7 joints: fewer are followed by zeros, of more the first 7 are kept.
+
+    Args:
+        poses: (n, 6) of the tool, where they are measured; None: those of the joints.
     """
-    at = labels.tcp_poses(joints, arm) + np.append(arm.base_position, np.zeros(3))
+    at = labels.tcp_poses(joints, arm) if poses is None else poses
+    at = at + np.append(arm.base_position, np.zeros(3))
     at[:, 3:] = (at[:, 3:] + np.pi) % (2 * np.pi) - np.pi
     seven = np.zeros((len(joints), 7))
     seven[:, : joints.shape[1]] = joints[:, :7]

@@ -117,14 +117,17 @@ class Tracks:
         bag: the bag.
         contract: names of joints and topics.
         image: topic of the pictures; '': `image_raw`, or the only one.
+        cameras: topics of further pictures, which are tracks of these names.
     Raises:
         TrackError: no images or no joints of the arm; the message says what is there.
     """
 
-    def __init__(self, bag: Bag, contract: Contract, image: str = ''):
+    def __init__(self, bag: Bag, contract: Contract, image: str = '', cameras: Sequence[str] = ()):
         self.bag, self.joints, self._hand = bag, contract.joints, contract.gripper
-        self.image_topic = _choose_image(bag, image, [c.topic for c in contract.cameras.values()])
-        wanted = {self.image_topic: (names.IMAGE, self._on_image)}
+        own = [camera.topic for camera in contract.cameras.values()]
+        self.image_topic = _choose_image(bag, image, own)
+        wanted = {topic: (topic, self._on_image) for topic in cameras}
+        wanted[self.image_topic] = (names.IMAGE, self._on_image)
         by_name, form = contract.command.topic, contract.command.form
         for name, topics, reader in (
             (names.JOINT_STATES, contract.joint_states, self._on_joints),

@@ -6,17 +6,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import read_picture
 from vw2_ros.models.data.video.files import VideoFileReader, frames_between, video_frames
+from vw2_ros.models.data.video.lerobot_index import LeRobotIndex, Part
 from vw2_ros.models.data.video.reader import Damage, Frames, Notes, VideoReader, library
 
 MISSING = 0.1  # an episode that lacks a larger share of its frames is damaged
@@ -24,11 +22,11 @@ MISSING = 0.1  # an episode that lacks a larger share of its frames is damaged
 
 @dataclasses.dataclass(frozen=True)
 class LeRobotVideoReader:
-    """A LeRobot v3 video file: episodes one after another, (name, from, to) [s] each."""
+    """A LeRobot v3 video file: episodes one after another, (number, from, to) [s] each."""
 
     path: Path
     name: str
-    episodes: Sequence[tuple[str, float, float]]
+    episodes: Sequence[tuple[int, float, float]]
     fps: float
     camera: str = ''
 
@@ -40,15 +38,16 @@ class LeRobotVideoReader:
     @property
     def detail(self) -> str:
         """Where the episodes lie."""
-        return repr(self.episodes)
+        return repr(tuple((f'{self.name}#{number}', a, b) for number, a, b in self.episodes))
 
     def takes(self, notes: Notes) -> Iterator[tuple[str, Frames]]:
         """See `VideoReader`. The file is decoded once, up to what is damaged."""
         notes.camera = self.camera
         half = 0.5 / self.fps  # time stamps are rounded
         source = _Forward(self.path)
-        for name, start, end in self.episodes:
-            yield name, source.between(start - half, end - half, round((end - start) * self.fps))
+        for number, start, end in self.episodes:
+            promised = round((end - start) * self.fps)
+            yield f'{self.name}#{number}', source.between(start - half, end - half, promised)
 
 
 class _Forward:
@@ -148,120 +147,43 @@ def lerobot_readers(root: Path, cameras: Sequence[str] = (), lead: str = '') -> 
     Raises:
         DataError: the index is missing or damaged, another version, or no such camera.
     """
-    path = root / 'meta' / 'info.json'
-    try:
-        info = json.loads(path.read_text())
-        version, fps = str(info['codebase_version']), float(info['fps'])
-        if not version.startswith(('v2.', 'v3.')):
-            raise DataError(
-                f'{path} is of LeRobot {version}; v2.0, v2.1 and v3.0 can be read. '
-                'Convert it with a LeRobot release of that time'
-            )
-        camera = _lerobot_camera(info['features'], cameras, path)
-        filmed = info['features'][camera]['dtype'] == 'video'
-        template = info['video_path' if filmed else 'data_path']
-        if version.startswith('v3.'):
-            return _lerobot_v3(root, template, camera, fps, filmed, lead)
-        found: list[VideoReader] = []
-        for episode in _episode_numbers(root, int(info['total_episodes'])):
-            place = template.format(
-                episode_chunk=episode // int(info['chunks_size']),
-                video_key=camera,
-                episode_index=episode,
-            )
-            found.append(
-                VideoFileReader(root / place, lead + place, camera)
-                if filmed
-                else LeRobotPictureReader(root / place, lead + place, camera, fps, root)
-            )
-        return found
-    except DataError:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DataError(
-            f'{path} or what it refers to cannot be read as the index of a LeRobot '
-            f'data set: {type(error).__name__} {error}'
-        ) from error
+    index = LeRobotIndex.open(root)
+    return [reader for reader, _ in _readers(index, index.camera(cameras), lead)]
 
 
-def _episode_numbers(root: Path, total: int) -> list[int]:
-    """The numbers of a v2 set's episodes; they have gaps where some were removed."""
-    path = root / 'meta' / 'episodes.jsonl'
-    if not path.is_file():
-        return list(range(total))
-    lines = [line for line in path.read_text().splitlines() if line.strip()]
-    return sorted({int(json.loads(line)['episode_index']) for line in lines})
+def _readers(
+    index: LeRobotIndex, camera: str, lead: str = ''
+) -> Iterator[tuple[VideoReader, list[Part]]]:
+    """Readers of a camera, and which episodes each of them has."""
+    root, filmed = index.root, index.filmed(camera)
+    for place, parts in index.places(camera if filmed else '').items():
+        name = lead + place
+        if not filmed:
+            yield LeRobotPictureReader(root / place, name, camera, index.fps, root), parts
+        elif index.v3:
+            yield LeRobotVideoReader(root / place, name, tuple(parts), index.fps, camera), parts
+        else:
+            yield VideoFileReader(root / place, name, camera), parts
 
 
-def _lerobot_camera(features: dict, cameras: Sequence[str], path: Path) -> str:
-    pictures = [k for k, feature in features.items() if feature.get('dtype') in ('video', 'image')]
-    depth = [key for key in pictures if _is_depth(features[key])]
-    # a set with several cameras may call a coloured picture of depth one of them
-    known = sorted((k for k in pictures if k not in depth), key=lambda key: 'depth' in key.lower())
-    wanted = [key for key in cameras if key in known] if cameras else known
-    if not wanted:
-        raise DataError(
-            f'{path} has no camera {" or ".join(cameras)}'.rstrip()
-            + f'; cameras there: {", ".join(known) or "none"}'
-            + (f'; depth, or of one channel: {", ".join(depth)}' if depth else '')
-        )
-    return wanted[0]
+def lerobot_films(
+    index: LeRobotIndex, camera: str
+) -> Iterator[tuple[int, Iterator[tuple[int, np.ndarray | None]]]]:
+    """Each episode's number, and its (frame_index, picture). Read each to its end before the next.
+
+    A picture is uint8 (H, W, 3) rgb; None: it cannot be read.
+
+    Raises:
+        DataError: the index is damaged. While pictures are read, whatever damaged ones raise.
+    """
+    for reader, parts in _readers(index, camera):
+        begins = {number: start for number, start, _ in parts}
+        alone = next(iter(begins)) if len(begins) == 1 else None
+        for take, frames in reader.takes(Notes()):
+            number = alone if alone is not None else int(take.rpartition('#')[2])
+            yield number, _numbered(frames, begins.get(number, 0.0), index.fps)
 
 
-def _is_depth(feature: dict) -> bool:
-    """Whether a feature says that it is depth, or has one channel, as depth does."""
-    told = json.dumps(feature)
-    if 'depth_map": true' in told or re.search(r'"video\.pix_fmt": "gray(9|1\d|f)', told):
-        return True
-    return _channels(feature) == 1
-
-
-def _channels(feature: dict) -> int:
-    """Channels of a picture's shape, height and width first or last; 3 where nobody says."""
-    shape, names = feature.get('shape') or [], feature.get('names')
-    if isinstance(names, list) and len(names) == len(shape):
-        for size, name in zip(shape, names):
-            if str(name).lower().startswith(('channel', 'c')):
-                return int(size)
-    if len(shape) == 2:
-        return 1
-    if len(shape) != 3:
-        return 3
-    first, last = int(shape[0]), int(shape[-1])
-    return first if first in (1, 3, 4) and last not in (1, 3, 4) else last
-
-
-def _lerobot_v3(
-    root: Path, template: str, camera: str, fps: float, filmed: bool, lead: str
-) -> list[VideoReader]:
-    parquet = library('pyarrow.parquet')
-    kind = f'videos/{camera}' if filmed else 'data'
-    columns = ['episode_index', f'{kind}/chunk_index', f'{kind}/file_index']
-    if filmed:
-        columns += [f'{kind}/from_timestamp', f'{kind}/to_timestamp']
-    index = sorted((root / 'meta' / 'episodes').rglob('*.parquet'))
-    if not index:
-        raise DataError(f'{root / "meta" / "episodes"} holds no parquet file')
-    inside: dict[str, list] = {}
-    for path in index:
-        table = parquet.read_table(path, columns=columns)
-        for episode, chunk, file, *times in zip(*(table[key].to_pylist() for key in columns)):
-            place = template.format(video_key=camera, chunk_index=chunk, file_index=file)
-            inside.setdefault(place, []).append((episode, *times))
-    if not filmed:
-        return [
-            LeRobotPictureReader(root / place, lead + place, camera, fps, root) for place in inside
-        ]
-    return [
-        LeRobotVideoReader(
-            root / place,
-            lead + place,
-            tuple(
-                (f'{lead}{place}#{episode}', start, end)
-                for episode, start, end in sorted(episodes, key=lambda e: e[1])
-            ),
-            fps,
-            camera,
-        )
-        for place, episodes in inside.items()
-    ]
+def _numbered(frames: Frames, start: float, fps: float) -> Iterator[tuple[int, np.ndarray | None]]:
+    for time, rgb in frames:
+        yield round((time - start) * fps), rgb
