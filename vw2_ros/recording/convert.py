@@ -102,10 +102,10 @@ def convert_bags(
     """
     if actions not in ACTIONS:
         raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
-    described = needs_description(contract)
+    from_bags = needs_description(contract)
     left_out: LeftOut = {}
     out, found = Path(out), find_bags(bags, left_out)
-    if not urdf and described:
+    if not urdf and from_bags:
         urdf = described(found)
     robot = Contract.load(contract, urdf=urdf)
     config = data_config(robot)
