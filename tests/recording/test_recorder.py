@@ -184,7 +184,8 @@ def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
         '  static: {topic: image_raw, info: camera_info}\n  hand: {topic: hand/image_raw}',
     )
     contract = tmp_path / 'two.yaml'
-    contract.write_text(text + '\njoint_states: [upper/joint_states, lower/joint_states]\n')
+    topics = 'joint_states: [upper/joint_states, lower/joint_states]'
+    contract.write_text(text.replace('joint_states: [joint_states]', topics))
     joints, sent = open_arm().joints, [0]
     cameras = [
         bench.peer.create_publisher(Image, t, qos.reliable(1))
