@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.episodes import read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.appearance import renderers
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
-from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, read_markers, write_index
+from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, write_index
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.session import SPLITS, Astray, CollectSettings, record_session
 from vw2_ros.sim.table import Simulator

@@ -23,6 +23,7 @@ import yaml
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.geometry import euler_to_quaternion
+from vw2_ros.episodes import EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError, MissingFileError
 from vw2_ros.files import write_whole
 from vw2_ros.sim.appearance import Appearance, renderers
@@ -31,9 +32,7 @@ from vw2_ros.sim.dataset_writer import (
     check_same_settings,
     encode_png,
     is_finished,
-    marker_path,
     npz_bytes,
-    read_markers,
     write_index,
 )
 from vw2_ros.sim.landmarks import landmarks
@@ -104,6 +103,8 @@ def redraw(
         if progress and time.monotonic() - told > TELL_S:
             print(f'redrawing: {number + 1} of {len(jobs)} sessions', file=sys.stderr, flush=True)
             told = time.monotonic()
+    for split in SPLITS:  # what was dropped stays dropped: the frames have the same ids
+        EditList(out / split).change(lambda _, e=EditList(data / split).edits: e, 'vw2 redraw')
     return {split: write_index(out / split, configs[split], train_phrases) for split in SPLITS}
 
 
