@@ -28,7 +28,6 @@ from vw2_ros.models.policy import Policy
 from vw2_ros.nodes.events import folder as events_folder
 from vw2_ros.nodes.health import ERROR
 
-
 PATIENCE_S = 1.0  # of the nodes with a policy server
 
 
