@@ -65,6 +65,9 @@ class Source(Protocol):
     robot: str
     refused: dict[str, str]
 
+    def hashes(self) -> dict[str, str]:
+        """What it is made of -> a hash of its content."""
+
     def identity(self) -> dict[str, Any]:
         """What changes when the rows would."""
 
@@ -132,9 +135,13 @@ class DataSource:
         self.frame = next(iter(frames))
         self.robot = 'panda'
 
+    def hashes(self) -> dict[str, str]:
+        """See `Source`."""
+        return {str(folder.path): folder.content_hash for _, folder in self.folders}
+
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
-        return {'data': [[str(f.path), f.content_hash, f.written] for _, f in self.folders]}
+        return {'data': [[f.content_hash, f.written] for _, f in self.folders]}
 
     @functools.cached_property
     def _first(self) -> tuple[Row, dict[str, tuple[int, int]]]:
@@ -247,10 +254,20 @@ class BagSource:
         self.refused: dict[str, str] = {}
         self.robot = contract.name
 
+    @functools.cached_property
+    def _hashes(self) -> list[str]:
+        """sha256 hex of each bag's files."""
+        told = (''.join(map(file_sha256, files_of(bag))) for bag in self.bags)
+        return [hashlib.sha256(text.encode()).hexdigest() for text in told]
+
+    def hashes(self) -> dict[str, str]:
+        """See `Source`."""
+        return dict(zip(map(str, self.bags), self._hashes))
+
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
         return {
-            'bags': [[file_sha256(file) for file in files_of(bag)] for bag in self.bags],
+            'bags': self._hashes,
             'contract': self.contract.sha256,
             'cameras': self.cameras,
             'instruction': self.instruction,
