@@ -174,7 +174,7 @@ def _make_lerobot(root: pathlib.Path) -> None:
 
 def _make_npz(root: pathlib.Path) -> None:
     calvin_files.write_split(root / 'shards', episodes=1, frames=8, size=16, shards=True)
-    calvin_files.write_split(root / 'frames', episodes=1, frames=3, size=16)
+    calvin_files.write_split(root / 'frames', episodes=1, frames=8, size=16)
 
 
 def _make_checkpoint(root: pathlib.Path) -> None:
@@ -204,7 +204,7 @@ class Fuzz:
         self.valid.mkdir(parents=True)
         make(self.valid)
         self.files = sorted(p for p in self.valid.rglob('*') if p.is_file())
-        self.try_edits([])  # the valid ones can be read
+        assert self.try_edits([]), 'the valid files are refused'
 
     def try_edits(self, edits: list[Edit]) -> bool:
         """Read the files after some edits; whether nothing was refused."""
