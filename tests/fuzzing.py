@@ -131,7 +131,7 @@ def _checkpoint(folder: pathlib.Path) -> None:
     policy = folder / 'policy'
     told = policy / 'provenance.json'
     # an edit that the digests do not give away
-    with contextlib.suppress(ValueError, AttributeError, TypeError):
+    with contextlib.suppress(ValueError, AttributeError, KeyError, TypeError):
         content = json.loads(told.read_text())
         for name in content['files']:
             if (policy / name).is_file():

@@ -52,6 +52,7 @@ ROW_SHAPES = {
     'scene_state': (25,),
 }
 SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a real robot
+MOST_FRAMES, MOST_ID = 10**8, 10**15  # of a folder: an index that has more is damaged
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
 
 
@@ -192,6 +193,12 @@ class CalvinFolder:
             wrong = ranges[(ranges[:, 0] > ranges[:, 1]) | (ranges < 0).any(axis=1)][0].tolist()
             raise DataError(
                 f'{path}: each row must be (first, last) with 0 <= first <= last. Got {wrong}'
+            )
+        total = int((ranges[:, 1] - ranges[:, 0]).astype(float).sum())
+        if total > MOST_FRAMES or ranges.max() > MOST_ID:
+            raise DataError(
+                f'{path} must hold at most {MOST_FRAMES} frames, numbered up to {MOST_ID}. Got '
+                f'{total}, up to {ranges.max()}: the file is damaged'
             )
         return ranges[np.argsort(ranges[:, 0], kind='stable')]
 
