@@ -12,6 +12,7 @@ VIDEO = ['pyarrow>=14', 'rosbags>=0.11', 'webdataset>=0.2.86']
 INSPECT = ['umap-learn>=0.5.6', 'scikit-learn>=1.3']
 METRICS = ['scikit-image>=0.22']
 LORA = ['peft>=0.17']
+VIEW = ['rerun-sdk>=0.24']
 SERVE = ['vla-eval>=0.8', 'anyio>=4', 'websockets>=13']
 ARMS = ['pin>=4', 'example-robot-data>=6']
 NODES = ('camera', 'planner', 'action', 'watchdog', 'imagination', 'calvin_bridge', 'franka')
@@ -85,6 +86,7 @@ setup(
         ],
         'video': VIDEO,  # LeRobot data sets, rosbags (also vw2 record, convert), WebDataset shards
         'inspect': INSPECT,  # vw2 inspect
+        'view': VIEW,  # vw2 view
         'metrics': METRICS,  # vw2 bench imagination
         'lpips': ['lpips>=0.1.4'],
         'arms': ARMS,  # arms other than the Panda; with URDFs of some for the play table and the tests
@@ -102,6 +104,7 @@ setup(
             *VIDEO,
             *INSPECT,
             *METRICS,
+            *VIEW,
             *LORA,
             *SERVE,
             *ARMS,

@@ -44,6 +44,7 @@ from vw2_ros.models.text import Tokenizer
 FORMAT = 1
 DEFAULT_NAME = 'play_table'
 ACTION_FRAMES = ('base', 'tool')  # whose axes the actions have, as a robot's contract says
+FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
 
 _CONFIGS = {'planner': PlannerConfig, 'head': ActionHeadConfig, 'dldm': DLDMConfig}
 _MODULES: dict[str, type[nn.Module]] = {'planner': Planner, 'head': ActionHead, 'dldm': DLDM}
@@ -104,18 +105,22 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     dldm: DLDM | None = None,
     provenance: Mapping[str, Any] | None = None,
-    dtype: str = 'float32',
+    dtype: str | None = None,
 ) -> str:
     """Write a model folder; the one that was there before is replaced when all is written.
 
     Args:
         provenance: command, git_commit, data_sha256, steps, score, renderer, ...: JSON values.
-        dtype: of the stored weights; action statistics stay float32.
+        dtype: of the stored weights; None: float32, or float16 of a planner that would not fit into a
+            file. Action statistics stay float32.
     Returns:
         `folder_sha256` of what was written.
     Raises:
         CheckpointError: if a file would be over 16 MiB; the old folder stays.
     """
+    if dtype is None:
+        size = sum(p.numel() for p in planner.parameters())
+        dtype = 'float32' if size < FLOAT32_LIMIT else 'float16'
     parts: dict[str, nn.Module] = {'planner': planner, 'head': head}
     if dldm is not None:
         parts['dldm'] = dldm

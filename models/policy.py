@@ -36,7 +36,7 @@ import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import ACTION_FRAMES, DEFAULT_NAME, Checkpoint, load_checkpoint
-from vw2_ros.models.data.pictures import Size, centre, resize_area
+from vw2_ros.models.data.pictures import ALIKE, Size, centre, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import CheckpointError
@@ -194,8 +194,8 @@ class Policy:
         differs = []
         for key, got in (('renderer', renderer), ('image_size', image_size)):
             wanted = self.provenance.get(key)
-            known = str(wanted).split(', ')  # data of several renderers name them all
-            if got is not None and wanted not in (None, 'unknown') and str(got) not in known:
+            known = {*str(wanted or 'unknown').split(', ')}  # of several renderers: all
+            if got is not None and known.isdisjoint({'unknown', str(got), ALIKE.get(got)}):
                 differs.append(f'{key} {got!r} instead of {wanted!r}')
         if differs:
             warnings.warn(

@@ -23,7 +23,6 @@ reading of pretrained Cosmos weights in `vdm_pipeline.py`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,18 +44,13 @@ from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.storage import MAX_STATE_BYTES, load_json, load_state, load_tensors
 from vw2_ros.models.vdm_attention import Connector, FrameCausalAttention, MaskedCrossAttention
 from vw2_ros.models.vdm_config import VDMConfig, cosmos_sizes
+from vw2_ros.models.vdm_noise import Generators, NoiseDraws
 from vw2_ros.models.vdm_patches import PatchCode
 from vw2_ros.models.vdm_pipeline import load_pipeline_part
 
-# As Cosmos-Predict2 has them:
-LOG_SIGMA = (math.log(4.0), 1.2)  # of the noise in training, mean and deviation; t = s / (1 + s)
-SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}  # in sampling
+SIGMA_RANGE = {'sigma_max': 80.0, 'sigma_min': 0.002}  # in sampling, as Cosmos-Predict2 has it
 LEAST_TIME = 0.05  # bounds the weight 1 / t^2 of an error of x0
 CLEAN_TIME = 1e-4 / (1 + 1e-4)  # the time t that the model is told of a clean frame
-
-# One generator draws the noise of all samples; a list has one per sample, so that the noise of a
-# sample does not depend on the others.
-Generators = torch.Generator | list[torch.Generator] | None
 
 
 class VDM(nn.Module):
@@ -192,13 +186,15 @@ class VDM(nn.Module):
         time: Tensor,
         codes: Tensor | None = None,
         control: Tensor | None = None,
+        shown: Tensor | None = None,
     ) -> Tensor:
         """Predict eps - x0, whatever the backbone predicts.
 
         Args:
             noisy: float (B, C, K, h, w), (1 - t) x0 + t eps, frame 0 clean. time: t, (B,) in
                 (0, 1). codes: float (B, K-1, N, E) of the dLDM, or None: first frame only.
-            control: latents (B, C, K, h, w) of the control video, or None.
+            control: latents (B, C, K, h, w) of the control video, or None. shown: bool (B,), for
+                which clips the control branch adds something; None: for all.
         Returns:
             float32 (B, C, K, h, w); frame 0 means nothing.
         Raises:
@@ -243,6 +239,8 @@ class VDM(nn.Module):
                 conditioning_scale=c.control_weight,
                 **shared,
             ).control_block_samples
+            if shown is not None:
+                added = [a * shown.view(B, *[1] * (a.ndim - 1)) for a in added]
         out = self.transformer(
             hidden_states=noisy,
             encoder_hidden_states=context,
@@ -269,14 +267,14 @@ class VDM(nn.Module):
         codes: Tensor | None = None,
         control: Tensor | None = None,
         generator: Generators = None,
-        edm: bool = False,
+        draws: NoiseDraws = NoiseDraws(),
     ) -> Tensor:
         """Algorithm 1, l. 30: the denoising loss, as `DLDM.loss` calls it.
 
         Args:
             video: float (B, clip_frames, 3, H, W) in [0, 1]. codes: float (B, K-1, N, E), with
                 gradient. control: the low-fidelity decoder's clip, shaped like video. generator: of
-            noise and time. edm: see `flow_loss`.
+            noise and time. draws: how many of them, and which.
         Returns:
             scalar.
         Raises:
@@ -285,7 +283,7 @@ class VDM(nn.Module):
         self._check('video', video, self.config.clip_frames)
         with torch.no_grad():
             latents = self.encode(video)
-        return self.flow_loss(latents, codes, self.encode_control(control), generator, edm)
+        return self.flow_loss(latents, codes, self.encode_control(control), generator, draws)
 
     def flow_loss(
         self,
@@ -293,28 +291,34 @@ class VDM(nn.Module):
         codes: Tensor | None = None,
         control: Tensor | None = None,
         generator: Generators = None,
-        edm: bool = False,
+        draws: NoiseDraws = NoiseDraws(),
     ) -> Tensor:
         """`loss` from latents (B, C, K, h, w), for clips that are encoded once.
 
-        edm: weigh noise levels as the public research code does. Its EDM loss is the squared error
-        of x0 times (1 + s^2) / s^2 with s = t / (1 - t); x0 is off by t times what the velocity is
-        off by, so that is (1 - t)^2 + t^2 times the velocity's: 1 at either end, 1/2 at t = 1/2. A
+        `draws.edm` weighs noise levels as the public research code does. Its EDM loss is the squared
+        error of x0 times (1 + s^2) / s^2 with s = t / (1 - t); x0 is off by t times what the velocity
+        is off by, so that is (1 - t)^2 + t^2 times the velocity's: 1 at either end, 1/2 at t = 1/2. A
         weight of (1 + s)^2 / s^2 would be the plain loss. Kept in both: the times of LOG_SIGMA
         (the code's log s has mean ln sqrt(24) and deviation 1, and 5 % of its s lie in 200..1e5),
         and the mean without frame 0 (the code counts it, as an error of 0).
         """
-        x0, B = latents, len(latents)
+        n = draws.per_clip
+        x0, codes, control = (
+            x if x is None or n == 1 else x.repeat(n, *[1] * (x.ndim - 1))
+            for x in (latents, codes, control)
+        )
+        generator = generator * n if isinstance(generator, list) else generator
+        B = len(x0)
         eps = randn_tensor(x0.shape, generator, x0.device)
-        log_sigma = LOG_SIGMA[0] + LOG_SIGMA[1] * randn_tensor((B,), generator, x0.device)
-        time = log_sigma.sigmoid()
+        time = draws.time(B, generator, x0.device)
+        shown = None if control is None else draws.shown(B, generator, x0.device)
         t = time.view(B, 1, 1, 1, 1)
         noisy = torch.cat([x0[:, :, :1], ((1 - t) * x0 + t * eps)[:, :, 1:]], dim=2)
-        predicted = self.velocity(noisy, time, codes, control)
+        predicted = self.velocity(noisy, time, codes, control, shown)
         error = (predicted - (eps - x0))[:, :, 1:].square()
         if self.config.predict == 'x0':  # the velocity is off by 1 / t of what x0 is off by
             error = error * (t / t.clamp(min=LEAST_TIME)).square()
-        return (error * ((1 - t).square() + t.square()) if edm else error).mean()
+        return (error * ((1 - t).square() + t.square()) if draws.edm else error).mean()
 
     @torch.no_grad()
     def sample(

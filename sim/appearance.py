@@ -17,6 +17,9 @@ from vw2_ros.sim.cameras import Jitter
 
 LOOKS = ('plain', 'detailed')  # what is drawn is what collides; or it has the shapes of `details`
 
+# look -> what its pictures say drew them: who learned from one look may fail on the other
+RENDERERS = dict(zip(LOOKS, ('pybullet_tiny', 'pybullet_tiny_detailed')))
+
 RGB = tuple[float, float, float]
 FLOOR_HALF = 4.0  # the drawn floor reaches so far from the origin [m]
 _WOOD_PIXELS = 256  # per metre
@@ -34,6 +37,11 @@ def check_look(name: str) -> str:
             f'a look must be one of {", ".join(LOOKS)}. Got {name!r}. Choose one of these'
         )
     return name
+
+
+def renderers(look: str, randomize: bool = False) -> str:
+    """What drew a data set, for its config: some of the random detailed looks are plain in shape."""
+    return ', '.join(RENDERERS.values()) if randomize and look != LOOKS[0] else RENDERERS[look]
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class Appearance:
     floor_offset_m: tuple[float, float] = (0.0, 0.0)
     light: Light = field(default_factory=Light)
     jitter: Jitter = field(default_factory=Jitter)
+
+    @property
+    def renderer(self) -> str:
+        """What its pictures say drew them."""
+        return RENDERERS[LOOKS[self.detailed]]
 
     @staticmethod
     def of(scene: str, look: str = 'plain') -> Appearance:

@@ -17,9 +17,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.episodes import read_markers
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.sim.appearance import renderers
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW
-from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, read_markers, write_index
+from vw2_ros.sim.dataset_writer import check_same_settings, is_finished, write_index
 from vw2_ros.sim.phrases import train_phrases
 from vw2_ros.sim.session import SPLITS, Astray, CollectSettings, record_session
 from vw2_ros.sim.table import Simulator
@@ -173,6 +175,8 @@ def merged_config(settings: CollectSettings) -> dict:
         'control_freq': ACTION_HZ,
         'renderer': settings.simulator.renderer,
     }
+    if settings.randomize:
+        config['renderer'] = renderers(settings.simulator.look, randomize=True)
     if not settings.randomize:  # else the camera is moved a little in each session
         config['cameras'] = {'static': STATIC_VIEW.config(STATIC.fov_deg)}
     return config

@@ -48,6 +48,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from vw2_ros.episodes import marker_path, read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import write_whole
 
@@ -269,17 +270,6 @@ class SessionWriter:
         return sums
 
 
-def marker_path(split: Path, session: int) -> Path:
-    """Where the marker of a finished session lies."""
-    return Path(split) / 'sessions' / f'session_{session:05d}.json'
-
-
-def read_markers(split: Path) -> list[dict]:
-    """Markers of the finished sessions of a split, in order of session number."""
-    paths = sorted(Path(split).glob('sessions/session_*.json'))
-    return [json.loads(path.read_text()) for path in paths]
-
-
 def is_finished(split: Path, session: int) -> bool:
     """Whether a session is already on disk, so that a resumed collection can skip it."""
     return marker_path(split, session).is_file()
@@ -314,7 +304,12 @@ def _differing(one: dict, other: dict) -> str:
     return ', '.join(f'{k} {v!r}' for k, v in one.items() if (k, v) not in other.items()) or 'less'
 
 
-def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[str]]) -> dict:
+def write_index(
+    split: Path,
+    config: dict,
+    wordings: Callable[[str], Sequence[str]],
+    counts: Callable[[dict], bool] = lambda marker: True,
+) -> dict:
     """Write the index files of a split from the markers of its finished sessions.
 
     May be called at any time (also while sessions are still being written): the index then covers
@@ -324,20 +319,31 @@ def write_index(split: Path, config: dict, wordings: Callable[[str], Sequence[st
         split: folder of the split.
         config: goes to `.hydra/merged_config.yaml` (how the data was made).
         wordings: task -> its phrases.
+        counts: marker -> whether its session belongs to the data.
     Returns:
         {'sessions', 'frames', 'ranges', 'annotations'}: counts.
     """
     split = Path(split)
-    markers = read_markers(split)
+    markers = [marker for marker in read_markers(split) if counts(marker)]
     ranges = [tuple(r) for m in markers for r in m['ranges']]
     start_end = np.array(ranges, dtype=np.int64).reshape(-1, 2)  # (N, 2)
-    write_whole(split / 'ep_start_end_ids.npy', _npy_bytes(start_end))
-    write_whole(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
     annotations = [Annotation(**a) for m in markers for a in m['annotations']]
-    write_whole(
-        split / 'lang_annotations' / 'auto_lang_ann.npy',
-        _npy_bytes(language_array(annotations, wordings)),
-    )
+
+    def write_words(about: Sequence[Annotation]) -> None:
+        write_whole(
+            split / 'lang_annotations' / 'auto_lang_ann.npy',
+            _npy_bytes(language_array(about, wordings)),
+        )
+
+    # a reader, also after a kill, must never find words about frames that are not in the index
+    path = split / 'ep_start_end_ids.npy'
+    before = {tuple(r) for r in np.load(path).tolist()} if path.is_file() else set()
+    if before - set(ranges):
+        both = sorted(before & set(ranges))
+        write_words([a for a in annotations if any(x <= a.start and a.end <= y for x, y in both)])
+    write_whole(path, _npy_bytes(start_end))
+    write_whole(split / 'ep_lens.npy', _npy_bytes(start_end[:, 1] - start_end[:, 0] + 1))
+    write_words(annotations)
     write_whole(
         split / 'statistics.yaml',
         yaml.safe_dump(_statistics(markers), default_flow_style=None).encode(),

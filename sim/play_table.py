@@ -21,7 +21,7 @@ from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController
 from vw2_ros.arms.geometry import euler_to_quaternion, matrix_to_euler, quaternion_to_euler
 from vw2_ros.sim import cameras
-from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.appearance import LOOKS, RENDERERS, Appearance
 from vw2_ros.sim.arm_body import ArmBody
 from vw2_ros.sim.arms import write_arm
 from vw2_ros.sim.engine import Engine
@@ -72,7 +72,7 @@ def _once_per_step(measure: Callable[[PlayTable], Any]) -> Callable[[PlayTable],
 class PlayTable:
     """One simulated table and arm in a PyBullet world of its own."""
 
-    renderer = 'pybullet_tiny'
+    renderer = RENDERERS[LOOKS[0]]
     disagreements: tuple[str, ...] = ()  # it has one oracle only
 
     def __init__(
@@ -94,6 +94,7 @@ class PlayTable:
         self.scene = get_scene(scene)
         self.arm = arm or open_arm()
         self.appearance = appearance or Appearance.of(self.scene.name)
+        self.renderer = self.appearance.renderer
         self._folder = tempfile.TemporaryDirectory(prefix='vw2_table_')
         folder = Path(self._folder.name)
         links = table_links(self.scene)
@@ -378,6 +379,7 @@ class PlayTable:
         """Change the looks from now on; None: the scene's own. Physics is not touched."""
         self._check_open()
         self.appearance = appearance or Appearance.of(self.scene.name)
+        self.renderer = self.appearance.renderer
         if self._drawing:
             self._drawing[0].set_appearance(self.appearance)
 

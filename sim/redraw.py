@@ -4,7 +4,8 @@
 
 A frame says how robot and scene stand, which is all that a picture depends on. So recorded
 demonstrations need no physics and no expert to be seen with another robot's shape, other woods and
-other light. Frames, actions and words stay what they were; the camera stands where CALVIN's does.
+other light; those of the real CALVIN are seen as our table shows them. Frames, actions and words stay
+what they were; the camera stands where CALVIN's does.
 """
 
 from __future__ import annotations
@@ -22,22 +23,21 @@ import yaml
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.geometry import euler_to_quaternion
+from vw2_ros.episodes import EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError, MissingFileError
 from vw2_ros.files import write_whole
-from vw2_ros.sim.appearance import Appearance
+from vw2_ros.sim.appearance import Appearance, renderers
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW, Jitter
 from vw2_ros.sim.dataset_writer import (
     check_same_settings,
     encode_png,
     is_finished,
-    marker_path,
     npz_bytes,
-    read_markers,
     write_index,
 )
 from vw2_ros.sim.landmarks import landmarks
 from vw2_ros.sim.phrases import train_phrases
-from vw2_ros.sim.play_table import MECHANISMS, PlayTable
+from vw2_ros.sim.play_table import MECHANISMS
 from vw2_ros.sim.renderer import Posture, TableRenderer
 from vw2_ros.sim.scenes import Scene, get_scene
 from vw2_ros.sim.session import SPLITS
@@ -71,7 +71,7 @@ def redraw(
     """Draw every frame of `data` anew; sessions that are already in `out` are kept.
 
     Args:
-        data: folder of `vw2 collect --shards`, of the Panda.
+        data: folder of `vw2 collect --shards`, of the Panda; also of the table calvin.
         out: folder of the new data set.
         look: one of `LOOKS`.
         randomize: another random look for each session, as `Appearance.random` draws them, from
@@ -103,6 +103,8 @@ def redraw(
         if progress and time.monotonic() - told > TELL_S:
             print(f'redrawing: {number + 1} of {len(jobs)} sessions', file=sys.stderr, flush=True)
             told = time.monotonic()
+    for split in SPLITS:  # what was dropped stays dropped: the frames have the same ids
+        EditList(out / split).change(lambda _, e=EditList(data / split).edits: e, 'vw2 redraw')
     return {split: write_index(out / split, configs[split], train_phrases) for split in SPLITS}
 
 
@@ -115,7 +117,7 @@ def _config(split: Path, made: dict) -> dict:
         )
     config = yaml.safe_load(path.read_text()) or {}
     config['redrawn'] = made | {'renderer': config.get('renderer', 'unknown')}
-    config['renderer'] = PlayTable.renderer
+    config['renderer'] = renderers(made['look'], made['randomize'])
     config['cameras'] = {'static': STATIC_VIEW.config(STATIC.fov_deg)}
     return config
 

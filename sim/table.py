@@ -31,7 +31,7 @@ import numpy as np
 from vw2_ros.arms import Arm
 from vw2_ros.arms.contract import Contract
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.sim.appearance import LOOKS, Appearance, check_look
+from vw2_ros.sim.appearance import LOOKS, RENDERERS, Appearance, check_look
 from vw2_ros.sim.cameras import View
 from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.mounts import DEFAULT_ARM, mount_of
@@ -253,10 +253,10 @@ class Simulator:
     def renderer(self) -> str:
         """What will draw its pictures."""
         if self.table == 'calvin':
-            from vw2_ros.sim.calvin_table import RENDERERS
+            from vw2_ros.sim import calvin_table
 
-            return RENDERERS[self.egl]
-        return table_class(self.table).renderer
+            return calvin_table.RENDERERS[self.egl]
+        return RENDERERS[self.look]
 
     @property
     def facts(self) -> dict[str, str]:

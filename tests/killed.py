@@ -1,64 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""Real processes that SIGKILL ends at a chosen moment: before or after their n-th change on disk."""
+"""A command that is killed with -9 at a chosen moment of its work, in a process of its own."""
 
-import multiprocessing
 import os
-import pathlib
-import shutil
 import signal
+import sys
 
-# what changes files, besides the libraries'
-CHANGES = (
-    (os, 'replace'),
-    (pathlib.Path, 'write_bytes'),
-    (pathlib.Path, 'unlink'),
-    (pathlib.Path, 'mkdir'),
-    (shutil, 'rmtree'),
-)
-_server = multiprocessing.get_context('forkserver')
-_server.set_forkserver_preload(
-    ['pyarrow.parquet', 'rosbags.highlevel', 'vw2_ros.recording.export', 'vw2_ros.recording.sets']
-)
+from vw2_ros import cli
 
 
-def run(work, arguments: tuple, moment: int) -> bool:
-    """Call work(*arguments) in a process of its own; whether it came to its end.
+def run(arguments, begin, at=None):
+    """Run `vw2 ...` in a fork; kill it at the `at`-th call after the function `begin` was entered.
 
     Args:
-        work: a function that the process can import.
-        moment: at which moment it is killed, from 1 on.
-    Raises:
-        AssertionError: it ended in another way.
+        arguments: of `vw2`. begin: name of a function. at: None: not at all.
+    Returns:
+        exit status (None: killed), and how many calls there were, where it was not killed.
     """
-    process = _server.Process(target=_armed, args=(work, arguments, moment))
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
-    return process.exitcode == 0
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            count = [-1]
 
+            def profile(frame, event, _):
+                if event not in ('call', 'c_call'):
+                    return
+                if count[0] >= 0:
+                    count[0] += 1
+                    if count[0] == at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                elif event == 'call' and frame.f_code.co_name == begin:
+                    count[0] = 0
 
-def _armed(work, arguments, moment):
-    seen = 0
-
-    def tick():
-        nonlocal seen
-        seen += 1
-        if seen == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watched(original):
-        def call(*args, **kwargs):
-            tick()
-            result = original(*args, **kwargs)
-            tick()
-            return result
-
-        return call
-
-    import pyarrow.parquet
-
-    writer = pyarrow.parquet.ParquetWriter
-    for owner, name in (*CHANGES, (writer, 'write_table'), (writer, 'close')):
-        setattr(owner, name, watched(getattr(owner, name)))
-    work(*arguments)
+            sys.setprofile(profile)
+            status = cli.main([str(word) for word in arguments])
+            sys.setprofile(None)
+            os.write(write_end, str(max(0, count[0])).encode())
+        finally:
+            os._exit(status)
+    os.close(write_end)
+    with os.fdopen(read_end) as told:
+        calls = told.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return None, 0
+    return os.WEXITSTATUS(status), int(calls or 0)

@@ -12,36 +12,40 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 
+import numpy as np
 from foreign_arm import ForeignArm
-from node_peers import SIZE, Robot, contract_file
+from node_peers import SIZE, Robot, contract_file, image
 from ros_helpers import tiny_weights
 from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.bringup.system import NO_SHARED_MEMORY, Children, Process
 from vw2_ros.files import config_file
+from vw2_ros.messages import convert
 from vw2_ros.models.policy import Policy
+from vw2_ros.nodes.events import folder as events_folder
 from vw2_ros.nodes.health import ERROR
 
 
 class Stack:
     """Action node and watchdog in processes of their own; camera and planner here."""
 
-    def __init__(self, bench, weights, contract, log_dir):
-        self.bench = bench
+    def __init__(self, bench, weights, contract, log_dir, address=''):
+        self.bench, self.log_dir = bench, log_dir
         self.said: dict[str, tuple[float, int, str]] = {}  # node -> when, level, message, at last
         self.errors: list[tuple[float, str, str]] = []  # when, node, message
         self.record, self._read = log_dir / 'said.jsonl', 0
         self.robot = Robot(bench, commands=False)
         self.robot.send_joints = False
         self.robot.weights = Policy.load(weights).sha256
+        self.told_to = {'weights': address or weights, 'instruction': self.robot.instruction}
         file = str(config_file('robot.yaml'))
         given = {'contract': contract, 'use_sim_time': False}
-        action = {'weights': weights, 'instruction': self.robot.instruction}
         self.action, watchdog = (
             Process(f'{name}_node', name, file, parameters, dds_profile=NO_SHARED_MEMORY)
-            for name, parameters in (('action', given | action), ('watchdog', given))
+            for name, parameters in (('action', given | self.told_to), ('watchdog', given))
         )
         self.children = Children([self.action, watchdog], log_dir=log_dir)
 
@@ -113,13 +117,67 @@ class Stack:
         armed_s = time.monotonic()
         assert self.until(lambda: arm.moved(armed_s) > 0.02), self.said
 
+    @contextlib.contextmanager
+    def seeing(self):
+        """A planner process, and the camera that it sees by; yields the camera and its pid."""
+        file, given = str(config_file('robot.yaml')), self.told_to | {'min_known_words': 0.0}
+        planner = Process('planner_node', 'planner', file, given)
+        self.robot = camera = Camera(self)
+        with Children([planner], log_dir=self.log_dir / 'planner') as children:
+            self.comes_up_disarmed()
+            yield camera, children.running['planner'].pid
+
+
+class Camera:
+    """30 images a second, until it is silent or frozen."""
+
+    def __init__(self, stack):
+        self.stack, self.out = stack, stack.robot.camera
+        self.how, self.seed, self.due_s = 'well', 0, 0.0
+        # when the newest image that is not like the one before was made: monotonic clock, and its stamp
+        self.changed_s = self.taken_s = 0.0
+
+    def __call__(self):
+        now_s = time.monotonic()
+        if self.how == 'silent' or now_s < self.due_s:
+            return
+        self.due_s = max(self.due_s + 1 / 30, now_s - 1 / 30)  # late ones make it no slower
+        if self.how == 'well':
+            self.seed, self.changed_s = self.seed + 1, now_s
+        message = image(self.stack.bench.peer, self.seed, SIZE)
+        stamp_ns = self.stack.bench.peer.get_clock().now().nanoseconds
+        message.header.stamp = convert.ns_to_stamp(stamp_ns)
+        if self.how == 'well':
+            self.taken_s = stamp_ns * 1e-9
+        self.out.publish(message)
+
+
+def last_new_target(arm, since_s):
+    """When the arm last got a target that was not where it was told to be before [s]."""
+    got = arm.commands(since_s - 1.0)
+    goals = np.array([c['goal'][-1] for c in got])
+    changed = np.abs(np.diff(goals, axis=0)).max(axis=1) > 1e-9
+    return max((c['t'] for c, new in zip(got[1:], changed) if new), default=since_s)
+
+
+def holds_s():
+    """Since when the action node holds, by its log [s of the wall clock]; infinite if it moves."""
+    events = map(json.loads, (events_folder() / 'action.jsonl').read_text().splitlines())
+    newest = [e for e in events if e['event'] in ('hold', 'resume')][-1]
+    holds = newest['event'] == 'hold'
+    return datetime.fromisoformat(newest['time']).timestamp() if holds else np.inf
+
 
 @contextlib.contextmanager
-def running(bench, folder, *options, **contract):
-    """The stack in front of a foreign arm without a gripper."""
+def running(bench, folder, *options, serve=None, **contract):
+    """The stack in front of a foreign arm without a gripper.
+
+    Args:
+        serve: serves weights; returns their address, which the action node gets.
+    """
     weights = tiny_weights(folder / 'tiny', SIZE, dldm=False)
     file = contract_file(folder, disarmed_at_start=True, gripper={'form': 'none'}, **contract)
-    stack = Stack(bench, weights, file, folder)
+    stack = Stack(bench, weights, file, folder, serve(weights) if serve else '')
     with ForeignArm(folder, *options) as arm, stack:
         yield stack, arm
 

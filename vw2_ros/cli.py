@@ -25,10 +25,12 @@ def build() -> 'typer.Typer':
     """Return the command-line application (its own function, as typer may be missing)."""
     from vw2_ros.commands import (
         bench,
+        check,
         collect,
         convert,
         demo,
         doctor,
+        episodes,
         eval,
         experiment,
         export,
@@ -39,6 +41,7 @@ def build() -> 'typer.Typer':
         serve,
         train,
         version,
+        view,
     )
     from vw2_ros.commands.options import epilog, group
 
@@ -48,9 +51,11 @@ def build() -> 'typer.Typer':
         completion=True,
     )
     app.callback()(version.run)
-    for verb in (demo, collect, redraw, record, convert, imagine, eval, inspect, serve, doctor):
+    looking = (check, view, inspect)
+    for verb in (demo, collect, redraw, record, convert, *looking, imagine, eval, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
+    app.add_typer(episodes.app, name='episodes')
     app.add_typer(train.app, name='train')
     app.add_typer(export.app, name='export')
     app.add_typer(bench.app, name='bench')

@@ -11,6 +11,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | image_raw/compressed    | sensor_msgs/CompressedImage    | camera ->                 | 30 Hz       |
 | camera_info             | sensor_msgs/CameraInfo         | camera ->                 | with images |
 | instruction             | std_msgs/String, latched       | operator -> planner, action | on change |
+| outcome                 | std_msgs/String: success, failure, discard | recorder, in bags | per episode |
 | latent_plan             | sensor_msgs/Image 16UC1        | planner -> imagination    | per plan    |
 | plan_hidden             | sensor_msgs/Image 32FC1        | planner -> action         | per plan    |
 | robot_description       | std_msgs/String, latched, URDF | robot -> action           | once        |
@@ -31,6 +32,7 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | reset, start_task       | std_srvs/Trigger               | operator -> play table    |             |
 | stop, rearm, release, restart | std_srvs/Trigger         | operator -> action        |             |
 | stop                    | std_msgs/Bool, may be latched  | stop button -> action     | on change   |
+| episode/start, toggle, success, failure, discard, next, save | std_srvs/Trigger | pedal -> recorder | |
 | enable                  | std_msgs/Bool                  | deadman -> action         | >= 5 Hz     |
 | joy                     | sensor_msgs/Joy                | deadman -> action         | >= 5 Hz     |
 """
@@ -40,6 +42,8 @@ CAMERA_INFO = 'camera_info'
 INPUT = 'input'  # of the camera node
 INPUT_INFO = f'{INPUT}/{CAMERA_INFO}'
 INSTRUCTION = 'instruction'
+OUTCOME = 'outcome'  # how an episode ended
+EPISODE = 'episode'  # services of the recorder lie below it
 LATENT_PLAN = 'latent_plan'
 PLAN_HIDDEN = 'plan_hidden'
 ROBOT_DESCRIPTION = 'robot_description'

@@ -51,17 +51,33 @@ def cache_folder(split: Path, key: str) -> Path:
         return folder
 
 
+class _Rows:
+    """Some rows of a memory-mapped array, e.g. those that were not dropped."""
+
+    def __init__(self, of: np.ndarray, rows: np.ndarray):
+        self.of, self.rows = of, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        return self.of[self.rows[rows]]
+
+
 class DecodedFolder:
-    """Decoded images (`rgb`) and `state` of one split folder, memory-mapped from its cache."""
+    """Decoded images (`rgb`) and `state` of one split folder, memory-mapped from its cache.
+
+    All recorded frames are decoded once; `rgb` and `state` have the rows that edits left.
+    """
 
     def __init__(self, folder: CalvinFolder, size: Size, source: DecodedFolder | None = None):
         self.folder, self.size = folder, sides(size)
-        told = f'{CACHE_VERSION} {folder.content_hash} {folder.written}'
+        told = f'{CACHE_VERSION} {folder.recorded_hash} {folder.written}'
         key = hashlib.sha256(told.encode()).hexdigest()[:16]
         self.cache = cache_folder(folder.path, key)
         self.image_file = self.cache / f'rgb_{label(size)}_{key}.u8'
         self.state_file = self.cache / f'state_{key}.npz'
-        shape = (len(folder), *self.size, 3)
+        shape = (len(folder.recorded_ids), *self.size, 3)
         with first_of_machine():
             complete = (
                 self.state_file.is_file()
@@ -72,7 +88,7 @@ class DecodedFolder:
                 self._build(shape, source)
         self.rgb = (
             np.memmap(self.image_file, np.uint8, 'r', shape=shape)
-            if len(folder)
+            if shape[0]
             else np.zeros(shape, np.uint8)
         )
         with (
@@ -80,6 +96,14 @@ class DecodedFolder:
             np.load(self.state_file, allow_pickle=False) as archive,
         ):
             self.state = {name: archive[name] for name in ROW_SHAPES}
+        self.recorded_rgb, self.recorded_state = self.rgb, self.state
+        # names what `rgb` shows, for what is made of it and kept
+        self.name = self.image_file.stem
+        if len(folder) < shape[0]:
+            rows = np.searchsorted(folder.recorded_ids, folder.frame_ids)
+            self.rgb = _Rows(self.rgb, rows)
+            self.state = {name: values[rows] for name, values in self.state.items()}
+            self.name += f'_{folder.content_hash[:8]}'
 
     def resized(self, size: Size) -> DecodedFolder:
         """The same images at another size, made from these once."""
@@ -111,13 +135,14 @@ class DecodedFolder:
                 old.unlink(missing_ok=True)
 
     def _resize(self, source: DecodedFolder, rgb: np.ndarray) -> dict[str, np.ndarray]:
+        of = source.recorded_rgb
         with progress_bar() as bar:
             for i in bar.track(range(len(rgb)), description=f'{label(self.size)} px copies'):
-                rgb[i] = resize_area(source.rgb[i], self.size)
-        return source.state
+                rgb[i] = resize_area(of[i], self.size)
+        return source.recorded_state
 
     def _decode(self, rgb: np.ndarray) -> dict[str, np.ndarray]:
-        n, ids = len(rgb), self.folder.frame_ids
+        n, ids = len(rgb), self.folder.recorded_ids
         state = {key: np.zeros((n, *shape), np.float32) for key, shape in ROW_SHAPES.items()}
         found = np.zeros(n, bool)
 

@@ -39,7 +39,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vw2_ros.episodes import EditList, Span
 from vw2_ros.models.data import DataError
+from vw2_ros.models.data.episodes import edited_spans, what_is_left
 from vw2_ros.models.data.pictures import Size, resize_area, sides
 from vw2_ros.words import split_words
 
@@ -144,10 +146,20 @@ def _check_texts(what: str, texts: Iterable) -> None:
             )
 
 
+def _ids(ranges: np.ndarray) -> np.ndarray:
+    """Ids of all frames, ascending where ranges are sorted and do not overlap."""
+    return np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b + 1) for a, b in ranges)])
+
+
 class CalvinFolder:
     """Index of one split folder (`training/` or `validation/`) in CALVIN's format.
 
+    Attributes:
+        ranges, windows, frame_ids: what `vw2 episodes` left of it.
+        recorded, recorded_ids: ranges and windows, and ids, before any edit.
+        edits: what was decided, see `vw2_ros.episodes`.
     Raises:
+        InvalidValueError: the edits are damaged, or of other data.
         DataError: no such folder, or an index file is missing, damaged or inconsistent.
     """
 
@@ -157,17 +169,17 @@ class CalvinFolder:
             raise DataError(f'there is no data folder {self.path}. Make one with `vw2 collect`')
         self.ranges = self._read_ranges()
         self.windows = self._read_windows()
-        # Ids of all frames, ascending (ranges are sorted and do not overlap).
-        self.frame_ids = (
-            np.concatenate([np.arange(a, b + 1) for a, b in self.ranges])
-            if len(self.ranges)
-            else np.zeros(0, np.int64)
-        )
+        self.recorded_ids = self.frame_ids = _ids(self.ranges)
         if (np.diff(self.frame_ids) <= 0).any():
             raise DataError(
                 f'{self.path / "ep_start_end_ids.npy"}: ranges must not overlap. Got frames that '
                 'lie in two. Collect or download the folder again'
             )
+        self.recorded = self.ranges, self.windows
+        self.edits = EditList(self.path)
+        if self.edits.edits:
+            self.ranges, self.windows = what_is_left(self.path, *self.recorded, self.edits)
+            self.frame_ids = _ids(self.ranges)
         self.shards = sorted((self.path / 'shards').glob('shard_*.npz'))
 
     def __len__(self) -> int:
@@ -230,8 +242,21 @@ class CalvinFolder:
                 )
         return windows
 
+    @property
+    def spans(self) -> list[Span]:
+        """All episodes, also those that were dropped, ascending."""
+        return edited_spans(self.path, *self.recorded, self.edits)
+
     @functools.cached_property
     def content_hash(self) -> str:
+        """sha256 hex that names exactly this data, as edits leave it."""
+        if not self.edits.edits:
+            return self.recorded_hash
+        left = repr((self.ranges.tolist(), self.windows))
+        return hashlib.sha256(f'{self.recorded_hash} {left}'.encode()).hexdigest()
+
+    @functools.cached_property
+    def recorded_hash(self) -> str:
         """sha256 hex over the index files and the frame files' names, sizes and zip directories.
 
         Where frames are single files there may be millions of them; about ten thousand are opened.
@@ -307,7 +332,12 @@ _READ_HEADER = {
 }
 
 
-def _member(archive, key: str, path: Path) -> np.ndarray:
+def member_of(archive, key: str, path: Path) -> np.ndarray:
+    """One array of an open npz file, whose pickles are never loaded.
+
+    Raises:
+        DataError: it is not there, or holds Python objects; the message names the file, `path`.
+    """
     try:
         stream = archive.zip.open(f'{key}.npy')
     except KeyError as error:
@@ -350,7 +380,7 @@ def _state_row(archive, path: Path, rows: int | None) -> dict[str, np.ndarray]:
         if key in SIMULATED and key not in archive.files:
             state[key] = np.full((*lead, *shape), np.nan, np.float32)
             continue
-        value = np.asarray(_member(archive, key, path))
+        value = np.asarray(member_of(archive, key, path))
         if value.shape != (*lead, *shape):
             raise DataError(f'{path}: {key} must have shape {(*lead, *shape)}. Got {value.shape}')
         if not np.isfinite(value).all():
@@ -366,7 +396,7 @@ def read_frame(path: Path, size: Size) -> tuple[np.ndarray, dict[str, np.ndarray
         DataError: missing or damaged; the message names the file.
     """
     with reading_file(path), np.load(path, allow_pickle=False) as archive:
-        rgb = _member(archive, 'rgb_static', path)
+        rgb = member_of(archive, 'rgb_static', path)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise DataError(
                 f'{path}: rgb_static must be uint8 (H, W, 3). Got {rgb.dtype} {rgb.shape}'
@@ -381,10 +411,10 @@ def read_shard(path: Path, size: Size) -> tuple[np.ndarray, np.ndarray, dict[str
         DataError: missing or damaged; the message names the file.
     """
     with reading_file(path), np.load(path, allow_pickle=False) as archive:
-        frame_ids = np.asarray(_member(archive, 'frame_ids', path)).astype(np.int64)
+        frame_ids = np.asarray(member_of(archive, 'frame_ids', path)).astype(np.int64)
         n = len(frame_ids)
-        pngs = _member(archive, 'rgb_static', path)
-        offsets = np.asarray(_member(archive, 'offsets', path))
+        pngs = member_of(archive, 'rgb_static', path)
+        offsets = np.asarray(member_of(archive, 'offsets', path))
         if offsets.shape != (n + 1,) or (
             n and (offsets[-1] != len(pngs) or (np.diff(offsets) <= 0).any())
         ):

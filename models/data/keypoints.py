@@ -86,7 +86,7 @@ def _found_in(
     locate: KeypointFinder, decoded: DecodedFolder, weights: str, batch: int = 64
 ) -> np.ndarray:
     """float32 (n, keypoints, 2 + channels), memory-mapped: places, then features found there."""
-    path = decoded.cache / f'keypoints_{weights}_{decoded.image_file.stem}.npy'
+    path = decoded.cache / f'keypoints_{weights}_{decoded.name}.npy'
     with first_of_machine():
         if not path.is_file():
             n, c = len(decoded.rgb), locate.config

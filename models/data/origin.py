@@ -48,7 +48,12 @@ def renderer_of(store: FrameStore) -> str:
         if named is None and 'use_egl' in env:
             named = 'calvin_env_egl' if env['use_egl'] else 'calvin_env_tiny'
         found.add('unknown' if named is None else str(named))
-    return ', '.join(sorted(found))
+    return united(*found)
+
+
+def united(*renderers: str) -> str:
+    """Several answers of `renderer_of` as one: each name once, in order; empty ones are nothing."""
+    return ', '.join(sorted({name for text in renderers if text for name in text.split(', ')}))
 
 
 def action_frame_of(store: FrameStore) -> str:

@@ -24,11 +24,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
 from vw2_ros.models.data.pictures import label
@@ -42,11 +44,14 @@ from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
 from vw2_ros.models.training.footprint import foretell
 from vw2_ros.models.training.reporter import Reporter, report_codes, strips
 from vw2_ros.models.training.stage import Stage
-from vw2_ros.models.vdm import VDM, Generators
+from vw2_ros.models.vdm import VDM
 from vw2_ros.models.vdm_config import VDMConfig
+from vw2_ros.models.vdm_noise import Generators, NoiseDraws
 from vw2_ros.models.video_quality import lpips_network
 
 BACKBONES = ('full', 'lora', 'frozen', 'random')
+LEAST_GAIN = 0.03  # of a clip's own codes; with less there is a warning
+BY_TIME_CLIPS = 256  # held-out clips by which it is told where in the noise codes help
 LORA_TARGETS = ['to_q', 'to_k', 'to_v', 'to_out.0', 'ff.net.0.proj', 'ff.net.2']
 
 
@@ -63,9 +68,19 @@ class DisentangleConfig:
     perceptual: float = 0.0  # and LPIPS on VGG-16, frame by frame
     denoising: float = 1.0  # weight of the denoising loss beside them
     edm: bool = False  # its noise levels weigh as in the public code, see `VDM.flow_loss`
+    noise_draws: int = 1  # noises and times for each encoded clip
+    code_times: tuple[float, float] = (0.0, 1.0)  # range of the times t: 0 is clean, 1 is noise
+    # Share of the draws in which the control branch is off. Where it is on, the decoder's video
+    # already tells the VDM where things go, and the codes get little gradient.
+    control_dropout: float = 0.0
     lora_rank: int = 8  # of the adapters
 
     def __post_init__(self):
+        object.__setattr__(self, 'code_times', tuple(self.code_times))
+        try:
+            _ = self.draws
+        except InvalidValueError as error:
+            raise ConfigError(str(error)) from error
         if self.backbone not in BACKBONES:
             raise ConfigError(f'backbone must be one of {BACKBONES}. Got {self.backbone!r}')
         if not self.denoising > 0 or self.lora_rank < 1:
@@ -78,6 +93,16 @@ class DisentangleConfig:
                 'mse, l1 and perceptual must be >= 0, and one of them > 0. Got '
                 f'{", ".join(map(str, parts))}'
             )
+
+    @property
+    def draws(self) -> NoiseDraws:
+        """How the denoising loss draws."""
+        return NoiseDraws(self.noise_draws, self.code_times, self.control_dropout, self.edm)
+
+    def identity(self) -> dict:
+        """What runs are told apart by: younger fields only where they are not the default."""
+        younger = {'noise_draws': 1, 'code_times': (0.0, 1.0), 'control_dropout': 0.0}
+        return {k: v for k, v in dataclasses.asdict(self).items() if younger.get(k, ...) != v}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +163,7 @@ class Disentangled(nn.Module):
     ) -> torch.Tensor:
         control = control if self.vdm.config.control else None
         return self.config.denoising * self.vdm.loss(
-            video, codes, control, generator, self.config.edm
+            video, codes, control, generator, self.config.draws
         )
 
     def merged(self) -> VDM:
@@ -225,6 +250,7 @@ class DisentangleStage(Stage):
         watched = held_out[:4] if len(held_out) else self.source.spread(4)
         self.watched = to_video(torch.from_numpy(watched))
         self.usage = CodeUsage(c.codebook_size, c.queries)
+        self.gain = np.inf  # of the codes, in the last validation
         return self.model
 
     def identity(self) -> dict:
@@ -232,7 +258,7 @@ class DisentangleStage(Stage):
             'data': self.source.store.content_hash,
             'model': dataclasses.asdict(self.model.dldm.config),
             'vdm': self.model.vdm.config.identity(),
-            'loss': dataclasses.asdict(self.settings.loss),
+            'loss': self.settings.loss.identity(),
         }
 
     def batch(self, step: int) -> dict:
@@ -250,10 +276,20 @@ class DisentangleStage(Stage):
     def validate(self) -> dict:
         if not len(self.held_out):
             return {}
-        return held_out_scores(self.model, self.held_out, self.train.batch)
+        scores = held_out_scores(self.model, self.held_out, self.train.batch)
+        dropped = self.settings.loss.control_dropout
+        alone = scores.get('code_gain_alone', scores['code_gain'])
+        self.gain = (1 - dropped) * scores['code_gain'] + dropped * alone
+        return scores
 
     def report(self, reporter: Reporter, step: int) -> None:
         report_codes(reporter, step, self.usage)
+        if self.gain < LEAST_GAIN:
+            reporter.warn(
+                f'step {step}: knowing its codes lowers the denoising loss of a clip by '
+                f'{100 * self.gain:.1f} % only, so they learn little; raise '
+                'disentangle.loss.control_dropout, or narrow code_times'
+            )
         self.model.eval()
         low, imagined = imagine(self.model, self.watched.to(self.device))
         self.model.train()
@@ -261,7 +297,11 @@ class DisentangleStage(Stage):
         reporter.image('real_above_imagined', strips(self.watched, imagined), step)
 
     def facts(self) -> dict:
+        by_time, few = {}, self.held_out[:BY_TIME_CLIPS]
+        if len(few):
+            by_time = {'code_gain_by_time': gain_by_time(self.model, few, self.train.batch)}
         return {
+            **by_time,
             'loss': dataclasses.asdict(self.settings.loss),
             'clips': dataclasses.asdict(self.settings.clips),
             'warmup': previous(self.init),
@@ -321,41 +361,77 @@ def vdm_for(dldm: DLDMConfig, prior: Path, switches: dict, backbone: str, fps: f
     return model
 
 
+class _Encoded(NamedTuple):
+    """Clips whose codes and latents are known, so that they can be made noisy again and again."""
+
+    latents: torch.Tensor  # (b, C, K, h, w)
+    codes: torch.Tensor  # (b, K-1, N, E)
+    control: torch.Tensor | None  # (b, C, K, h, w)
+
+
 @torch.no_grad()
 def held_out_scores(model: Disentangled, video: torch.Tensor, batch: int) -> dict:
     """Losses of clips float (m, F, 3, H, W), with the same noise at every call.
 
     Returns:
         mse of the decoder; denoising_loss with the clip's codes, denoising_other with those of
-        another clip, and code_gain, the share by which knowing the codes lowers it; code_usage and
-        perplexity.
+        another clip, and code_gain, the share by which knowing the codes lowers it;
+        code_gain_alone, the same while the control branch is off, where there is one; code_usage
+        and perplexity.
     """
     dldm, vdm = model.dldm, model.vdm
-    device = vdm.statistics.device
     seen = CodeUsage(dldm.config.codebook_size, dldm.config.queries)
-    total = {'mse': 0.0, 'still_mse': 0.0, 'denoising_loss': 0.0, 'denoising_other': 0.0}
+    total, encoded = {'mse': 0.0, 'still_mse': 0.0}, []
     for part in video.split(batch):
-        part = part.to(device)
+        part = part.to(vdm.statistics.device)
         f = dldm.encode(part)
         codes, indices = dldm.quantize(dldm.query(f))
         seen.update(indices)
         low = dldm.decode(codes, f[:, 0], part[:, 0])
-        latents = vdm.encode(part)
-        hint = vdm.encode_control(low) if vdm.config.control else None
         share = len(part) / len(video)
         total['mse'] += share * float((low - part).square().mean())
         total['still_mse'] += share * float((part - part[:, :1]).square().mean())
-        for key, given in (('denoising_loss', codes), ('denoising_other', codes.roll(1, 0))):
+        hint = vdm.encode_control(low) if vdm.config.control else None
+        encoded.append(_Encoded(vdm.encode(part), codes, hint))
+    own, other = _losses(vdm, encoded, NoiseDraws(NOISE_DRAWS))
+    gains = {'code_gain': 1 - own / other}
+    if vdm.config.control:
+        alone = _losses(vdm, encoded, NoiseDraws(NOISE_DRAWS, control_dropout=1))
+        gains['code_gain_alone'] = 1 - alone[0] / alone[1]
+    scores = {'denoising_loss': own, 'denoising_other': other, **gains}
+    return {**total, **scores, **seen.scores()}
+
+
+def _losses(vdm: VDM, encoded: Sequence[_Encoded], draws: NoiseDraws) -> tuple[float, float]:
+    """Denoising loss with the clips' own codes, and with another clip's, under the same noise."""
+    total, clips = [0.0, 0.0], sum(len(part.latents) for part in encoded)
+    for part in encoded:
+        for i, codes in enumerate((part.codes, part.codes.roll(1, 0))):
             generator = torch.Generator().manual_seed(0)
-            for _ in range(NOISE_DRAWS):
-                total[key] += (
-                    share / NOISE_DRAWS * float(vdm.flow_loss(latents, given, hint, generator))
-                )
-    return {
-        **total,
-        'code_gain': 1 - total['denoising_loss'] / total['denoising_other'],
-        **seen.scores(),
-    }
+            loss = vdm.flow_loss(part.latents, codes, part.control, generator, draws)
+            total[i] += len(part.latents) / clips * float(loss)
+    return total[0], total[1]
+
+
+@torch.no_grad()
+def gain_by_time(model: Disentangled, video: torch.Tensor, batch: int) -> list[float]:
+    """Where in the noise a clip's own codes help, the control branch off: `code_times` are for that.
+
+    At low t the noisy clip shows what the codes say; at high t nothing is left that it shows.
+
+    Args:
+        video: float (m, F, 3, H, W).
+    Returns:
+        code_gain_alone (see `held_out_scores`) of each tenth of t, from clean (t < .1) to noise.
+    """
+    encoded = []
+    for part in video.split(batch):
+        part = part.to(model.vdm.statistics.device)
+        codes, _ = model.dldm.quantize(model.dldm.query(model.dldm.encode(part)))
+        encoded.append(_Encoded(model.vdm.encode(part), codes, None))
+    tenths = [NoiseDraws(times=(i / 10, (i + 1) / 10)) for i in range(10)]
+    losses = [_losses(model.vdm, encoded, draws) for draws in tenths]
+    return [round(1 - own / other, 5) for own, other in losses]
 
 
 @torch.no_grad()

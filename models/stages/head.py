@@ -36,7 +36,7 @@ from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.origin import action_frame_of, calvin_env_of, renderer_of
+from vw2_ros.models.data.origin import action_frame_of, calvin_env_of, renderer_of, united
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
@@ -52,7 +52,6 @@ from vw2_ros.models.text import UNK, Tokenizer
 from vw2_ros.models.training.config import TrainConfig, read_settings
 from vw2_ros.models.training.stage import Stage
 
-FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
 HELD_OUT = 1024  # frames that scores come from
 
 
@@ -317,7 +316,7 @@ class HeadStage(Stage):
     def facts(self) -> dict:
         return {
             'labels': self.labels,
-            'renderer': renderer_of(self.store),
+            'renderer': united(renderer_of(self.store), self._known_to_sight()),
             **({'calvin_env': found} if (found := calvin_env_of(self.store)) else {}),
             'action_frame': self.action_frame,
             'frames': len(self.store),
@@ -332,8 +331,14 @@ class HeadStage(Stage):
             'parameters': sum(p.numel() for p in self.model.parameters()),
         }
 
+    def _known_to_sight(self) -> str:
+        """What drew the pictures that keypoints which stay learned from; '': they learn, or unknown."""
+        brought = self.sight or self.init
+        if brought is None or not self.planner.config.vision.frozen:
+            return ''
+        return previous(brought).get('renderer', '')
+
     def save(self, out: Path, record: dict) -> None:
-        size = sum(p.numel() for p in self.planner.parameters())
         record['policy_sha256'] = save_checkpoint(
             out / 'policy',
             planner=self.model.planner.cpu(),
@@ -341,7 +346,6 @@ class HeadStage(Stage):
             tokenizer=self.tokenizer,
             dldm=self.dldm,
             provenance=record,
-            dtype='float32' if size < FLOAT32_LIMIT else 'float16',
         )
 
 

@@ -21,7 +21,8 @@ it knows: whatever was learned from them stays true.
 found once for each frame and kept (`data/keypoints.py`): the convolutions are half the cost of a
 step, so planner and head see several times as many samples in the same time.
 
-Output, beside what `Training` writes: vision.safetensors, config.json, provenance.json.
+Output, beside what `Training` writes: vision.safetensors, config.json, provenance.json; with --start
+also `policy/`, the policy with these keypoints in place of its own.
 """
 
 from __future__ import annotations
@@ -36,23 +37,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vw2_ros.models.checkpoint import load_checkpoint
+from vw2_ros.models.checkpoint import load_checkpoint, save_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.keypoints import find_all
-from vw2_ros.models.data.origin import scene_of_frames, static_camera
+from vw2_ros.models.data.origin import calvin_env_of, renderer_of, scene_of_frames, static_camera
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
-from vw2_ros.models.run_folder import save_run
+from vw2_ros.models.run_folder import save_run, with_keypoints
 from vw2_ros.models.stages.planner import PlannerSettings
 from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
 from vw2_ros.models.training.stage import Stage
 from vw2_ros.models.vision import KeypointEncoder, Keypoints, VisionConfig
 
 HELD_OUT = 1024  # frames that scores come from
+KEPT_FACTS = ('action_frame', 'tasks', 'labels')  # of the provenance of a policy that sees anew
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +284,8 @@ class SightStage(Stage):
     def facts(self) -> dict:
         return {
             'frames': len(self.store),
+            'renderer': renderer_of(self.store),
+            **({'calvin_env': found} if (found := calvin_env_of(self.store)) else {}),
             'loss': dataclasses.asdict(self.settings.loss),
             'augment': dataclasses.asdict(self.settings.augment),
             'start': self.begun.provenance if self.begun else {},
@@ -291,6 +295,18 @@ class SightStage(Stage):
     def save(self, out: Path, record: dict) -> None:
         config = {'vision': self.vision, 'width': self.width}
         save_run(out, record, config, vision=self.model.vision)
+        if not self.begun:
+            return
+        # what it was taught stays its own: words, tasks, the frame of its actions
+        taught = {k: v for k, v in self.begun.provenance.items() if k in KEPT_FACTS}
+        save_checkpoint(
+            out / 'policy',
+            planner=with_keypoints(self.begun.planner, out),
+            head=self.begun.head,
+            tokenizer=self.begun.tokenizer,
+            dldm=self.begun.dldm,
+            provenance={**record, **taught},
+        )
 
 
 def _same_frames(store: FrameStore, roots: Sequence[Path], split: str) -> FrameStore:

@@ -13,6 +13,7 @@ from ros_helpers import tiny_weights  # noqa: E402
 
 from vw2_ros.demo import run as demo  # noqa: E402
 from vw2_ros.demo import session, video
+from vw2_ros.demo.imaginer import Imaginer  # noqa: E402
 from vw2_ros.sim.play_table import PlayTable  # noqa: E402
 
 
@@ -30,7 +31,8 @@ def test_every_chain_that_was_tried_counts():
     assert result['mean_success'] == pytest.approx((0.5 + 1 + 0) / 3)
     assert result['checkpoint_sha256'] == 'abc' and result['scene'] == 'D'
     assert [len(r['subtasks']) for r in result['rollouts']] == [1, 3]
-    assert [s.chain for s in demo.furthest(tried)] == [8, 8, 8]
+    assert [[s.chain for s in shown] for shown in demo.filmed(tried)] == [[8, 8, 8], [7]]
+    assert [[s.chain for s in shown] for shown in demo.filmed(tried[1:])] == [[8, 8, 8]]
     again = [*tried[:1], session.Subtask(7, 1, 'open_drawer', 'open it', False, True, 99)]
     result = demo.figures(again, 'D', 'abc', 'pybullet_tiny')  # once more in lockstep: both count
     assert result['chains'] == 2 and result['avg_len'] == 0.5
@@ -55,7 +57,12 @@ def test_film_shows_camera_and_imagination(tmp_path):
                 )
             )
     subtask.plans.append((10**9 + 10, np.ones((4, 4), np.uint16), rgb))
-    video.write(tmp_path / 'video.mp4', [subtask], 'D', weights)
+    with Imaginer(weights, 'pybullet_tiny') as imaginer:
+        video.write(tmp_path / 'video.mp4', [subtask], 'D', imaginer)
+        clip = imaginer.clips(subtask.plans)[0][1]
+        while imaginer.newest is None:
+            imaginer.offer(*subtask.plans[0][1:])
+        np.testing.assert_array_equal(imaginer.newest, clip)
     with av.open(str(tmp_path / 'video.mp4')) as container:
         frames = [f.to_ndarray(format='rgb24') for f in container.decode(video=0)]
     assert len(frames) == 30 // 3 + 10  # ten a second, then a second of the verdict

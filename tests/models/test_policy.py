@@ -234,6 +234,25 @@ def test_another_renderer_is_warned_of(policy):
         assert not policy.check_renderer(image_size=200)
 
 
+@pytest.mark.parametrize(
+    'learned, known',
+    [
+        ('pybullet_tiny', {'pybullet_tiny'}),
+        # so nearly CALVIN's that weights for it carry over, but not the other way round
+        ('pybullet_tiny_detailed', {'pybullet_tiny_detailed', 'calvin_env_tiny'}),
+        ('calvin_env_tiny', {'calvin_env_tiny'}),
+        ('calvin_env_tiny, pybullet_tiny', {'calvin_env_tiny', 'pybullet_tiny'}),
+    ],
+)
+def test_whose_pictures_carry_over(tmp_path, learned, known):
+    tiny_policy(tmp_path / 'm', provenance={'renderer': learned})
+    policy = Policy.load(tmp_path / 'm')
+    for name in ('pybullet_tiny', 'pybullet_tiny_detailed', 'calvin_env_tiny', 'calvin_env_egl'):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            assert policy.check_renderer(name) == (name in known) == (not said)
+
+
 @pytest.mark.parametrize('said', ['base', 'tool', None])
 def test_actions_of_another_frame_are_refused(tmp_path, said):
     tiny_policy(tmp_path / 'm', provenance={'action_frame': said} if said else {'command': 'x'})
@@ -261,7 +280,7 @@ def test_the_shipped_weights_say_their_pictures():
     assert {name: policy.provenance['renderer'] for name, policy in shipped.items()} == {
         'calvin_d': 'calvin_env_tiny',
         'play_table': 'pybullet_tiny',
-        'play_table_detailed': 'pybullet_tiny',
+        'play_table_detailed': 'pybullet_tiny_detailed',
     }
     (checkout,) = shipped['calvin_d'].provenance['calvin_env']
     assert set(checkout) == {'commit', 'code_sha256', 'assets_sha256'}

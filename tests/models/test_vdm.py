@@ -12,6 +12,7 @@ from vdm_helpers import LATENT, clip, codes, frames_that_differ, latents, model,
 pytest.importorskip('diffusers')
 
 from vw2_ros.models.dldm import DLDM, DLDMConfig  # noqa: E402
+from vw2_ros.models.vdm_noise import NoiseDraws  # noqa: E402
 
 
 @torch.no_grad()
@@ -150,7 +151,10 @@ def test_edm_weighs_the_error_of_x0():
         return seen['flow']
 
     net.velocity = remember
-    plain, edm = (net.flow_loss(x0, codes(), generator=seeded(7), edm=on) for on in (False, True))
+    plain, edm = (
+        net.flow_loss(x0, codes(), generator=seeded(7), draws=NoiseDraws(edm=on))
+        for on in (False, True)
+    )
     t = seen['time'].view(2, 1, 1, 1, 1)
     sigma, guess = t / (1 - t), seen['noisy'] - t * seen['flow']
     weight = (1 + sigma**2) / sigma**2

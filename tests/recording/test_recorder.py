@@ -23,11 +23,14 @@ from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 from vw2_ros import cli, names
 from vw2_ros.arms import open_arm  # noqa: E402
 from vw2_ros.arms.actions import EndEffectorController  # noqa: E402
+from vw2_ros.arms.contract import Contract
 from vw2_ros.bags import bag as bags
+from vw2_ros.bags.episodes import bag_spans
 from vw2_ros.messages import convert, qos
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording.convert import convert_bags  # noqa: E402
-from vw2_ros.recording.recorder import Recorder  # noqa: E402
+from vw2_ros.recording.recorder import Recorder, Wanted  # noqa: E402
+from vw2_ros.recording.tracks import Tracks  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PERIOD_S = 1 / 30
@@ -85,7 +88,7 @@ def read(bag):
 def test_what_is_heard_lies_in_the_bag(bench, tmp_path):
     robot = Robot(bench, 'left/')
     robot.words.publish(String(data='wave'))  # before anybody listens: latched
-    recorder = Recorder(tmp_path / 'bag', namespace='left')
+    recorder = Recorder(tmp_path / 'bag', Wanted(namespace='left'))
     try:
         assert recorder.missing() == ['/left/image_raw', '/left/joint_states']
         assert 'NOTHING YET' in recorder.report()
@@ -125,6 +128,109 @@ def test_a_silent_image_names_the_others(bench, tmp_path):
         assert '/image_raw NOTHING YET (but there are /static/image_raw),' in recorder.report()
     finally:
         recorder.close()
+
+
+def test_episodes_by_services(bench, tmp_path):
+    """A pedal begins and ends them; what comes between is not in the bag."""
+    robot = Robot(bench)
+    recorder = Recorder(tmp_path / 'bag', Wanted(instructions=('wave', 'point')))
+
+    def both():
+        robot.step()
+        recorder.spin(0.002)
+
+    def press(verb):
+        client = bench.peer.create_client(Trigger, f'{names.EPISODE}/{verb}')
+        assert bench.until(client.service_is_ready, 30, each=both)
+        future = client.call_async(Trigger.Request())
+        assert bench.until(future.done, 30, each=both)
+        return future.result()
+
+    try:
+        assert bench.until(lambda: not recorder.missing(), 60, each=both)
+        assert recorder.writer.written == 0 and 'waiting "wave"' in recorder.report()
+        for verbs in (
+            ('start', 'success'),
+            ('toggle', 'failure'),
+            ('next',),
+            ('start', 'discard'),
+        ):
+            answer = press(verbs[0])
+            assert answer.success, answer
+            if len(verbs) > 1:
+                bench.spin(1.2, each=both)
+                assert press(verbs[1]).success
+                bench.spin(0.3, each=both)
+        assert not press('success').success  # none is running
+    finally:
+        recorder.close()
+    spans = list(bag_spans(bags.Bag(tmp_path / 'bag')))
+    assert [(s.text, s.success, s.dropped) for s in spans if s.text] == [
+        ('wave', True, False),
+        ('wave', False, False),
+        ('point', None, True),
+    ]
+    count = {}
+    for topic, _, at, _ in bags.Bag(tmp_path / 'bag').messages():
+        (span,) = [s for s in spans if s.start <= at < s.stop]
+        if topic == f'/{names.IMAGE}':
+            count[span.text] = count.get(span.text, 0) + 1
+    assert '' not in count and count['wave'] > 40 and count['point'] > 20
+
+
+def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
+    """Two cameras; the joints of the arm on two topics, merged by name."""
+    text = (ROOT / 'config/arms/panda.yaml').read_text()
+    text = text.replace(
+        '  static: {topic: image_raw, info: camera_info, frame: camera_optical_frame}',
+        '  static: {topic: image_raw, info: camera_info}\n  hand: {topic: hand/image_raw}',
+    )
+    contract = tmp_path / 'two.yaml'
+    topics = 'joint_states: [upper/joint_states, lower/joint_states]'
+    contract.write_text(text.replace('joint_states: [joint_states]', topics))
+    joints, sent = open_arm().joints, [0]
+    cameras = [
+        bench.peer.create_publisher(Image, t, qos.reliable(1))
+        for t in ('image_raw', 'hand/image_raw')
+    ]
+    arms = [
+        bench.peer.create_publisher(JointState, f'{part}/joint_states', qos.newest(10))
+        for part in ('upper', 'lower')
+    ]
+    recorder = Recorder(tmp_path / 'bag', Wanted(contract=str(contract)))
+    assert recorder.missing() == [
+        '/image_raw',
+        '/hand/image_raw',
+        '/upper/joint_states',
+        '/lower/joint_states',
+    ]
+
+    def step():
+        recorder.spin(0.002)
+        now, sent[0] = time.time_ns(), sent[0] + 1
+        rgb = np.full((24, 24, 3), sent[0] % 250, np.uint8)
+        for camera in cameras:
+            camera.publish(convert.numpy_to_image(rgb, 'rgb8', stamp_ns=now))
+        at = open_arm().rest_rad + 0.2 * np.sin(sent[0] / 20)
+        finger = (open_arm().finger_joints[0],)
+        arms[0].publish(convert.joints_to_message(joints[:4], at[:4], stamp_ns=now))
+        arms[1].publish(
+            convert.joints_to_message((*joints[4:], *finger), [*at[4:], 0.04], stamp_ns=now)
+        )
+
+    try:
+        assert bench.until(lambda: not recorder.missing(), 60, each=step)
+        bench.spin(2.5, each=step)
+    finally:
+        recorder.close()
+    count = read(tmp_path / 'bag')
+    assert all(count[t] > 10 for t in (*recorder.cameras, *recorder.joints))
+    tracks = Tracks(bags.Bag(tmp_path / 'bag'), Contract.load(contract))
+    assert tracks.image_topic == '/image_raw'
+    merged = np.array(tracks.track(names.JOINT_STATES).values)  # (n, 7)
+    assert len(merged) > 10 and merged.shape[1] == len(joints)
+    moved = merged - open_arm().rest_rad
+    assert np.ptp(moved, axis=1).max() < 0.1 < np.ptp(moved)  # one pose each, or nearly
 
 
 def test_a_publisher_of_another_offer(bench, tmp_path):
@@ -261,7 +367,7 @@ def test_from_the_play_table_to_a_policy(bench, tmp_path):
     commands = bench.peer.create_publisher(JointTrajectory, names.JOINT_COMMANDS, qos.reliable())
     words = bench.peer.create_publisher(String, names.INSTRUCTION, qos.latched())
     words.publish(String(data='open the drawer'))
-    recorder = Recorder(tmp_path / 'bag', image='static/image_raw')
+    recorder = Recorder(tmp_path / 'bag', Wanted(image='static/image_raw'))
     sent = []
 
     def answer(msg):

@@ -10,6 +10,7 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
 from vw2_ros.serving.answers import Answers
+from vw2_ros.serving.remote import compressed
 
 WORDS = 'open the drawer'
 
@@ -57,7 +58,7 @@ def test_sessions_and_subtasks_have_plans_of_their_own(policy):
 def test_a_robot_gets_what_the_policy_says(policy):
     answers = Answers(policy)
     rgb = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
-    plan = answers.answer({'ask': 'plan', 'rgb': rgb, 'instruction': WORDS}, 'a')
+    plan = answers.answer({'ask': 'plan', 'picture': compressed(rgb), 'instruction': WORDS}, 'a')
     wanted = policy.plan(rgb, WORDS)
     np.testing.assert_array_equal(plan['hidden'], wanted.hidden)
     np.testing.assert_array_equal(plan['codes'], wanted.codes)
@@ -81,7 +82,16 @@ def test_a_robot_gets_what_the_policy_says(policy):
         ({'images': {}, 'task_description': WORDS}, 'Got none'),
         ({'images': {'rgb_static': np.zeros((8, 8))}, 'task_description': WORDS}, 'uint8'),
         ({'images': {'x': np.zeros((8, 8, 3), np.uint8)}}, 'task_description must be there'),
-        ({'ask': 'plan', 'rgb': [1], 'instruction': WORDS}, 'rgb must be there'),
+        ({'ask': 'plan', 'picture': [1], 'instruction': WORDS}, 'picture must be there'),
+        ({'ask': 'plan', 'picture': b'RIFF', 'instruction': WORDS}, 'picture'),
+        (
+            {
+                'ask': 'plan',
+                'picture': compressed(np.zeros((9, 9, 3), np.uint8)),
+                'instruction': WORDS,
+            },
+            'rgb must be a numpy array uint8 .32, 32, 3.',
+        ),
         ({'ask': 'actions', 'hidden': np.full((4, 16), np.nan)}, 'finite'),
     ],
 )

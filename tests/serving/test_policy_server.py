@@ -168,8 +168,8 @@ def test_an_answer_after_the_deadline_is_nobody_s(weights):
         asked.deadline_s = 30.0
         plan = asked.plan(pictures[3], WORDS[0])
         np.testing.assert_array_equal(plan.hidden, slow.policy.plan(pictures[3], WORDS[0]).hidden)
-        # while it was silent no questions were piled up for it
-        assert slow.asked == 2
+        # while it was silent no questions were piled up for it: one on each connection, and this one
+        assert slow.asked == 3
 
 
 def test_it_finds_a_server_that_was_started_anew(weights, tmp_path):
@@ -197,12 +197,80 @@ def test_a_connection_that_went_silent_is_given_up(weights, monkeypatch):
         asked = RemotePolicy(server.url, deadline_s=0.05)
         with pytest.raises(NoAnswerError):
             asked.plan(rgb, WORDS[0])
-        silent = asked._socket
+        silent = {c for c in asked._connections if c.asked}
         time.sleep(0.3)
         slow.go.set()
         asked.deadline_s = 30.0
         asked.plan(rgb, WORDS[0])
-        assert asked._socket is not silent
+        assert silent and not set(asked._connections) & silent
+
+
+class Lossy:
+    """Carries bytes between robot and server, but no answers on a connection that is stuck."""
+
+    def __init__(self, port):
+        self.port, self.stuck, self.sizes = port, set(), []
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.address = 'ws://127.0.0.1:%d' % self.listener.getsockname()[1]
+        self.ends = []
+        self.start(self.accept)
+
+    def start(self, what, *args):
+        threading.Thread(target=what, args=args, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                robot, number = self.listener.accept()[0], len(self.ends)
+                server = socket.create_connection(('127.0.0.1', self.port))
+                self.ends.append((robot, server))
+                self.start(self.carry, robot, server, None)
+                self.start(self.carry, server, robot, number)
+
+    def carry(self, source, target, number):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                while number in self.stuck:  # until the lost packet is sent again
+                    time.sleep(0.01)
+                target.sendall(data)
+                if number is None:
+                    self.sizes.append(len(data))
+
+    def close(self):
+        for end in (self.listener, *(e for pair in self.ends for e in pair)):
+            end.close()
+
+
+@pytest.fixture
+def lossy(weights):
+    with served(weights) as server:
+        made = Lossy(server.port)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize('stuck', [0, 1])
+def test_an_answer_that_is_stuck_on_one_connection_comes_on_the_other(weights, lossy, stuck):
+    policy, asked = Policy.load(weights), RemotePolicy(lossy.address, deadline_s=30.0)
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    for rgb in pictures[:3]:
+        asked.plan(rgb, WORDS[0])
+    lossy.stuck = {stuck}
+    for rgb in pictures[3:5]:  # the second is not even asked there
+        plan = asked.plan(rgb, WORDS[0])
+        np.testing.assert_array_equal(plan.hidden, policy.plan(rgb, WORDS[0]).hidden)
+    lossy.stuck = set()
+    plan = asked.plan(pictures[5], WORDS[0])  # the late answer is not taken for this one's
+    np.testing.assert_array_equal(plan.hidden, policy.plan(pictures[5], WORDS[0]).hidden)
+    assert len(lossy.ends) == 2
+
+
+def test_a_picture_is_sent_compressed(lossy):
+    asked = RemotePolicy(lossy.address, deadline_s=30.0)
+    rgb = np.repeat(np.arange(32, dtype=np.uint8)[:, None, None] * 8, 32, 1).repeat(3, 2)
+    before = len(lossy.sizes)
+    asked.plan(rgb, WORDS[0])
+    assert sum(lossy.sizes[before:]) < rgb.nbytes / 2
 
 
 def test_nobody_there_and_somebody_else_are_told():

@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from vw2_ros.errors import InvalidValueError, MissingFileError, MissingPackageError
+from vw2_ros.models.data.origin import renderer_of
+from vw2_ros.models.data.store import FrameStore
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.calvin_checkout import PACKAGES, Checkout
 from vw2_ros.sim.collect import collect
@@ -20,6 +22,7 @@ from vw2_ros.sim.errors import SimulationError
 from vw2_ros.sim.expert.expert import run
 from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.play_table import PlayTable
+from vw2_ros.sim.redraw import redraw
 from vw2_ros.sim.state import FINGER_LINKS
 from vw2_ros.sim.table import Simulator
 
@@ -260,6 +263,17 @@ def test_data_say_what_drew_them(folder, tmp_path):
     config = yaml.safe_load((out / 'training/.hydra/merged_config.yaml').read_text())
     assert config['renderer'] == 'calvin_env_tiny'
     assert config['expert']['calvin_env'] == sim.facts and config['expert']['table'] == 'calvin'
+    # and our table can show the same states, for sight to learn what is where in CALVIN's pictures
+    redraw(out, tmp_path / 'ours', 'plain', progress=False)
+    theirs, ours = (FrameStore([d], 'training', 32) for d in (out, tmp_path / 'ours'))
+    assert (renderer_of(theirs), renderer_of(ours)) == ('calvin_env_tiny', 'pybullet_tiny')
+    assert np.array_equal(theirs.robot_obs, ours.robot_obs)
+    assert np.array_equal(theirs.scene_obs, ours.scene_obs)
+    middle = np.array([len(ours) // 2])
+    with PlayTable('D') as table:
+        table.reset(ours.robot_obs[middle[0]], ours.scene_obs[middle[0]])
+        again = table.render('static', 32)
+    assert (ours.rgb(middle)[0] != again).any(-1).mean() < 0.02
     with pytest.raises(InvalidValueError, match='Choose another folder'):
         collect(**settings, progress=False)
     with pytest.raises(InvalidValueError, match='Leave --randomize out'):

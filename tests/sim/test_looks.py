@@ -70,6 +70,7 @@ def test_faces_look_outwards(scene):
 def test_a_look_changes_pictures_and_nothing_else():
     with Simulator().open('D') as plain, Simulator(look='detailed').open('D') as detailed:
         assert not plain.appearance.detailed and detailed.appearance.detailed
+        assert (plain.renderer, detailed.renderer) == ('pybullet_tiny', 'pybullet_tiny_detailed')
         for action in np.random.default_rng(0).uniform(-1, 1, (40, 6)):
             for table in (plain, detailed):
                 table.step(np.append(action, 1.0))
@@ -78,6 +79,7 @@ def test_a_look_changes_pictures_and_nothing_else():
         before = plain.render('static', 96)
         assert (before != detailed.render('static', 96)).any(-1).mean() > 0.02
         plain.set_appearance(Appearance.of('D', 'detailed'))
+        assert plain.renderer == detailed.renderer
         assert np.array_equal(plain.render('static', 96), detailed.render('static', 96))
         plain.set_appearance(None)
         assert np.array_equal(plain.render('static', 96), before)
@@ -171,7 +173,8 @@ def test_redrawn_in_detail(recorded, tmp_path):
     first = _pictures(_shard(out))
     assert (first != _pictures(_shard(recorded))).any(-1).mean() > 0.02
     config = yaml.safe_load((out / 'training/.hydra/merged_config.yaml').read_text())
-    assert config['redrawn']['look'] == 'detailed' and config['renderer'] == 'pybullet_tiny'
+    assert config['redrawn']['look'] == 'detailed'
+    assert config['renderer'] == 'pybullet_tiny_detailed' == Simulator(look='detailed').renderer
     annotations = (
         folder / 'training/lang_annotations/auto_lang_ann.npy' for folder in (recorded, out)
     )
@@ -191,6 +194,9 @@ def test_redrawn_at_random_the_camera_stays(recorded, tmp_path):
     assert np.allclose(before['landmarks'], after['landmarks'], atol=1e-6)
     marker = json.loads((tmp_path / 'random/training/sessions/session_00000.json').read_text())
     assert marker['appearance'] == after['appearance'][0]
+    config = (tmp_path / 'random/training/.hydra/merged_config.yaml').read_text()
+    # either shape is drawn
+    assert yaml.safe_load(config)['renderer'] == 'pybullet_tiny, pybullet_tiny_detailed'
 
 
 def test_what_cannot_be_redrawn_is_refused(recorded, tmp_path):

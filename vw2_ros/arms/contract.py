@@ -186,6 +186,8 @@ class Topics(NamedTuple):
 
     joint_states: tuple[str, ...]
     commands: tuple[str, ...]  # of arm and gripper
+    cameras: tuple[str, ...]  # of their images, as they are listed
+    infos: tuple[str, ...]  # of their calibration
 
 
 def topics(source: str | os.PathLike) -> Topics:
@@ -199,7 +201,13 @@ def topics(source: str | os.PathLike) -> Topics:
     command = _command(keys.into('command', {}), keys.text('base_frame'))
     gripper = _gripper(keys.into('gripper', {}), keys.names('joints'))
     told = tuple(topic for topic in (command.topic, gripper.topic) if topic)
-    return Topics(keys.names('joint_states', ['joint_states']), told)
+    cameras = _cameras(keys.into('cameras', {})).values()
+    return Topics(
+        keys.names('joint_states', ['joint_states']),
+        told,
+        tuple(camera.topic for camera in cameras),
+        tuple(camera.info for camera in cameras if camera.info),
+    )
 
 
 def needs_description(source: str | os.PathLike) -> bool:

@@ -10,8 +10,12 @@
 | preview_ms_p50           | codes -> imagined video, by the decoder [ms]; None without a dLDM   |
 | late                     | plans that a policy server did not answer within its deadline       |
 | params                   | parameters of planner and head, vision included                     |
+
+The pictures are of the play table, with the noise of a camera, so that they are as large on the way to
+a policy server as a robot's.
 """
 
+import contextlib
 import time
 
 import numpy as np
@@ -19,6 +23,9 @@ import numpy as np
 from vw2_ros.bench.machine import INSTRUCTION, machine
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.serving.remote import NoAnswerError, open_policy
+from vw2_ros.sim.table import Simulator
+
+NOISE = 0.5  # standard deviation of a pixel, as a camera's picture has it once it is made small
 
 
 def run(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> dict:
@@ -39,9 +46,11 @@ def run(name: str = 'play_table', *, calls: int = 200, threads: int = 1) -> dict
     loaded.warm_up()
     rng = np.random.default_rng(0)
     size = loaded.image_size
+    with contextlib.closing(Simulator().open('D')) as table:
+        seen = table.render('static', size)
     plan_ms, head_ms, chunk_ms, late = [], [], [], None
     for _ in range(calls):
-        rgb = rng.integers(0, 256, (size, size, 3), np.uint8)
+        rgb = np.clip(seen + rng.normal(0, NOISE, seen.shape), 0, 255).round().astype(np.uint8)
         began = time.perf_counter()
         try:
             plan = loaded.plan(rgb, INSTRUCTION)

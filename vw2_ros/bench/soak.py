@@ -30,6 +30,7 @@ import numpy as np
 from vw2_ros.bench.machine import machine
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file, write_json
+from vw2_ros.interruption import Interruption
 from vw2_ros.progress import progress_bar
 
 INSTRUCTIONS = (
@@ -170,7 +171,7 @@ class _Record:
 def run(name: str = 'play_table', *, minutes: float = 30.0, out: pathlib.Path) -> dict:
     """Run all nodes for so long; write `soak.json`, with all samples, and `memory.png` into `out`.
 
-    Ctrl-C ends it earlier: the figures are then of the minutes that passed.
+    Ctrl-C or SIGTERM ends it earlier: the figures are then of the minutes that passed.
 
     Raises:
         BringUpError, ClientError: a node did not come up, or ended.
@@ -224,8 +225,8 @@ def _processes(weights: str):
 
 
 def _drive(record: _Record, seconds: float) -> None:
-    """Say one instruction after the other, and bring the table back now and then; until Ctrl-C."""
-    with progress_bar() as bar, contextlib.suppress(KeyboardInterrupt):
+    """Say instruction after instruction, and reset the table now and then, until Ctrl-C or SIGTERM."""
+    with contextlib.suppress(KeyboardInterrupt), Interruption(), progress_bar() as bar:
         task = bar.add_task('soak (s)', total=round(seconds))
         _talk(record, seconds, lambda: bar.update(task, **_progress(record)))
         record.sample()

@@ -112,12 +112,16 @@ def trained_on(weights: str, size: int) -> np.ndarray | None:
     """
     from vw2_ros.models.checkpoint import load_json, resolve
     from vw2_ros.models.data.store import FrameStore
+    from vw2_ros.sim.appearance import LOOKS
     from vw2_ros.sim.table import Simulator
 
     try:
         provenance = load_json(resolve(weights) / 'provenance.json')
-        if weights in files.shipped_weights() and provenance['renderer'] == Simulator().renderer:
-            with Simulator().open('D') as table:
+        ours = [
+            x for x in LOOKS if Simulator(look=x).renderer in provenance['renderer'].split(', ')
+        ]
+        if weights in files.shipped_weights() and ours:
+            with Simulator(look=ours[0]).open('D') as table:
                 return table.render('static', size)
         words = shlex.split(provenance['command'])
         data = [b for a, b in zip(words, words[1:]) if a == '--data']

@@ -68,6 +68,7 @@ def run(
     if bool(bag) == bool(lerobot):
         raise UsageError('give either --bag or --lerobot: one command converts one of them')
     from vw2_ros.recording import convert, sets
+    from vw2_ros.recording.told import tell
 
     if actions not in convert.ACTIONS:
         raise UsageError(close_matches('--actions', actions, convert.ACTIONS))
@@ -78,7 +79,7 @@ def run(
         result = convert.convert_bags(bag or (), out, image=image, actions=actions, **options)
     if json_file is not None:
         files.write_json(json_file, result)
-    for line in convert.tell(result):
+    for line in tell(result):
         print(line)
     show(
         {'folder': str(out)}

@@ -27,21 +27,24 @@ def run(
     out: Annotated[
         pathlib.Path,
         typer.Option(
-            help='Folder to write result.json, video.mp4 and report.html to.', callback=new_folder
+            help='Folder to write report.html, films and result.json to.', callback=new_folder
         ),
     ] = pathlib.Path('out/demo'),
     scene: Scene = 'D',
     policy: Learned = 'play_table',
-    seed: Annotated[int, typer.Option(help='Number of the chain of five tasks to play.')] = 0,
+    seed: Annotated[int, typer.Option(help='Number of the first chain of five tasks.')] = 0,
+    chains: Annotated[
+        int, typer.Option(min=1, max=1000, help='Chains to play, one after another.')
+    ] = 1,
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
 ) -> None:
-    """Drive a chain of five tasks through the real nodes, and film it."""
+    """Drive chains of five tasks through the real nodes, and film what happens."""
     scene, policy = check_scene(scene), check_policy(policy, learned=True)
     simulator = check_simulator(table, calvin_env, egl)
     from vw2_ros.demo.run import run
 
     with only_one(out, 'vw2 demo'):
-        status = run(out=out, scene=scene, seed=seed, policy=policy, simulator=simulator)
+        status = run(out, scene, seed, policy, simulator, chains)
     raise typer.Exit(status)

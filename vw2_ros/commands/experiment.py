@@ -88,8 +88,8 @@ def ablation(
     minutes: Minutes = None,
     on: On = 'local',
 ) -> None:
-    """Find out what each part of the dLDM is for. At scale cpu all rows take about 7 hours of two
-    cores with --seeds 1, and 26 with the scale's four. What is left to do is told at the start.
+    """Find out what each part of the dLDM is for. At scale cpu all rows take about 8 hours of two
+    cores with --seeds 1, and 28 with the scale's four. What is left to do is told at the start.
     """
     make('ablation', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes, on=on)
 

@@ -125,7 +125,7 @@ def sight(
     from vw2_ros.sim.landmarks import teach
 
     stage = SightStage(config, data, teach, start, pair or (), seed, max_minutes)
-    tell(run(stage, out, resume), out)
+    tell(run(stage, out, resume), out / 'policy' if start else out)
 
 
 @stage_command('dldm')

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
+from vw2_ros.demo.imaginer import Imaginer
 from vw2_ros.demo.session import Subtask
 from vw2_ros.evaluation import film
 from vw2_ros.sim.table import Simulator, Table
@@ -29,12 +30,10 @@ def write(
     path: pathlib.Path,
     subtasks: list[Subtask],
     scene: str,
-    weights: str,
+    imaginer: Imaginer,
     simulator: Simulator | None = None,
 ) -> None:
     """Write the video: the camera at 200 px with words and verdict, what the planner imagines."""
-    from vw2_ros.models.policy import Policy
-
     jobs = [json.loads(text) for s in subtasks for text in _thinned(s.states)]
     with concurrent.futures.ProcessPoolExecutor(
         min(2, len(os.sched_getaffinity(0))),
@@ -43,8 +42,7 @@ def write(
         mp_context=multiprocessing.get_context('spawn'),
     ) as pool:
         pictures = pool.map(_draw, jobs, chunksize=8)
-        policy = Policy.load(weights)
-        clips = [_imagined(s, policy) for s in subtasks]
+        clips = [imaginer.clips(s.plans) for s in subtasks]
         film.write(path, _frames(subtasks, pictures, clips), VIDEO_HZ)
 
 
@@ -64,15 +62,6 @@ def _draw(state: dict) -> np.ndarray:
     """The static camera's picture (200, 200, 3) of a recorded state."""
     _table.reset(state['robot_obs'], state['scene_obs'])
     return _table.render('static', 200)
-
-
-def _imagined(subtask: Subtask, policy) -> list:
-    """Clips [(stamp_ns, frames (16, S, S, 3))], decoded from a plan every 8 steps or so."""
-    clips: list = []
-    for stamp_ns, codes, rgb in subtask.plans if policy.can_imagine else ():
-        if not clips or stamp_ns - clips[-1][0] >= 8 / ACTION_HZ * 1e9:
-            clips.append((stamp_ns, policy.imagine(rgb, codes.astype(np.int64))))
-    return clips
 
 
 def _frames(subtasks, pictures, clips) -> Iterator[np.ndarray]:

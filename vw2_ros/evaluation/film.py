@@ -14,13 +14,14 @@ from vw2_ros import files
 from vw2_ros.errors import InvalidValueError
 
 SUCCEEDED, FAILED, RUNNING = 'succeeded', 'failed', 'running'
-GIVEN, IMAGINED = 'given', 'imagined'
+GIVEN, IMAGINED, RECORDED = 'given', 'imagined', 'recorded'
 _COLOURS = {
     SUCCEEDED: (90, 220, 110),
     FAILED: (240, 90, 80),
     RUNNING: (240, 200, 80),
     GIVEN: (200, 200, 200),
     IMAGINED: (120, 180, 250),
+    RECORDED: (200, 200, 200),
 }
 _LINES = ((150, 150, 150), (59, 118, 196), (209, 73, 63), (47, 158, 98))  # of a plot
 _STRIP_PX = 56
@@ -36,7 +37,7 @@ def captioned(
         picture: uint8 (S, S, 3) rgb.
         instruction: first line, shrunk until it fits.
         note: second line, before the verdict.
-        verdict: one of the five above.
+        verdict: one of those above.
     Returns:
         uint8 (side_px + 56, side_px, 3) rgb.
     """

@@ -108,6 +108,7 @@ def render(result: Mapping, folder: pathlib.Path) -> str:
             *_chains(result),
             *_tasks(result.get('per_task', {})),
             *_films(result.get('videos', ()), folder),
+            *_every(result.get('rollouts', ())),
             '<h2>How it was made</h2>',
             _settings(result),
         ],
@@ -207,6 +208,17 @@ def _film(entry: Mapping, folder: pathlib.Path) -> str:
         f'<figure>{player}<figcaption>{name}: {_verdict(entry["success"])}'
         f'<ol>{steps}</ol></figcaption></figure>'
     )
+
+
+def _every(rollouts: Iterable[Mapping]) -> list[str]:
+    rows = []
+    for line in rollouts:
+        done = sum(s['success'] for s in line['subtasks'])
+        last = line['subtasks'][-1]
+        ended = '' if last['success'] else f', then failed: {last["instruction"]}'
+        how = '' if line.get('real_time', True) else ' (lockstep)'
+        rows.append((line['rollout'].replace('/', ' ') + how, done / 5, f'{done} of 5{ended}'))
+    return ['<h2>Every chain</h2>', _bar_rows(rows)] if rows else []
 
 
 def _verdict(success: bool) -> str:

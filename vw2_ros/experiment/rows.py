@@ -100,6 +100,15 @@ ABLATION = (
         change=_loss(stop_gradient=False),
     ),
     Row('no-control', 'no control branch', change=_vdm(control=False)),
+    *(
+        Row(
+            f'control-dropout-{share:g}',
+            f'control branch off for {100 * share:g} % of the clips',
+            change=_loss(control_dropout=share),
+        )
+        for share in (0.5, 0.9)
+    ),
+    Row('noise-draws-3', 'three noises for each clip', change=_loss(noise_draws=3)),
     Row('queries-1', 'N = 1', change=_dldm(queries=1)),
     Row('queries-2', 'N = 2', change=_dldm(queries=2)),
     Row('queries-8', 'N = 8', change=_dldm(queries=8)),

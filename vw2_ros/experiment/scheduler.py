@@ -4,7 +4,6 @@
 
 import os
 import pathlib
-import signal
 import time
 from collections.abc import Callable, Iterable
 
@@ -12,6 +11,7 @@ from vw2_ros.errors import VW2Error
 from vw2_ros.experiment.board import Board
 from vw2_ros.experiment.jobs import JobGraph
 from vw2_ros.experiment.running import RunningJob
+from vw2_ros.interruption import Interruption
 from vw2_ros.work.place import LOCAL, open_place
 
 
@@ -42,7 +42,7 @@ def perform(
     failed: dict[str, int] = {}
     with (
         open_place(on if waiting else LOCAL) as place,
-        _Interruption(),
+        Interruption(),
         Board(graph, done, running, failed) as board,
     ):
         threads = max(1, (os.cpu_count() or 1) // jobs)
@@ -104,21 +104,3 @@ def _why(name: str, out: pathlib.Path) -> str:
     lines = [x for x in log.read_text(errors='replace').splitlines() if x.strip()]
     last = lines[-1].removeprefix('vw2: error: ') if lines else 'it said nothing'
     return f'{name} failed: {last} (all of it: {log})'
-
-
-class _Interruption:
-    """SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, also where a shell had them ignored."""
-
-    def __enter__(self) -> None:
-        def raise_it(*_):
-            raise KeyboardInterrupt
-
-        self._before = {
-            number: signal.signal(number, raise_it)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN
-        }
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

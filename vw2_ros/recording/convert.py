@@ -8,9 +8,14 @@ written whole, or refused with the reason; the others go on.
     <out>/recordings.json       each bag: rates, gaps, and what became of its episodes
     <out>/training/, validation/   CALVIN's format as `sim/dataset_writer.py` has it, in shards
 
+A bag that is there already is converted again where the options, or what `vw2 episodes` says of it,
+have changed. What it gave before stays until all of the new is there.
+
 Nothing is made up: `scene_obs` and `landmarks`, which only a simulator knows, are left out.
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import sys
@@ -27,18 +32,19 @@ from vw2_ros.bags.bag import Bag, BagError, cdr_reader, files_of
 from vw2_ros.bags.find import find_bags
 from vw2_ros.bags.images import message_picture
 from vw2_ros.bags.stamps import stamp_of
+from vw2_ros.episodes import EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import FileHashes, LeftOut, only_one, write_whole
 from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
 from vw2_ros.recording.tracks import Tracks
 from vw2_ros.sim.dataset_writer import (
+    FRAME_STRIDE,
     SessionWriter,
     check_same_settings,
-    read_markers,
     write_index,
 )
 
-VERSION = 2  # of how labels are made; one folder holds one version
+VERSION = 3  # of how labels are made; one folder holds one version
 SPLITS = ('training', 'validation')
 HELD_OUT = 10  # of so many episodes with words, one is for validation
 IMAGE_PX = 200  # side of the frames at most, as CALVIN's
@@ -52,6 +58,7 @@ class Part:
     number: int  # of the episode in its bag
     part: int | str
     episode: Episode
+    told: dict  # of the episode, for the marker
     a: int
     b: int
 
@@ -74,7 +81,8 @@ def convert_bags(
 ) -> dict:
     """Write the episodes of the bags to `out`, or add them to what an earlier call wrote.
 
-    Bags that are there already are skipped; a bag that was cut short by Ctrl-C is gone on with.
+    Bags that are there already, made in the same way, are skipped; a bag that was cut short by
+    Ctrl-C is gone on with.
 
     Args:
         bags: bags, or folders that hold some.
@@ -85,21 +93,22 @@ def convert_bags(
         actions: see `label`.
         progress: show a bar on stderr.
     Returns:
-        {'bags': {name: report}, 'training': counts, 'validation': counts, 'left_out': {path: reason}};
-        a report has `topics`, `episodes` and `refused`, or `error`.
+        {'bags': {name: report}, 'training': counts, 'validation': counts, 'left_out': {path: reason},
+        'edits_gone': edits of the data set that were about what is converted again}; a report has
+        `topics`, `episodes` and `refused`, or `error`.
     Raises:
         BusyError: another call is at work in `out`.
         ValueError: no such bag, a setting makes no sense, or `out` holds data of other settings.
     """
     if actions not in ACTIONS:
         raise InvalidValueError(f'actions must be one of {", ".join(ACTIONS)}. Got {actions!r}')
-    described = needs_description(contract)
+    from_bags = needs_description(contract)
     left_out: LeftOut = {}
     out, found = Path(out), find_bags(bags, left_out)
-    if not urdf and described:
-        urdf = _described(found)
+    if not urdf and from_bags:
+        urdf = described(found)
     robot = Contract.load(contract, urdf=urdf)
-    config = data_config(robot, actions)
+    config = data_config(robot)
     check_same(out, config)
     with only_one(out, 'vw2 convert'):
         job = Conversion(out, robot, image, instruction, actions, config)
@@ -113,14 +122,16 @@ def convert_bags(
                     shown.advance(task)
         finally:
             counts = job.index()
+            gone = job.forget()
     return {
         'bags': reports,
         **counts,
+        'edits_gone': gone,
         'left_out': {str(path): why for path, why in left_out.items()},
     }
 
 
-def _described(bags: Sequence[Path]) -> str:
+def described(bags: Sequence[Path]) -> str:
     """The robot's URDF as the first bag has it, '' where none does."""
     for path in bags:
         try:
@@ -144,9 +155,9 @@ def bar(shown: bool):
     return Progress(disable=True)
 
 
-def data_config(robot: Contract, actions: str) -> dict:
+def data_config(robot: Contract) -> dict:
     """How the data were made, for `.hydra/merged_config.yaml`."""
-    recorded = {'version': VERSION, 'actions': actions}
+    recorded: dict = {'version': VERSION}
     if robot.action_frame != 'base':
         recorded['action_frame'] = robot.action_frame
     return {'recorded': recorded, 'control_freq': 30, 'renderer': 'camera'}
@@ -175,6 +186,7 @@ class Conversion:
         self.instruction, self.actions, self.config = instruction, actions, config
         self.file, self.hashes = out / 'recordings.json', FileHashes(out / 'hashes.json')
         self.done = json.loads(self.file.read_text()) if self.file.is_file() else {}
+        self.settled: set[str] = set()  # bags that this run is done with
         self.index()
 
     def index(self) -> dict:
@@ -182,20 +194,29 @@ class Conversion:
         if not self.file.is_file():
             write_whole(self.file, '{}\n')
         return {
-            split: write_index(self.out / split, self.config, lambda task: [task])
+            split: write_index(self.out / split, self.config, lambda task: [task], self._counts)
             for split in SPLITS
         }
 
+    def _counts(self, marker: dict) -> bool:
+        """Whether a session is of the last finished conversion of its bag."""
+        source = marker.get('source', {})
+        done = self.done.get(source.get('sha256'))
+        return done is None or done.get('made') == source.get('made')
+
     def add(self, path: Path) -> dict:
-        """Convert one bag, unless that was done; its report."""
+        """Convert one bag, unless that was done in the same way; its report."""
         key = self._content(path)
-        if key in self.done:
-            return {**self.done[key], 'skipped': 'already there'}
+        options, made = self.how([dataclasses.asdict(e) for e in EditList(path).edits])
+        if skipped := self.skipped(key, made):
+            return skipped
         began = time.monotonic()
         report: dict = {
             'bag': path.name,
             'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             'contract': {'name': self.contract.name, 'sha256': self.contract.sha256},
+            'made': made,
+            'options': options,
         }
         try:
             bag = Bag(path)
@@ -203,17 +224,68 @@ class Conversion:
             report['topics'] = tracks.report()
             if bag.cut_short:
                 report['cut_short'] = bag.cut_short
-            report |= self._episodes(tracks, key, path.name)
+            report |= self._episodes(tracks, key, path.name, made)
         except BagError as error:
             return {**report, 'error': str(error)}  # another call tries again
         report['seconds'] = round(time.monotonic() - began, 1)
+        return self.finish(key, report)
+
+    def how(self, edits: Sequence[dict] = ()) -> tuple[dict, str]:
+        """What decides how a recording is converted, and sha256 hex of that."""
+        options = {
+            'image': self.image,
+            'instruction': self.instruction,
+            'actions': self.actions,
+            'contract': self.contract.sha256,
+            'edits': list(edits),
+        }
+        return options, hashlib.sha256(json.dumps([VERSION, options]).encode()).hexdigest()
+
+    def skipped(self, key: str, made: str) -> dict:
+        """The report of a recording that was converted in this way; {} where it was not."""
+        before = self.done.get(key)
+        if not before or before['made'] != made:
+            return {}
+        self.settled.add(key)  # a kill may have left what it gave before
+        return {**before, 'skipped': 'already there'}
+
+    def finish(self, key: str, report: dict) -> dict:
+        """Note that a recording is converted."""
+        before, now = self.done.get(key), report['options']
+        if before:
+            report['again'] = sorted(k for k in now if now[k] != before['options'].get(k))
         self.done[key] = report
         self.note()
+        self.settled.add(key)
         return report
 
     def note(self) -> None:
         """Write down what is done."""
         write_whole(self.file, json.dumps(self.done, indent=1) + '\n')
+
+    def forget(self) -> int:
+        """Remove what bags gave when they were converted in another way, which the index no longer has.
+
+        Returns:
+            how many edits of the data set were about that, and are gone, too.
+        """
+        gone = 0
+        for split in (self.out / name for name in SPLITS):
+            old = {
+                m['session']
+                for m in read_markers(split)
+                if m.get('source', {}).get('sha256') in self.settled and not self._counts(m)
+            }
+            edits = EditList(split)
+            kept = [e for e in edits.edits if not {a // FRAME_STRIDE for a, _ in e.spans} & old]
+            if len(kept) < len(edits.edits):
+                gone += len(edits.edits) - len(kept)
+                edits.change(lambda _, kept=kept: kept, 'vw2 convert')
+            for session in sorted(old):
+                with contextlib.suppress(FileNotFoundError):
+                    (split / 'shards' / f'shard_{session:05d}.npz').unlink()
+                marker_path(split, session).unlink()
+        return gone
 
     def _content(self, path: Path) -> str:
         """sha256 hex of a bag's files, whatever they are called."""
@@ -221,42 +293,62 @@ class Conversion:
         self.hashes.save()
         return hashlib.sha256(contents.encode()).hexdigest()
 
-    def _episodes(self, tracks: Tracks, key: str, name: str) -> dict:
-        parts, refused, told = [], [], []
-        for number, (start, end, text) in enumerate(spans(tracks, self.instruction)):
+    def _episodes(self, tracks: Tracks, key: str, name: str, made: str) -> dict:
+        parts, refused, told, dropped = [], [], [], []
+        for number, (span, start, end) in enumerate(spans(tracks, self.instruction)):
             what = {
-                'instruction': text,
+                'instruction': span.text,
                 'from_s': _since(tracks, start),
                 'to_s': _since(tracks, end),
+                **({} if span.success is None else {'success': span.success}),
             }
+            if span.dropped:
+                dropped.append(what)
+                continue
+            health = tracks.stretch(span.start, span.stop)
+            if not (span.text or health['frames']):
+                continue  # between episodes nothing was recorded
             try:
-                episode = label(tracks, start, end, text, self.contract, self.actions)
+                episode = label(tracks, start, end, span.taught, self.contract, self.actions)
             except Unusable as error:
-                if text or end - start > 1e9:
+                if span.text or end - start > 1e9:
                     refused.append({**what, 'reason': str(error)})
                 continue
             told.append({**what, **episode.facts})
             n = len(episode.actions)
+            source = {
+                'bag': name,
+                'sha256': key,
+                'made': made,
+                'actions': episode.facts['actions'],
+                **what,
+                **health,
+            }
             parts += [
-                Part(number, i, episode, a, min(a + PART_FRAMES, n))
+                Part(number, i, episode, source, a, min(a + PART_FRAMES, n))
                 for i, a in enumerate(range(0, n, PART_FRAMES))
             ]
-        damaged = self._write(tracks, parts, key, name)
+        damaged = self._write(tracks, parts, (key, made))
         return {
             'episodes': told,
             'refused': refused,
+            **({'dropped': dropped} if dropped else {}),
             **({'damaged_images': damaged} if damaged else {}),
         }
 
-    def _write(self, tracks: Tracks, parts: list[Part], key: str, name: str) -> int:
-        """Read the pictures once, in order, and write each part when it has all of its own."""
+    def _write(self, tracks: Tracks, parts: list[Part], made: tuple[str, str]) -> int:
+        """Read the pictures once, in order, and write each part when it has all of its own.
+
+        Args:
+            made: of which bag, and in which way.
+        """
         there = {
-            (m['source']['sha256'], m['source']['part'])
+            m['source']['part']
             for split in SPLITS
             for m in read_markers(self.out / split)
-            if 'source' in m
+            if 'source' in m and (m['source']['sha256'], m['source']['made']) == made
         }
-        parts = [p for p in parts if (key, p.key) not in there and images_of(p).size]
+        parts = [p for p in parts if p.key not in there and images_of(p).size]
         wanted = set(np.concatenate([images_of(p) for p in parts]).tolist()) if parts else set()
         pictures: dict[int, np.ndarray] = {}
         damaged, waiting = 0, sorted(parts, key=lambda p: int(images_of(p).max()))
@@ -266,16 +358,16 @@ class Conversion:
             else:
                 pictures[number] = picture
             while waiting and number >= images_of(waiting[0]).max():
-                self._session(waiting.pop(0), pictures, key, name)
+                self._session(waiting.pop(0), pictures)
                 first = min((int(images_of(p).min()) for p in waiting), default=number)
                 pictures = {i: p for i, p in pictures.items() if i >= first}
         for part in waiting:  # the last picture could not be read
-            self._session(part, pictures, key, name)
+            self._session(part, pictures)
         return damaged
 
-    def _session(self, part: Part, pictures: dict, key: str, name: str) -> None:
+    def _session(self, part: Part, pictures: dict) -> None:
         episode = part.episode
-        split, number = self._place(bool(episode.instruction))
+        split, number = self._place(part)
         writer = SessionWriter(self.out / split, number, shard=True, scene='robot')
         window: list[int] = []
 
@@ -296,20 +388,30 @@ class Conversion:
             if episode.shown[i]:
                 window.append(frame)
         end()
-        writer.close(
-            source={
-                'bag': name,
-                'sha256': key,
-                'part': part.key,
-                'actions': episode.facts['actions'],
-            }
-        )
+        writer.close(source={**part.told, 'part': part.key})
 
-    def _place(self, worded: bool) -> tuple[str, int]:
-        """Split and number of the next session; one of `HELD_OUT` with words is held out."""
+    def _place(self, part: Part) -> tuple[str, int]:
+        """Split and number of the next session; one episode of `HELD_OUT` with words is held out."""
         markers = {split: read_markers(self.out / split) for split in SPLITS}
-        count = sum(bool(m['annotations']) for ms in markers.values() for m in ms)
-        split = SPLITS[int(worded and count % HELD_OUT == HELD_OUT - 1)]
+        bag, made = part.told['sha256'], part.told['made']
+
+        def stays(marker: dict) -> bool:
+            source = marker.get('source', {})
+            ours = source.get('sha256') == bag
+            return source.get('made') == made if ours else self._counts(marker)
+
+        begun = [
+            split
+            for split, ms in markers.items()
+            for m in ms
+            if m.get('source', {}).get('made') == made
+            and m['source']['sha256'] == bag
+            and m['source']['part'].split('.')[0] == str(part.number)
+        ]
+        count = sum(bool(m['annotations']) and stays(m) for ms in markers.values() for m in ms)
+        held_out = bool(part.episode.instruction) and count % HELD_OUT == HELD_OUT - 1
+        # parts of one episode stay together: else validation would show what training does
+        split = begun[0] if begun else SPLITS[int(held_out)]
         return split, max((m['session'] for m in markers[split]), default=-1) + 1
 
 
@@ -341,51 +443,3 @@ def _pictures(tracks: Tracks, wanted: set):
                 yield number, resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
             except Exception:  # damaged data make the libraries raise nearly anything
                 yield number, None
-
-
-def tell(result: dict):
-    """What `convert_bags` did, in lines for people."""
-    for name, report in result['bags'].items():
-        yield f'{name}: {report["skipped"]}' if 'skipped' in report else name
-        if 'set' in report:
-            yield (
-                '  {camera} of {cameras}, {fps:g} frames/s, actions: {actions}'.format(
-                    **report['set']
-                )
-            )
-        for topic, t in report.get('topics', {}).items():
-            gap = f', longest gap {t["longest_gap_ms"]:.0f} ms' if t['longest_gap_ms'] else ''
-            late = (
-                '' if t['latency_ms'] is None else f', {t["latency_ms"]:.0f} ms until it arrived'
-            )
-            yield f'  {topic}: {t["messages"]} messages, {t["hz"]:g} Hz{gap}{late}, by {t["clock"]}'
-            yield from (
-                f'    {count} messages left out: {why}'
-                for why, count in t.get('refused', {}).items()
-            )
-        if 'cut_short' in report:
-            yield f'  not whole, read as far as it is ({report["cut_short"]})'
-        for e in report.get('episodes', ()):
-            note = f'; {e["note"]}' if 'note' in e else ''
-            fast = f', {e["too_fast"]:.0%} faster than actions can be' if e['too_fast'] else ''
-            yield (
-                f'  {_when(e)}: {e["shown"] if e["instruction"] else e["frames"]} frames of '
-                f'{e["actions"]}{fast}{note}'
-            )
-        for e in report.get('refused', ()):
-            yield f'  {_when(e)}: REFUSED: {e["reason"]}'
-        if 'damaged_images' in report:
-            yield f'  {report["damaged_images"]} images cannot be decoded'
-        if 'error' in report:
-            yield f'  REFUSED: {report["error"]}'
-    yield from (f'{path}: LEFT OUT: {why}' for path, why in result['left_out'].items())
-    refused = sum('error' in report for report in result['bags'].values())
-    yield (
-        f'{len(result["bags"]) - refused} recordings read, {refused} refused, '
-        f'{len(result["left_out"])} files or folders left out'
-    )
-
-
-def _when(e: dict) -> str:
-    said = f'"{e["instruction"]}"' if e['instruction'] else 'without words'
-    return f'{e["from_s"]:.1f} to {e["to_s"]:.1f} s, {said}'

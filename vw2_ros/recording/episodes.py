@@ -13,6 +13,8 @@ from vw2_ros import names
 from vw2_ros.arms import Arm
 from vw2_ros.arms.contract import Contract
 from vw2_ros.arms.limits import Limits
+from vw2_ros.bags.episodes import bag_spans
+from vw2_ros.episodes import BEGIN, END, Span
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.recording import labels
 from vw2_ros.recording.tracks import Track, Tracks
@@ -51,18 +53,24 @@ class Unusable(InvalidValueError):
     """An episode is refused; the message is the reason."""
 
 
-def spans(tracks: Tracks, instruction: str = '') -> list[tuple[int, int, str]]:
-    """(start, end, instruction) of each episode and of what lies between; '' is play.
+def spans(tracks: Tracks, instruction: str = '') -> list[tuple[Span, int, int]]:
+    """Each episode and what lies between, and its start and end on the clock of the tracks [ns].
+
+    Those that were dropped are among them.
 
     Args:
         instruction: what the whole bag shows, where it does not say itself.
     """
     times = tracks.track(names.IMAGE).time_ns
-    spoken = tracks.instructions or [(int(times[0]), ' '.join(instruction.split()))]
     first, last = int(times[0]), int(times[-1])
-    marks = [(first, ''), *((min(max(first, at), last), text) for at, text in spoken)]
-    ends = [*(at for at, _ in marks[1:]), last]
-    return [(at, end, text) for (at, text), end in zip(marks, ends) if end > at]
+
+    def at(arrival_ns: int) -> int:
+        if arrival_ns in (BEGIN, END):
+            return last if arrival_ns == END else first
+        return min(max(first, int(tracks.when(np.int64(arrival_ns)))), last)
+
+    found = [(span, at(span.start), at(span.stop)) for span in bag_spans(tracks.bag, instruction)]
+    return [(span, start, end) for span, start, end in found if end > start]
 
 
 def label(

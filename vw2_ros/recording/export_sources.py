@@ -31,6 +31,7 @@ from vw2_ros.arms.contract import Contract
 from vw2_ros.bags.bag import Bag, BagError, cdr_reader, files_of
 from vw2_ros.bags.images import COMPRESSED, message_picture
 from vw2_ros.bags.stamps import stamp_of
+from vw2_ros.episodes import EditList
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import file_sha256
 from vw2_ros.models.data import DataError
@@ -268,6 +269,7 @@ class BagSource:
         """See `Source`."""
         return {
             'bags': self._hashes,
+            'edits': [[repr(edit) for edit in EditList(bag).edits] for bag in self.bags],
             'contract': self.contract.sha256,
             'cameras': self.cameras,
             'instruction': self.instruction,
@@ -305,8 +307,9 @@ class BagSource:
         bag = Bag(path)
         first, *others = self.cameras.values()
         tracks = Tracks(bag, self.contract, first, others)
-        for count, (start, end, text) in enumerate(spans(tracks, self.instruction)):
-            if not text:
+        for count, (span, start, end) in enumerate(spans(tracks, self.instruction)):
+            text = span.text
+            if not text or span.dropped:
                 continue
             name = f'{number}/{count}'
             try:
@@ -314,10 +317,10 @@ class BagSource:
             except Unusable as error:
                 self.refused[f'{path.name} "{text}"'] = str(error)
                 continue
-            yield from self._of_episode(tracks, episode, name)
+            yield from self._of_episode(tracks, episode, name, span.success is not False)
 
     def _of_episode(
-        self, tracks: Tracks, episode: Episode, name: str
+        self, tracks: Tracks, episode: Episode, name: str, success: bool
     ) -> Iterator[tuple[EpisodeKey, Row]]:
         """Rows as soon as all their pictures are there; a new episode where frames are missing."""
         wanted = {}  # camera -> number of its message for each frame, -1: none is near
@@ -338,7 +341,7 @@ class BagSource:
                 continue
             piece += before not in (-1, frame - 1)
             before = frame
-            key = EpisodeKey(f'{name}.{piece}', episode.instruction)
+            key = EpisodeKey(f'{name}.{piece}', episode.instruction, success)
             yield key, {**pictures, STATE: states[frame], ACTION: actions[frame]}
 
     def _numbers(self, episode: Episode) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros.arms.contract import Contract
+from vw2_ros.episodes import read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import only_one
 from vw2_ros.models.data import DataError
@@ -26,7 +27,7 @@ from vw2_ros.recording import convert
 from vw2_ros.recording.convert import IMAGE_PX, PART_FRAMES, Conversion, Part
 from vw2_ros.recording.episodes import Unusable
 from vw2_ros.recording.lerobot import LeRobotSet
-from vw2_ros.sim.dataset_writer import read_markers
+from vw2_ros.recording.told import tell
 
 
 def convert_sets(
@@ -41,7 +42,8 @@ def convert_sets(
 ) -> dict:
     """Write the episodes of LeRobot data sets to `out`, or add them to what is there.
 
-    Sets that are there already are skipped; one that was cut short is gone on with.
+    Sets that are there already, made in the same way, are skipped; one that was cut short is gone on
+    with.
 
     Args:
         sets: folders with meta/info.json inside.
@@ -65,7 +67,7 @@ def convert_sets(
                 f'{root} must be a LeRobot data set. Got no meta/info.json in it'
             )
     out = Path(out)
-    config = convert.data_config(robot, 'auto')
+    config = convert.data_config(robot)
     convert.check_same(out, config)
     with only_one(out, 'vw2 convert'):
         job = SetConversion(out, robot, camera, instruction, 'auto', config)
@@ -76,7 +78,8 @@ def convert_sets(
                     reports[str(root)] = job.add_set(root, shown)
         finally:
             counts = job.index()
-    return {'bags': reports, **counts, 'left_out': {}}
+            gone = job.forget()
+    return {'bags': reports, **counts, 'edits_gone': gone, 'left_out': {}}
 
 
 def is_set(path: Path) -> bool:
@@ -99,7 +102,7 @@ def labelled_folders(folders: Sequence[Path], out: Path, contract: str) -> list[
         return list(folders)
     made = out / 'data'
     result = convert_sets(sets, made, contract=contract)
-    for line in convert.tell(result):
+    for line in tell(result):
         print(line, file=sys.stderr)
     if not result['training']['annotations']:
         raise InvalidValueError(
@@ -114,24 +117,26 @@ class SetConversion(Conversion):
     def add_set(self, root: Path, bar) -> dict:
         """Convert one data set, unless that was done; its report."""
         began = time.monotonic()
+        options, made = self.how()
         report: dict = {
             'bag': root.resolve().name,
             'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             'contract': {'name': self.contract.name, 'sha256': self.contract.sha256},
+            'made': made,
+            'options': options,
         }
         try:
             found = LeRobotSet(LeRobotIndex.open(root), self.contract, self.image)
             key = self._content_of(found)
-            if key in self.done:
-                return {**self.done[key], 'skipped': 'already there'}
+            if skipped := self.skipped(key, made):
+                return skipped
             report['set'] = found.report()
-            report |= self._all_episodes(found, key, report['bag'], bar)
+            source = {'bag': report['bag'], 'sha256': key, 'made': made}
+            report |= self._all_episodes(found, source, bar)
         except DataError as error:
             return {**report, 'error': str(error)}  # another call tries again
         report['seconds'] = round(time.monotonic() - began, 1)
-        self.done[key] = report
-        self.note()
-        return report
+        return self.finish(key, report)
 
     def _content_of(self, found: LeRobotSet) -> str:
         """sha256 hex of what is read of a set."""
@@ -148,28 +153,28 @@ class SetConversion(Conversion):
         self.hashes.save()
         return digest.hexdigest()
 
-    def _all_episodes(self, found: LeRobotSet, key: str, name: str, bar) -> dict:
+    def _all_episodes(self, found: LeRobotSet, source: dict, bar) -> dict:
         there = {
             m['source']['part']
             for split in convert.SPLITS
             for m in read_markers(self.out / split)
-            if m.get('source', {}).get('sha256') == key
+            if source.items() <= m.get('source', {}).items()
         }
         told: list[dict] = []
         refused: list[dict] = []
         damaged, numbers = 0, set(found.index.episodes())
-        task = bar.add_task(name, total=len(numbers))
+        task = bar.add_task(source['bag'], total=len(numbers))
         broken: dict[str, str] = {}
         for number, frames in found.films(broken):
             if number not in numbers:
                 continue
             numbers.discard(number)
-            parts, facts, reasons = self._parts(found, number)
+            parts, facts, reasons = self._parts(found, number, source)
             told += facts
             refused += reasons
             parts = [p for p in parts if p.key not in there]
             try:
-                damaged += self._pictures(parts, frames, key, name)
+                damaged += self._pictures(parts, frames)
             except DataError:
                 raise
             except Exception as error:  # damaged films make the libraries raise nearly anything
@@ -186,7 +191,9 @@ class SetConversion(Conversion):
             **({'damaged_images': damaged} if damaged else {}),
         }
 
-    def _parts(self, found: LeRobotSet, number: int) -> tuple[list[Part], list[dict], list[dict]]:
+    def _parts(
+        self, found: LeRobotSet, number: int, source: dict
+    ) -> tuple[list[Part], list[dict], list[dict]]:
         """Parts of an episode, and what became of what it shows."""
         parts, told, refused = [], [], []
         fps = found.index.fps
@@ -203,13 +210,14 @@ class SetConversion(Conversion):
                 continue
             told.append({**what, **episode.facts})
             n = len(episode.actions)
+            facts = {**source, 'actions': episode.facts['actions'], **what}
             parts += [
-                Part(number, f'{span}.{i}', episode, a, min(a + PART_FRAMES, n))
+                Part(number, f'{span}.{i}', episode, facts, a, min(a + PART_FRAMES, n))
                 for i, a in enumerate(range(0, n, PART_FRAMES))
             ]
         return parts, told, refused
 
-    def _pictures(self, parts: list[Part], frames, key: str, name: str) -> int:
+    def _pictures(self, parts: list[Part], frames) -> int:
         """Write each part when it has all of its pictures; how many of them are damaged."""
         wanted = (
             set(np.concatenate([convert.images_of(p) for p in parts]).tolist()) if parts else ()
@@ -224,13 +232,13 @@ class SetConversion(Conversion):
                 else:
                     pictures[number] = resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
             while waiting and number >= convert.images_of(waiting[0]).max():
-                self._session(waiting.pop(0), pictures, key, name)
+                self._session(waiting.pop(0), pictures)
                 first = min((int(convert.images_of(p).min()) for p in waiting), default=number)
                 pictures = {i: p for i, p in pictures.items() if i >= first}
             if not waiting:
                 break
         for part in waiting:
-            self._session(part, pictures, key, name)
+            self._session(part, pictures)
         return damaged
 
 

@@ -29,12 +29,15 @@ from vw2_ros import names
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.contract import Contract
 from vw2_ros.bags.bag import Bag, BagError, cdr_reader
+from vw2_ros.bags.episodes import topic_called
 from vw2_ros.bags.images import cameras_of, choose_camera, image_topics
 from vw2_ros.bags.stamps import content_of, distrust, stamp_of
+from vw2_ros.bags.streams import stretch_facts
 from vw2_ros.errors import InvalidValueError
 
 FINGER_M = open_arm().finger_open_m
 BY_NAME = ('trajectory', 'joint_state')  # forms of commands that name their joints
+APART_NS = 100e6  # joints of one arm that arrive further apart are no pose of it
 SKEW_NS = 100e6  # by which the clocks of two topics may differ
 
 
@@ -121,7 +124,8 @@ class Tracks:
 
     def __init__(self, bag: Bag, contract: Contract, image: str = '', cameras: Sequence[str] = ()):
         self.bag, self.joints, self._hand = bag, contract.joints, contract.gripper
-        self.image_topic = _choose_image(bag, image)
+        own = [camera.topic for camera in contract.cameras.values()]
+        self.image_topic = _choose_image(bag, image, own)
         wanted = {topic: (topic, self._on_image) for topic in cameras}
         wanted[self.image_topic] = (names.IMAGE, self._on_image)
         by_name, form = contract.command.topic, contract.command.form
@@ -132,25 +136,42 @@ class Tracks:
             (names.POSITION_COMMANDS, (by_name,) * (form == 'positions'), self._on_positions),
             (names.GRIPPER_COMMAND, (self._hand.topic,), self._on_gripper),
         ):
-            found = [_choose(bag.topics, topic) for topic in topics if topic]
-            for topic in filter(None, found if any(found) else [_choose(bag.topics, name)]):
+            found = [topic_called(bag.topics, topic) for topic in topics if topic]
+            for topic in filter(None, found if any(found) else [topic_called(bag.topics, name)]):
                 wanted[topic] = (name, reader)
         self.tracks = {name: Track(topic) for topic, (name, _) in wanted.items()}
         self.fingers, self.command_fingers = Track('finger joint'), Track('finger command')
         self._seen_names: set[tuple] = set()
+        self._joints: dict[str, tuple[float, int, int]] = {}  # position, stamp, arrival [ns]
         self._read(wanted)
         self._check()
         self._set_times()
-        self.instructions = self._spoken()
 
     def track(self, name: str) -> Track | None:
         """The messages of a topic, None where there is none."""
         found = self.tracks.get(name)
         return found if found is not None and len(found) else None
 
+    def when(self, received_ns: np.ndarray) -> np.ndarray:
+        """Time of what arrived then and has no stamp: int64 (n,), as of the images' [ns]."""
+        if not np.any(self._offset):
+            return received_ns
+        shift = np.interp(received_ns, self._received, self._offset)
+        return received_ns + np.rint(shift).astype(np.int64)
+
     def report(self) -> dict:
         """{topic: rates and gaps}."""
         return {t.topic: t.report() for t in self.tracks.values()}
+
+    def stretch(self, start_ns: int, stop_ns: int) -> dict:
+        """How well what arrived from and before these times was recorded, see `stretch_facts`."""
+        seldom = (names.INSTRUCTION, names.GRIPPER_COMMAND)
+        streams = {
+            track.topic: (track.received_ns, track.stamp_ns)
+            for name, track in self.tracks.items()
+            if name not in seldom
+        }
+        return stretch_facts(streams, self.image_topic, start_ns, stop_ns)
 
     def _read(self, wanted: dict) -> None:
         read = cdr_reader()
@@ -174,8 +195,12 @@ class Tracks:
         finger = self._finger(found)
         if finger is not None:  # it may come in messages of its own
             self.fingers.add(received_ns, stamp_ns, finger)
-        if all(n in found for n in self.joints):
-            track.add(received_ns, stamp_ns, [found[n] for n in self.joints])
+        mine = {n: (found[n], stamp_ns, received_ns) for n in self.joints if n in found}
+        if mine:  # joints of one arm may come in several messages, as for a live robot
+            self._joints |= mine
+            known = [self._joints.get(n) for n in self.joints]
+            if all(known) and received_ns - min(at for *_, at in known) <= APART_NS:
+                track.add(received_ns, min(s for _, s, _ in known), [v for v, *_ in known])
 
     def _on_instruction(self, track: Track, received_ns: int, message) -> None:
         track.add(received_ns, 0, ' '.join(message.data.split()))
@@ -268,50 +293,32 @@ class Tracks:
             skewed = False  # simulated time, slower or faster than ours: one clock for all
         by_stamp = image.stamped and not skewed
         offset = (np.array(image.stamp_ns, np.int64) if by_stamp else received) - received
+        self._received, self._offset = received, offset
         for track in tracks:
             if track.stamped and by_stamp:
                 track.settle(np.array(track.stamp_ns, np.int64), 'stamps')
             else:  # what has no stamp happened when the image that came with it was taken
-                came = np.array(track.received_ns, np.int64)
-                shift = np.interp(came, received, offset) if np.any(offset) else 0
                 why = track.distrust if any(track.stamp_ns) else ''
                 if skewed and not why and track.stamped:
                     why = 'stamps of topics disagree'
                 track.settle(
-                    came + np.rint(shift).astype(np.int64),
+                    self.when(np.array(track.received_ns, np.int64)),
                     f'arrival ({why})' if why else 'arrival',
                 )
-
-    def _spoken(self) -> list[tuple[int, str]]:
-        """(time, text) of each change of the instruction."""
-        track, out = self.track(names.INSTRUCTION), []
-        for at, text in zip(track.time_ns, track.values) if track else ():
-            if text != (out[-1][1] if out else ''):
-                out.append((int(at), text))
-        return out
 
 
 def _listed(topics: dict) -> str:
     return ', '.join(sorted(topics)) or 'none'
 
 
-def _choose(topics: dict, name: str) -> str:
-    """The topic of this name, in any namespace; '' where there is none."""
-    found = [t for t in topics if t == f'/{name}' or t.endswith(f'/{name}') or t == name]
-    if len(found) > 1:
-        raise TrackError(
-            f'several topics are called {name}: {_listed(dict.fromkeys(found))}. '
-            'Record those of one robot only'
-        )
-    return found[0] if found else ''
-
-
-def _choose_image(bag: Bag, image: str) -> str:
+def _choose_image(bag: Bag, image: str, cameras: Sequence[str]) -> str:
+    """The camera: `image`, or the first of a robot's that the bag has, or the only one."""
     if image:
         return choose_camera(bag, [image])
     images = image_topics(bag.topics)
-    if named := [t for t in images if t.strip('/') == names.IMAGE]:
-        return choose_camera(bag, named)
+    for camera in dict.fromkeys((*cameras, names.IMAGE)):
+        if named := [t for t in images if t.strip('/') == camera.strip('/')]:
+            return choose_camera(bag, named)
     found, _ = cameras_of(bag, images)
     if len(found) > 1:
         raise TrackError(

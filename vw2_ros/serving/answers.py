@@ -10,8 +10,10 @@ A question is the payload of an observation of vla-eval's protocol, an answer th
 | facts | | `name`, `image_size`, `chunk`, `hidden_shape`, `parameters` |
 | instruction | `instruction` str, `least_known` float | `refused`: why nobody would follow it |
 | frame | `frame` str, `must_say` bool | `refused`: why its actions have others |
-| plan | `rgb` uint8 (S, S, 3), `instruction` str | `codes` int64 (k, N), `hidden` float32 (k, d) |
+| plan | `picture` bytes, `instruction` str | `codes` int64 (k, N), `hidden` float32 (k, d) |
 | actions | `hidden` float32 (k, d) | `actions` float32 (n, 7) in [-1, 1] |
+
+A picture is a file (png, webp, ...) of S x S pixels, as the policy sees it, compressed without loss.
 
 The first is what harnesses ask at each step, with `episode_restart` where a subtask begins. Its answer
 is relative: [m], [rad] (Euler angles), and the gripper, exactly -1 (closed) or +1 (open). The others
@@ -29,6 +31,7 @@ import numpy as np
 
 from vw2_ros.arms.actions import POSITION_STEP_M, ROTATION_STEP_RAD
 from vw2_ros.errors import InvalidValueError, VW2Error
+from vw2_ros.models.data.pictures import read_picture
 
 CAMERA = 'rgb_static'  # CALVIN's name of the picture, where there are several
 UNITS = np.array([*[POSITION_STEP_M] * 3, *[ROTATION_STEP_RAD] * 3, 1.0], np.float32)
@@ -110,9 +113,8 @@ class Answers:
         return _refused(lambda: self.policy.check_action_frame(frame, must_say=must_say))
 
     def _plan(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        plan = self.policy.plan(
-            _entry(question, 'rgb', np.ndarray), _entry(question, 'instruction', str)
-        )
+        rgb = read_picture(_entry(question, 'picture', bytes))
+        plan = self.policy.plan(rgb, _entry(question, 'instruction', str))
         return {'codes': plan.codes, 'hidden': plan.hidden}
 
     def _actions(self, question: Mapping[str, Any]) -> dict[str, Any]:

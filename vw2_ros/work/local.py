@@ -128,7 +128,7 @@ def _work(work: Work, out: Path, pipe) -> None:
     """Run in a worker process: do job after job."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what it has started ends too
     os.environ['OMP_NUM_THREADS'] = '1'
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         with work.opened() as perform:
             while True:
@@ -139,7 +139,11 @@ def _work(work: Work, out: Path, pipe) -> None:
         pipe.send((told(error), None))
 
 
-def _end_with_parent() -> None:
-    """End this worker when its parent is gone."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
+def end_with_parent() -> None:
+    """End this worker process, as SIGTERM would, once its parent is gone."""
+
+    def watch() -> None:
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

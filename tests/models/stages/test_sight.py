@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.data.augment import AugmentConfig, moved, shift_images
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.keypoints import KEPT, Shown, find_all
@@ -210,6 +211,21 @@ def test_sight_of_a_policy_learns_on(runs, data, calvins, tmp_path):
     run(SightStage('tiny', [calvins], teach, start=policy), tmp_path / 'sight')
     record = json.loads((tmp_path / 'sight' / 'provenance.json').read_text())
     assert record['start']['stage'] == 'head'
+    # it comes as a policy: the one it began with, that sees with these keypoints
+    anew, old = load_checkpoint(tmp_path / 'sight' / 'policy'), load_checkpoint(policy)
+    rgb = torch.randint(256, (2, 3, 96, 96), dtype=torch.uint8)
+    assert anew.planner.config.vision.frozen
+    places = [p.planner.vision.locate(rgb).place for p in (anew, old)]
+    assert not torch.allclose(*places)
+    keypoints = anew.planner.vision.locate(rgb)
+    assert torch.equal(anew.planner.vision(keypoints), old.planner.vision(keypoints))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(anew.head.state_dict().values(), old.head.state_dict().values())
+    )
+    assert anew.provenance['stage'] == 'sight' and anew.provenance['start']['stage'] == 'head'
+    for key in ('action_frame', 'tasks'):
+        assert anew.provenance[key] == old.provenance[key]
     # and the policy takes it in place of its own, for planner and for head
     learned = _weights(tmp_path / 'sight' / 'vision.safetensors')
     assert not torch.equal(learned['locate.heat.weight'], before['locate.heat.weight'])

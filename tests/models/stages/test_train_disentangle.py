@@ -131,6 +131,29 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
     assert {'mse', 'denoising_loss', 'denoising_other', 'code_gain', 'code_usage'} <= set(
         record['scores']
     )
+    assert 'code_gain_alone' in record['scores']
+    assert len(record['code_gain_by_time']) == 10
+
+
+def test_codes_that_say_little_are_told(runs, data, tmp_path, capsys):
+    # after six steps the VDM does not read them yet
+    file = config(tmp_path / 'dropped.yaml', loss={'control_dropout': 0.9, 'noise_draws': 2})
+    stage = DisentangleStage(file, [data], init=runs / 'warmup', vdm=runs / 'vdm')
+    run(stage, tmp_path / 'run')
+    assert 'raise disentangle.loss.control_dropout' in ' '.join(capsys.readouterr().err.split())
+    assert stage.identity()['loss']['control_dropout'] == 0.9
+
+
+def test_runs_that_were_begun_before_a_switch_was_there_go_on():
+    assert 'control_dropout' not in DisentangleConfig().identity()
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('control_dropout', 2), ('code_times', [1, 0]), ('noise_draws', 0)]
+)
+def test_draws_that_make_no_sense_are_refused_by_name(key, value):
+    with pytest.raises(ConfigError, match=key):
+        DisentangleConfig(**{key: value})
 
 
 def query_gradient(model, loss=lambda result: result['loss']):

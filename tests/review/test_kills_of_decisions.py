@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""vw2 episodes and vw2 convert are killed with -9 at any moment: nothing is lost; they run again."""
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags')
+import killed  # noqa: E402
+from bag_files import Motion, shards, write  # noqa: E402
+
+from vw2_ros.bags.bag import Bag  # noqa: E402
+from vw2_ros.bags.episodes import bag_spans  # noqa: E402
+from vw2_ros.models.data.store import FrameStore  # noqa: E402
+from vw2_ros.recording.convert import convert_bags  # noqa: E402
+
+WORDS = ((0.0, 'open it'), (2.0, ''), (2.2, 'close it'))
+COMMANDS = {
+    'drop': ['0'],
+    'relabel': ['1', '--instruction', 'shut it'],
+    'merge': ['0', '1'],
+    'split': ['1', '--at', '1'],
+}
+
+
+def each_moment(arguments, begin, moments):
+    """Yield after the command was killed at each of so many moments of its work."""
+    status, calls = killed.run(arguments, begin)
+    assert status == 0 and calls > 20
+    yield from np.unique(np.linspace(1, calls - 1, moments).astype(int)).tolist()
+
+
+def decisions_survive(tmp_path, moments):
+    bag = write(tmp_path / 'bag', Motion(seconds=4.2, joint_hz=30, words=WORDS).messages())
+    content = {p: p.read_bytes() for p in bag.iterdir()}
+    assert killed.run(['episodes', 'relabel', bag, '0', '--outcome', 'success'], 'change')[0] == 0
+    kept = (bag / 'edits.json').read_text()
+    before, kills, after_kill = bag_spans(Bag(bag)), 0, set()
+    for command, words in COMMANDS.items():
+        arguments = ['episodes', command, bag, *words]
+        for at in each_moment(arguments, 'change', moments):
+            done = bag_spans(Bag(bag))  # as after the whole command
+            assert done != before
+            assert killed.run(['episodes', 'undo', bag], 'change')[0] == 0
+            assert bag_spans(Bag(bag)) == before
+            status, _ = killed.run(arguments, 'change', at)
+            kills += status is None
+            found = bag_spans(Bag(bag))
+            assert found in (before, done), (command, at)
+            after_kill.add((command, found == done))
+            if found == before:
+                assert killed.run(arguments, 'change')[0] == 0
+            assert bag_spans(Bag(bag)) == done
+        assert killed.run(['episodes', 'undo', bag], 'change')[0] == 0
+        assert all(p.read_bytes() == data for p, data in content.items())
+    assert json.loads((bag / 'edits.json').read_text()) == json.loads(kept)
+    print(f'\n{kills} kills of {", ".join(COMMANDS)}')
+    assert kills >= moments * len(COMMANDS) * 0.8
+    return after_kill
+
+
+def test_decisions_survive_kills(tmp_path):
+    decisions_survive(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_decisions_survive_50_kills_each(tmp_path):
+    outcomes = decisions_survive(tmp_path, 50)
+    assert outcomes == {(c, done) for c in COMMANDS for done in (False, True)}  # both were met
+
+
+def conversion_survives(tmp_path, moments):
+    """Converted again with other options, killed: the data can be read, and the command run again."""
+    bag = write(tmp_path / 'bag', Motion(seconds=4.2, joint_hz=30, words=WORDS).messages())
+    out, kills = tmp_path / 'data', 0
+    whole = {}
+    for actions in ('commands', 'joints'):
+        convert_bags([bag], tmp_path / actions, actions=actions, progress=False)
+        whole[actions] = shards(tmp_path / actions)
+    convert_bags([bag], out, actions='commands', progress=False)
+    now, wanted = 'commands', 'joints'
+    sizes = {sum(len(s['frame_ids']) for s in found) for found in whole.values()}
+    arguments = ['convert', '--bag', bag, '--out', out, '--actions']
+    _, calls = killed.run(['convert', '--bag', bag, '--out', tmp_path / 'n'], 'add')
+    for at in np.linspace(1, calls - 1, moments).astype(int).tolist():
+        status, _ = killed.run([*arguments, wanted], 'add', at)
+        kills += status is None
+        assert len(FrameStore([out], size=16)) in sizes  # one or the other, whole
+        assert killed.run([*arguments, wanted], 'add')[0] == 0
+        now, wanted = wanted, now
+        store = FrameStore([out], size=16)
+        found = shards(out)
+        assert len(found) == len(whole[now]) and len(store) == sum(
+            len(s['frame_ids']) for s in found
+        )
+        for one, other in zip(whole[now], found):
+            assert all((one[k] == other[k]).all() for k in one if k != 'frame_ids'), at
+    print(f'\n{kills} kills of convert')
+    assert kills >= moments * 0.8
+
+
+def test_conversion_survives_kills(tmp_path):
+    conversion_survives(tmp_path, 3)
+
+
+@pytest.mark.slow
+def test_conversion_survives_50_kills(tmp_path):
+    conversion_survives(tmp_path, 50)

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+# Copyright 2026 vw2_ros maintainers
+"""A person at the bench: episodes are begun and ended by keys or services. No ROS.
+
+Begin and end become messages in the bag, as if an operator had published them: the instruction, how
+the episode ended (`outcome`), and '' as the instruction. Nothing is published, so that no policy that
+happens to run begins to act.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Callable, Sequence
+
+from vw2_ros import names
+from vw2_ros.bags.episodes import DISCARD, FAILURE, SUCCESS
+from vw2_ros.errors import InvalidValueError
+from vw2_ros.words import split_words
+
+KEYS = {  # key -> verb
+    ' ': 'toggle',
+    '\n': 'toggle',
+    '\r': 'toggle',
+    's': 'success',
+    'f': 'failure',
+    'd': 'discard',
+    'n': 'next',
+    'w': 'save',
+    'q': 'quit',
+}
+HELP = (
+    'space: start, and end with success; f: end, it failed; d: discard this or the last; '
+    'n: next instruction; q: quit'
+)
+SAVE_HELP = 'w: write the last seconds; q: quit'
+VERBS = ('start', 'toggle', 'success', 'failure', 'discard', 'next')  # services episode/<verb>
+BELL = '\a'
+
+
+class Bench:
+    """Episodes of one bag.
+
+    Args:
+        instructions: what will be shown, in turn.
+        say: called as say(topic, text) for each message that shall be in the bag.
+    Attributes:
+        running: an episode is.
+        ended: outcome of each that was ended, None where it was discarded later.
+    Raises:
+        InvalidValueError: no instruction, or one without a word.
+    """
+
+    def __init__(self, instructions: Sequence[str], say: Callable[[str, str], None]):
+        self.instructions = [' '.join(text.split()) for text in instructions]
+        if not self.instructions or not all(map(split_words, self.instructions)):
+            raise InvalidValueError(
+                f'instructions must hold words. Got {list(instructions)}. Say --instruction TEXT'
+            )
+        self.at, self.running, self.ended = 0, False, []
+        self._say = say
+
+    @property
+    def instruction(self) -> str:
+        """What is shown, or will be next."""
+        return self.instructions[self.at]
+
+    def do(self, verb: str) -> tuple[bool, str]:
+        """Do what a key or a service asks for; whether it could be done, and a line for people."""
+        if verb == 'toggle':
+            verb = 'success' if self.running else 'start'
+        if verb == 'start':
+            return self._start()
+        if verb in (SUCCESS, FAILURE):
+            return self._end(verb)
+        if verb == DISCARD:
+            return self._discard()
+        if verb == 'next':
+            return self._next()
+        return False, f'no {verb} here'
+
+    def status(self) -> str:
+        """What goes on, in a few words."""
+        good, bad = self.ended.count(SUCCESS), self.ended.count(FAILURE)
+        now = 'RECORDING' if self.running else 'waiting'
+        return f'{now} "{self.instruction}", {good} good, {bad} failed'
+
+    def _start(self) -> tuple[bool, str]:
+        if self.running:
+            return False, 'it is running: end it first'
+        self.running = True
+        self._say(names.INSTRUCTION, self.instruction)
+        return True, f'episode {len(self.ended)} begins: "{self.instruction}"'
+
+    def _end(self, outcome: str) -> tuple[bool, str]:
+        if not self.running:
+            return False, 'no episode is running'
+        self._say(names.OUTCOME, outcome)
+        self._say(names.INSTRUCTION, '')
+        self.running = False
+        self.ended.append(outcome)
+        return True, f'episode {len(self.ended) - 1} ends: {outcome}'
+
+    def _discard(self) -> tuple[bool, str]:
+        if self.running:
+            done, _ = self._end(DISCARD)
+            self.ended[-1] = None
+            return done, f'episode {len(self.ended) - 1} is discarded'
+        if not self.ended or self.ended[-1] is None:
+            return False, 'there is no episode to discard'
+        self._say(names.OUTCOME, DISCARD)
+        self.ended[-1] = None
+        return True, f'episode {len(self.ended) - 1} is discarded'
+
+    def _next(self) -> tuple[bool, str]:
+        if self.running:
+            return False, 'it is running: end it first'
+        self.at = (self.at + 1) % len(self.instructions)
+        return True, f'next: "{self.instruction}"'
+
+    def close(self) -> None:
+        """End what runs: nobody said how it went."""
+        if self.running:
+            self._say(names.INSTRUCTION, '')
+            self.running = False
+
+
+class Keyboard:
+    """Keys of the terminal, as they are pressed; none where stdin is no terminal."""
+
+    def __enter__(self) -> Keyboard:
+        self._before = None
+        if sys.stdin is not None and sys.stdin.isatty():
+            import termios
+            import tty
+
+            self._file = sys.stdin.fileno()
+            self._before = termios.tcgetattr(self._file)
+            tty.setcbreak(self._file)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._before is not None:
+            import termios
+
+            termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
+
+    def pressed(self) -> list[str]:
+        """Verbs of the keys that were pressed since the last call."""
+        found = []
+        while self._before is not None and select.select([self._file], [], [], 0)[0]:
+            keys = os.read(self._file, 64).decode(errors='ignore')
+            if not keys:
+                break
+            found += [KEYS[key] for key in keys.lower() if key in KEYS]
+        return found
