@@ -210,6 +210,19 @@ class EditList:
                 + '\n',
             )
 
+    def without(self, gone: Callable[[int], bool]) -> list[Edit]:
+        """The edits, but for what they say of spans that are no longer there.
+
+        Args:
+            gone: start of a span -> whether it is.
+        """
+        kept = []
+        for edit in self.edits:
+            spans = tuple(key for key in edit.spans if not gone(key[0]))
+            if spans == edit.spans or (spans and edit.do not in ('merge', 'split')):
+                kept.append(dataclasses.replace(edit, spans=spans))
+        return kept
+
     @property
     def of_frames(self) -> str:
         """What of the edits decides which frames there are; '' where there is none."""

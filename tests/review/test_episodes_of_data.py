@@ -88,17 +88,20 @@ def test_sessions_cannot_be_merged_but_bags_can(data, capsys):
 
 
 def test_what_is_converted_again_loses_its_edits_and_says_so(data, tmp_path, capsys):
-    assert vw2('episodes', 'drop', data, '1') == 0
+    other = Motion(seconds=2.2, joint_hz=30, swing_rad=0.1, words=((0.0, 'wave'),))
+    assert vw2('convert', '--bag', write(tmp_path / 'other', other.messages()), '--out', data) == 0
+    assert vw2('episodes', 'drop', data, '1', '3') == 0
     again = ['convert', '--bag', tmp_path / 'bag', '--out', data]
     assert vw2(*again) == 0  # in the same way: nothing is done
     assert 'already there' in capsys.readouterr().out
-    assert [e['state'] for e in listed(data, tmp_path)] == ['', 'dropped', '']
+    assert [e['state'] for e in listed(data, tmp_path)] == ['', 'dropped', '', 'dropped']
     assert vw2(*again, '--actions', 'joints') == 0
     said = capsys.readouterr().out
     assert 'converted again, with other actions' in said
-    assert '1 edits of the data set are GONE' in said
-    assert [e['state'] for e in listed(data, tmp_path)] == [''] * 3
-    assert len(list((data / 'training/shards').iterdir())) == 3
+    assert '1 decisions of vw2 episodes are GONE' in said
+    states = {e['instruction']: e['state'] for e in listed(data, tmp_path)}
+    assert states == {'open it': '', 'close it': '', 'push it': '', 'wave': 'dropped'}
+    assert len(list((data / 'training/shards').iterdir())) == 4
     assert vw2(*again) == 0  # and back
     assert 'converted again, with other actions' in capsys.readouterr().out
 

@@ -94,7 +94,7 @@ def convert_bags(
         progress: show a bar on stderr.
     Returns:
         {'bags': {name: report}, 'training': counts, 'validation': counts, 'left_out': {path: reason},
-        'edits_gone': edits of the data set that were about what is converted again}; a report has
+        'edits_gone': decisions about what is converted again}; a report has
         `topics`, `episodes` and `refused`, or `error`.
     Raises:
         BusyError: another call is at work in `out`.
@@ -267,7 +267,7 @@ class Conversion:
         """Remove what bags gave when they were converted in another way, which the index no longer has.
 
         Returns:
-            how many edits of the data set were about that, and are gone, too.
+            how many decisions about episodes of that are gone, too.
         """
         gone = 0
         for split in (self.out / name for name in SPLITS):
@@ -277,9 +277,9 @@ class Conversion:
                 if m.get('source', {}).get('sha256') in self.settled and not self._counts(m)
             }
             edits = EditList(split)
-            kept = [e for e in edits.edits if not {a // FRAME_STRIDE for a, _ in e.spans} & old]
-            if len(kept) < len(edits.edits):
-                gone += len(edits.edits) - len(kept)
+            kept = edits.without(lambda start, old=old: start // FRAME_STRIDE in old)
+            if kept != edits.edits:
+                gone += sum(len(e.spans) for e in edits.edits) - sum(len(e.spans) for e in kept)
                 edits.change(lambda _, kept=kept: kept, 'vw2 convert')
             for session in sorted(old):
                 with contextlib.suppress(FileNotFoundError):

@@ -47,7 +47,7 @@ def tell(result: dict) -> Iterator[str]:
             yield f'  REFUSED: {report["error"]}'
     if result['edits_gone']:
         yield (
-            f'{result["edits_gone"]} edits of the data set are GONE, as they were about what was '
+            f'{result["edits_gone"]} decisions of vw2 episodes are GONE, as they were about what was '
             'converted again: look at vw2 episodes list'
         )
     yield from (f'{path}: LEFT OUT: {why}' for path, why in result['left_out'].items())
