@@ -97,6 +97,7 @@ setup(
         'test': [
             'pytest>=7.4,<9',
             'pytest-xdist>=3.5',
+            'hypothesis>=6.100',
             'ruff>=0.9',
             'import-linter>=2.7',
             'setuptools>=64',

@@ -17,7 +17,7 @@ A folder is written beside its place and renamed, so a reader meets the old one 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,9 @@ ACTION_FRAMES = ('base', 'tool')  # whose axes the actions have, as a robot's co
 FLOAT32_LIMIT = 4_000_000  # parameters that fit into a file of 16 MiB
 
 _CONFIGS = {'planner': PlannerConfig, 'head': ActionHeadConfig, 'dldm': DLDMConfig}
+_MODULES: dict[str, type[nn.Module]] = {'planner': Planner, 'head': ActionHead, 'dldm': DLDM}
+# No size in a config is larger than the largest axis of the part's weights, or than these.
+MOST, MOST_PX = 512, 4096
 
 
 @dataclasses.dataclass
@@ -164,9 +167,16 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
             name: from_dict(cls, config[name]) for name, cls in _CONFIGS.items() if name in config
         }
         tokenizer = Tokenizer.from_dict(load_json(folder / 'tokenizer.json'))
-        planner = Planner(configs['planner'])
-        head = ActionHead(configs['head'])
-        dldm = DLDM(configs['dldm']) if 'dldm' in configs else None
+        parts = {
+            name: _part(_MODULES[name], configs[name], folder / f'{name}.safetensors')
+            for name in ('planner', 'head', *(['dldm'] if 'dldm' in configs else []))
+        }
+        planner, head, dldm = parts['planner'], parts['head'], parts.get('dldm')
+        if tokenizer.max_length > MOST:
+            raise CheckpointError(
+                f'{folder}/tokenizer.json: max_length must be at most {MOST}. Got '
+                f'{tokenizer.max_length}. Copy or train the folder again.'
+            )
         statistics = config['normalization']
         mean, std = torch.tensor(statistics['mean']), torch.tensor(statistics['std'])
     except (KeyError, TypeError, ValueError) as error:
@@ -175,13 +185,6 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
             f'head and words. Got {type(error).__name__}: {error}. Copy or '
             'train the folder again.'
         ) from error
-    parts: dict[str, nn.Module] = {'planner': planner, 'head': head}
-    if dldm is not None:
-        parts['dldm'] = dldm
-    for name, module in parts.items():
-        path = folder / f'{name}.safetensors'
-        load_state(module, load_tensors(path)[0], str(path))
-        module.eval().requires_grad_(False)
     try:
         head.set_normalization(mean, std)
     except ValueError as error:
@@ -198,6 +201,38 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
             f'{tokenizer.vocab_size} words. Do the files belong together?'
         )
     return Checkpoint(planner, head, tokenizer, dldm, provenance, folder_sha256(folder), folder)
+
+
+def _part(kind: type[nn.Module], config: Any, path: Path) -> nn.Module:
+    """A part with its weights.
+
+    Raises:
+        CheckpointError: they do not belong together; before memory is taken for what the config says.
+    """
+    tensors = load_tensors(path)[0]
+    largest = max([MOST, *(n for tensor in tensors.values() for n in tensor.shape)])
+    for key, value in _sizes(to_dict(config)):
+        most = {'image_size': MOST_PX, 'layers': len(tensors)}.get(key, largest)
+        if value > most:
+            raise CheckpointError(
+                f'{path} must have the sizes of its config.json. Got {key} {value}, and weights for at '
+                f'most {most}. Do weights and config belong together?'
+            )
+    module = kind(config)
+    load_state(module, tensors, str(path))
+    return module.eval().requires_grad_(False)
+
+
+def _sizes(value: Any, key: str = '') -> Iterator[tuple[str, int]]:
+    """All whole numbers of a config, with their keys."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _sizes(inner, str(name))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _sizes(inner, key)
+    elif isinstance(value, int):
+        yield key, value
 
 
 def _verify(folder: Path, provenance: Any) -> None:

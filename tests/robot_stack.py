@@ -28,6 +28,8 @@ from vw2_ros.models.policy import Policy
 from vw2_ros.nodes.events import folder as events_folder
 from vw2_ros.nodes.health import ERROR
 
+PATIENCE_S = 1.0  # of the nodes with a policy server
+
 
 class Stack:
     """Action node and watchdog in processes of their own; camera and planner here."""
@@ -41,11 +43,15 @@ class Stack:
         self.robot.send_joints = False
         self.robot.weights = Policy.load(weights).sha256
         self.told_to = {'weights': address or weights, 'instruction': self.robot.instruction}
+        # with a server, one process more than a busy machine may have time for
+        self.told_to |= {'deadline_s': PATIENCE_S} if address else {}
+        self.planner_told_to = {'max_image_age_s': PATIENCE_S} if address else {}
+        action = self.told_to | ({'max_plan_age_s': 2 * PATIENCE_S} if address else {})
         file = str(config_file('robot.yaml'))
         given = {'contract': contract, 'use_sim_time': False}
         self.action, watchdog = (
             Process(f'{name}_node', name, file, parameters, dds_profile=NO_SHARED_MEMORY)
-            for name, parameters in (('action', given | self.told_to), ('watchdog', given))
+            for name, parameters in (('action', given | action), ('watchdog', given))
         )
         self.children = Children([self.action, watchdog], log_dir=log_dir)
 
@@ -120,7 +126,8 @@ class Stack:
     @contextlib.contextmanager
     def seeing(self):
         """A planner process, and the camera that it sees by; yields the camera and its pid."""
-        file, given = str(config_file('robot.yaml')), self.told_to | {'min_known_words': 0.0}
+        file = str(config_file('robot.yaml'))
+        given = self.told_to | self.planner_told_to | {'min_known_words': 0.0}
         planner = Process('planner_node', 'planner', file, given)
         self.robot = camera = Camera(self)
         with Children([planner], log_dir=self.log_dir / 'planner') as children:

@@ -7,9 +7,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+
+from vw2_ros.card import Card
 
 
 def git_commit() -> str:
@@ -43,3 +46,32 @@ def provenance(**facts) -> dict:
         'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
         **facts,
     }
+
+
+_IN_OTHER_SECTIONS = ('command', 'data', 'scores', 'stage')
+
+
+def training_card(record: dict, folder: Path, data: Iterable[Path]) -> Card:
+    """The card of what a stage of training left in a folder.
+
+    Args:
+        record: its `provenance`. data: the folders that it learned from.
+    """
+    stage = record['stage']
+    numbers = {k: v for k, v in record['scores'].items() if isinstance(v, (int, float))}
+    plain = {
+        k: v
+        for k, v in record.items()
+        if k not in _IN_OTHER_SECTIONS and not isinstance(v, (dict, list, tuple))
+    }
+    tasks = {'tasks': ', '.join(record['tasks'])} if record.get('tasks') else {}
+    return Card(
+        title=f'{folder.resolve().name}: {stage}',
+        what=f'Made by `vw2 train {stage}`. It knows what the data below show, and was judged as the '
+        'scores say; `provenance.json` has every setting.',
+        command=record['command'],
+        data={', '.join(map(str, data)): record['data']} if record.get('data') else {},
+        facts={**plain, **tasks},
+        scores=numbers,
+        files=sorted(p.name for p in folder.glob('*.safetensors')),
+    )

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import torch
 
+from vw2_ros.card import write_card
 from vw2_ros.files import only_one
 from vw2_ros.models import parallel
 from vw2_ros.models.training.loop import Training
-from vw2_ros.models.training.provenance import provenance
+from vw2_ros.models.training.provenance import provenance, training_card
 from vw2_ros.models.training.stage import Stage
 
 
@@ -70,4 +71,6 @@ def run(stage: Stage, out: Path | str, resume: bool = False) -> dict:
             }
         )
         stage.save(out, record)
+        for folder in filter(Path.is_dir, (out, out / 'policy')):
+            write_card(folder, training_card(record, folder, getattr(stage, 'data', ())))
         return record

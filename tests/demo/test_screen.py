@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from vw2_ros.demo.screen import Screen, blocks
+from vw2_ros.demo.session import Subtask
 
 
 def screen(terminal):
@@ -43,15 +44,34 @@ def test_a_terminal_shows_pictures_and_a_log_has_lines_only():
         assert ('▀' in said()) == ('imagined' in said()) == ('2.0 s' in said()) == terminal
 
 
-def test_a_busy_machine_loses_the_pictures_first_and_real_time_then():
+def session_of(shown, **options):
     pytest.importorskip('rclpy')
-    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-
     from vw2_ros.demo.session import _Session
 
+    client = SimpleNamespace(subscribe=lambda *_: None, wait=lambda *_: None)
+    return _Session(client, SimpleNamespace(scene='D', screen=shown, **options), True)
+
+
+@pytest.mark.parametrize(
+    'lengths, played', [([2, 0, 5], [998, 999, 0]), ([0, 0, 0, 0, 1], [998, 999, 0, 1, 2])]
+)
+def test_so_many_chains_are_played_and_more_where_all_fail_at_once(lengths, played):
+    session = session_of(screen(False)[0], seed=998, chains=3)
+    lengths = iter(lengths)
+
+    def chain(index, _):
+        done = next(lengths)
+        return [Subtask(index, n, 'task', 'words', True, n <= done) for n in range(1, done + 2)]
+
+    session._chain = chain
+    done, notes = session.run()
+    assert sorted({s.chain for s in done}) == sorted(played) and not notes['too_slow']
+
+
+def test_a_busy_machine_loses_the_pictures_first_and_real_time_then():
     shown, said = screen(True)
-    show = SimpleNamespace(scene='D', screen=shown, imaginer=None)
-    session = _Session(SimpleNamespace(subscribe=lambda *_: None), show, True)
+    session = session_of(shown)
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
     def missed(count):
         value = KeyValue(key='missed steps', value=str(count))

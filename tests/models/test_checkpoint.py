@@ -119,6 +119,10 @@ def reseal(folder):
         (lambda c: c['head'].update(hidden='many'), 'must describe'),
         (lambda c: c.pop('head'), 'must describe'),
         (lambda c: c.update(format=99), 'format'),
+        # what would take all memory, or no end of time
+        (lambda c: c['planner'].update(layers=10**9), 'Got layers 1000000000'),
+        (lambda c: c['head'].update(hidden=10**9), 'Got hidden 1000000000'),
+        (lambda c: c['dldm'].update(image_size=10**6), 'Got image_size 1000000'),
         (lambda c: c['normalization'].update(std=[0.0] * 6), 'above 0'),
     ],
 )

@@ -231,3 +231,24 @@ def test_columns_by_name(tmp_path):
     hand = HAND | {'column': 'gripper.pos'}
     (shard,), _ = converted(tmp_path, root, RAD | {'gripper': hand})
     np.testing.assert_allclose(shard['rel_actions'][:, :6], expected(m['told_poses']), atol=1e-4)
+
+
+def test_a_damaged_file_costs_its_episode(tmp_path):
+    root, _ = joint_set(tmp_path / 'set', version='v2.1')
+    (path,) = root.rglob('episode_000000.parquet')
+    path.write_bytes(path.read_bytes()[:500])
+    found, report = converted(tmp_path, root, RAD)
+    assert len(found) == 1 and [e['episode'] for e in report['episodes']] == [1]
+    assert all('episode_000000.parquet' in e['reason'] for e in report['refused'])
+    assert {e['episode'] for e in report['refused']} == {0}
+
+
+def test_the_head_learns_from_a_set(tmp_path):
+    """`vw2 train head` takes it as it is, and leaves a card."""
+    root, _ = joint_set(tmp_path / 'set')
+    file = lerobot_files.contract(tmp_path / 'arm.yaml', **RAD)
+    out = tmp_path / 'run'
+    command = ['train', 'head', '--scratch', '--config', 'tiny', '--data', str(root)]
+    assert cli.main([*command, '--contract', file, '--out', str(out)]) == 0
+    card = (out / 'policy/README.md').read_text()
+    assert '## Command' in card and '| planner.safetensors | ' in card and 'task 0' in card

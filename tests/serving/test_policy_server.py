@@ -250,7 +250,10 @@ def lossy(weights):
 
 
 @pytest.mark.parametrize('stuck', [0, 1])
-def test_an_answer_that_is_stuck_on_one_connection_comes_on_the_other(weights, lossy, stuck):
+def test_an_answer_that_is_stuck_on_one_connection_comes_on_the_other(
+    weights, lossy, stuck, monkeypatch
+):
+    monkeypatch.setattr(remote, 'GIVE_UP_S', 60.0)
     policy, asked = Policy.load(weights), RemotePolicy(lossy.address, deadline_s=30.0)
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
     for rgb in pictures[:3]:

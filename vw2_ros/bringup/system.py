@@ -202,10 +202,12 @@ def evaluation(
         real_time: the table waits for nobody; else it does, and there is a plan each `execute`.
     """
     how = {} if real_time else {'lockstep': 'true', 'execute': str(execute)}
+    more = {
+        'planner': {'min_known_words': 0.0},
+        'calvin_bridge': {'discovery_s': 0.0},  # in a domain of its own nobody is to be found
+    }
     return tuple(
-        dataclasses.replace(p, parameters=p.parameters | {'min_known_words': 0.0})
-        if p.name == 'planner'
-        else p
+        dataclasses.replace(p, parameters=p.parameters | more.get(p.name, {}))
         for p in calvin(weights=weights, scene=scene, **how, **table)
     )
 

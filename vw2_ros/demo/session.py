@@ -66,14 +66,15 @@ def drive(show: Show, log_dir) -> tuple[list[Subtask], dict]:
     done, notes = _session(processes, show, log_dir, True)
     nothing = not any(s.succeeded for s in done)
     if nothing or notes['too_slow']:
-        slow = (
-            f'this machine is too slow or too busy for real time: {notes["missed_table_steps"]} steps '
-            f'of the table were missed, {notes["steps"]} were made. '
-        )
+        why = ['Nothing succeeded in real time.'] if nothing else []
+        if notes['too_slow']:
+            why.append(
+                'This machine is too slow or too busy for real time: '
+                f'{notes["missed_table_steps"]} steps of the table were missed, '
+                f'{notes["steps"]} were made.'
+            )
         show.screen.say(
-            ('nothing succeeded in real time. ' if nothing else '')
-            + (slow if notes['too_slow'] else '')
-            + 'Once more in lockstep: the table waits for each command'
+            ' '.join([*why, 'Once more in lockstep: the table waits for each command.'])
         )
         processes = evaluation(*named, **show.simulator.arguments)
         done += _session(processes, show, log_dir, False)[0]
@@ -81,19 +82,16 @@ def drive(show: Show, log_dir) -> tuple[list[Subtask], dict]:
 
 
 def _session(processes, show: Show, log_dir, real_time: bool):
-    from vw2_ros.client import Client
-
     show.screen.say('starting table, planner and action node ...')
     started_s = time.monotonic()
-    with (
-        private_domain() as env,
-        Children(processes, log_dir=log_dir, env=env) as children,
-        Client(check=children.check) as client,
-    ):
-        client.wait_active(NODES, START_PATIENCE_S)
-        show.screen.say(f'ready after {time.monotonic() - started_s:.1f} s')
-        show.imaginer.load()  # not before: the nodes have needed the processors
-        return _Session(client, show, real_time).run()
+    with private_domain() as env, Children(processes, log_dir=log_dir, env=env) as children:
+        from vw2_ros.client import Client  # while the nodes start
+
+        with Client(check=children.check) as client:
+            client.wait_active(NODES, START_PATIENCE_S)
+            show.screen.say(f'ready after {time.monotonic() - started_s:.1f} s')
+            show.imaginer.load()  # not before: the nodes have needed the processors
+            return _Session(client, show, real_time).run()
 
 
 class _Session:

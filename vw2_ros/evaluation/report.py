@@ -37,7 +37,7 @@ td.number { text-align: right; white-space: nowrap; width: 110px;
   font-variant-numeric: tabular-nums }
 .track { background: var(--panel); border-radius: 3px; height: 14px; min-width: 160px }
 .track div { background: var(--bar); border-radius: 3px; height: 14px }
-.films { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 18px }
+.films { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 18px }
 figure { margin: 0; background: var(--panel); border: 1px solid var(--line); border-radius: 8px;
   overflow: hidden }
 video { display: block; width: 100%; background: #000 }
@@ -235,5 +235,9 @@ def _settings(result: Mapping) -> str:
         'seed',
         'ros',
         'real_time',
+        'too_slow',
+        'steps',
+        'missed_table_steps',
+        'image_to_command_ms_p50',
     )
     return settings((key, result[key]) for key in shown if result.get(key) is not None)

@@ -9,6 +9,7 @@ Written below `out`:
 | record-<hash>.jsonl | a line per finished rollout; the same settings go on from there |
 | videos/*.mp4 | the first rollouts, if wanted |
 | result.json, report.html | the figures |
+| README.md | the card |
 
 Result keys:
 
@@ -38,6 +39,7 @@ from collections import Counter
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from vw2_ros.card import Card, write_card
 from vw2_ros.evaluation import report
 from vw2_ros.evaluation.fingerprint import checkpoint_sha256, settings_of, trained_on
 from vw2_ros.evaluation.record import Record
@@ -108,7 +110,32 @@ def run(options: Options) -> dict:
     }
     write_json(options.out / 'result.json', result)
     report.write(options.out / 'report.html', result, options.out)
+    write_card(options.out, card_of(result))
     return result
+
+
+def card_of(result: dict) -> Card:
+    """The card of an evaluation: its command, what was judged, and how often it succeeded."""
+    shown = (
+        *('policy', 'trained_on', 'table', 'scene', 'arm', 'look', 'renderer', 'words', 'seed'),
+        *('ros', 'real_time', 'seconds', 'disagreements'),
+    )
+    facts = {key: result[key] for key in shown if key in result}
+    scores = {'mean_success': result['mean_success']}
+    if result['avg_len'] is not None:
+        scores['avg_len'] = result['avg_len']
+        scores |= {f'at least {n}': share for n, share in enumerate(result['success_at'], 1)}
+    data = {result['policy']: result['checkpoint_sha256'] or 'no weights'}
+    return Card(
+        title=f'{result["policy"]}: evaluation',
+        what='Made by `vw2 eval`; `result.json` has all figures, `report.html` shows them.',
+        command=result['command'],
+        data={**data, **result.get('calvin_env', {})},
+        facts=facts,
+        scores=scores,
+        success={t: (c['success'], c['trials']) for t, c in result['per_task'].items()},
+        films=[video['file'] for video in result['videos']],
+    )
 
 
 def summarise(done: list[dict]) -> dict:

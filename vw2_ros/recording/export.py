@@ -21,12 +21,21 @@ from vw2_ros.arms.contract import Contract
 from vw2_ros.bags.bag import Bag
 from vw2_ros.bags.find import find_bags
 from vw2_ros.bags.images import choose_camera
+from vw2_ros.card import FILE, Card, write_card
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import LeftOut, only_one, write_json
 from vw2_ros.models.data.calvin import is_calvin
 from vw2_ros.progress import progress_bar
-from vw2_ros.recording.export_sources import FPS, BagSource, DataSource, Source, sha256_of
-from vw2_ros.recording.lerobot_writer import VERSION, LeRobotWriter
+from vw2_ros.recording.export_sources import (
+    ACTION,
+    FPS,
+    STATE,
+    BagSource,
+    DataSource,
+    Source,
+    sha256_of,
+)
+from vw2_ros.recording.lerobot_writer import JOURNAL, VERSION, LeRobotWriter
 from vw2_ros.version import commit
 
 ORIGIN = 'vw2_export.json'  # in meta/: where the data came from
@@ -55,20 +64,55 @@ def export_lerobot(source: Source, out: Path | str, command: str = '') -> dict:
         if out.exists():
             return {**_same(out, made_of), 'refused': {}}
         _begin(part, made_of)
-        if not (part / 'meta' / 'info.json').is_file():
+        if not (part / FILE).is_file():  # the card comes last
             writer = LeRobotWriter(part, source.features(), FPS)
             with progress_bar() as bar:
                 total = source.count() or None
                 task = bar.add_task('frames', total=total, completed=writer.frames)
                 writer.write(source.rows(writer.done), lambda n: bar.advance(task, n))
             origin = {**made_of, 'source': identity, 'command': command, 'commit': commit()}
-            writer.finish(source.robot, {ORIGIN: origin})
-        for left in ('.begun.json', '.journal'):
+            info = writer.finish(source.robot, {ORIGIN: origin})
+            write_card(part, _card(out.name, info, writer, origin, source.hashes()))
+        for left in ('.begun.json', JOURNAL):
             _remove(part / left)
         info = _json_of(part / 'meta' / 'info.json')
         os.replace(part, out)
     _remove(out / '.lock')
     return {**info, 'refused': dict(source.refused)}
+
+
+def _card(
+    name: str, info: dict, writer: LeRobotWriter, origin: dict, data: dict[str, str]
+) -> Card:
+    """The card; its head is what the hub's viewer reads."""
+    success: dict[str, tuple[int, int]] = {}
+    for episode in writer.episodes:
+        solved, tried = success.get(episode['task'], (0, 0))
+        success[episode['task']] = (solved + episode['success'], tried + 1)
+    cameras = [k for k, f in info['features'].items() if f['dtype'] == 'image']
+    return Card(
+        title=name,
+        what=f'A LeRobot data set ({VERSION}), made by `vw2 export lerobot`.',
+        command=origin['command'],
+        data=data,
+        facts={
+            'robot': info['robot_type'],
+            'episodes': info['total_episodes'],
+            'frames': info['total_frames'],
+            'fps': info['fps'],
+            'cameras': ', '.join(cameras),
+            'state': ', '.join(info['features'][STATE]['names']),
+            'action': ', '.join(info['features'][ACTION]['names']),
+            'steps': info['features'][ACTION].get('info'),
+            'commit': origin['commit'],
+        },
+        success=success,
+        header={
+            'task_categories': ['robotics'],
+            'tags': ['LeRobot'],
+            'configs': [{'config_name': 'default', 'data_files': 'data/*/*.parquet'}],
+        },
+    )
 
 
 def _begin(part: Path, made_of: dict) -> None:

@@ -66,6 +66,9 @@ class Source(Protocol):
     robot: str
     refused: dict[str, str]
 
+    def hashes(self) -> dict[str, str]:
+        """What it is made of -> a hash of its content."""
+
     def identity(self) -> dict[str, Any]:
         """What changes when the rows would."""
 
@@ -133,9 +136,13 @@ class DataSource:
         self.frame = next(iter(frames))
         self.robot = 'panda'
 
+    def hashes(self) -> dict[str, str]:
+        """See `Source`."""
+        return {str(folder.path): folder.content_hash for _, folder in self.folders}
+
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
-        return {'data': [[str(f.path), f.content_hash, f.written] for _, f in self.folders]}
+        return {'data': [[f.content_hash, f.written] for _, f in self.folders]}
 
     @functools.cached_property
     def _first(self) -> tuple[Row, dict[str, tuple[int, int]]]:
@@ -248,10 +255,20 @@ class BagSource:
         self.refused: dict[str, str] = {}
         self.robot = contract.name
 
+    @functools.cached_property
+    def _hashes(self) -> list[str]:
+        """sha256 hex of each bag's files."""
+        told = (''.join(map(file_sha256, files_of(bag))) for bag in self.bags)
+        return [hashlib.sha256(text.encode()).hexdigest() for text in told]
+
+    def hashes(self) -> dict[str, str]:
+        """See `Source`."""
+        return dict(zip(map(str, self.bags), self._hashes))
+
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
         return {
-            'bags': [[file_sha256(file) for file in files_of(bag)] for bag in self.bags],
+            'bags': self._hashes,
             'edits': [[repr(edit) for edit in EditList(bag).edits] for bag in self.bags],
             'contract': self.contract.sha256,
             'cameras': self.cameras,

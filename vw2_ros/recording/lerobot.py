@@ -96,9 +96,9 @@ class LeRobotSet:
             'actions': 'steps' if self.own else self.spec.form,
         }
 
-    def films(self) -> Iterator[tuple[int, Iterator]]:
+    def films(self, damaged: dict[str, str]) -> Iterator[tuple[int, Iterator]]:
         """See `lerobot_films`."""
-        return lerobot_films(self.index, self.camera)
+        return lerobot_films(self.index, self.camera, damaged)
 
     def _own_action(self) -> dict | None:
         info = self.index.features.get('action', {}).get('info')

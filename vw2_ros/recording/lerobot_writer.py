@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,7 +256,6 @@ class LeRobotWriter:
             'splits': self._splits(),
         }
         write_json(self.folder / 'meta' / 'info.json', info)
-        shutil.rmtree(self.folder / JOURNAL, ignore_errors=True)
         return info
 
     def _features(self) -> dict[str, dict]:

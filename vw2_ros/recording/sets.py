@@ -164,13 +164,14 @@ class SetConversion(Conversion):
         refused: list[dict] = []
         damaged, numbers = 0, set(found.index.episodes())
         task = bar.add_task(source['bag'], total=len(numbers))
-        for number, frames in found.films():
+        broken: dict[str, str] = {}
+        for number, frames in found.films(broken):
             if number not in numbers:
                 continue
             numbers.discard(number)
-            parts, facts, why = self._parts(found, number, source)
+            parts, facts, reasons = self._parts(found, number, source)
             told += facts
-            refused += why
+            refused += reasons
             parts = [p for p in parts if p.key not in there]
             try:
                 damaged += self._pictures(parts, frames)
@@ -181,7 +182,9 @@ class SetConversion(Conversion):
                     _what(number, '', 0, 0) | {'reason': f'its pictures cannot be read: {error}'}
                 )
             bar.advance(task)
-        refused += [_what(n, '', 0, 0) | {'reason': 'it has no pictures'} for n in sorted(numbers)]
+        why = '; '.join(f'{name}: {reason}' for name, reason in broken.items())
+        reason = f'it has no pictures. {why}'.removesuffix('. ')
+        refused += [_what(n, '', 0, 0) | {'reason': reason} for n in sorted(numbers)]
         return {
             'episodes': told,
             'refused': refused,
@@ -194,11 +197,15 @@ class SetConversion(Conversion):
         """Parts of an episode, and what became of what it shows."""
         parts, told, refused = [], [], []
         fps = found.index.fps
-        for span, (first, stop, text) in enumerate(found.spans(number, self.instruction)):
+        try:
+            spans = found.spans(number, self.instruction)
+        except DataError as error:  # a damaged file costs its episodes
+            return [], [], [_what(number, '', 0, 0) | {'reason': str(error)}]
+        for span, (first, stop, text) in enumerate(spans):
             what = _what(number, text, first / fps, stop / fps)
             try:
                 episode = found.label(number, first, stop, text)
-            except Unusable as error:
+            except (Unusable, DataError) as error:
                 refused.append({**what, 'reason': str(error)})
                 continue
             told.append({**what, **episode.facts})

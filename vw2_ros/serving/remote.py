@@ -99,25 +99,23 @@ class _Connection:
     """One connection to a policy server, with one question under way at most.
 
     Args:
-        inbox: gets (this, message) for each message that comes, and (this, error) at the end.
-    Raises:
-        WebSocketException, OSError: there is no server.
+        inbox: gets (this, None) when it is open, (this, message) for each message that comes, and
+            (this, error) at the end.
     """
 
     def __init__(self, address: str, inbox: queue.SimpleQueue):
-        from websockets.sync.client import connect
-
         self.asked: tuple[int, float] | None = None  # what has no answer yet, and since when
-        self._inbox = inbox
-        self._socket = connect(
-            address,
-            open_timeout=CONNECT_S,
-            close_timeout=0.1,
-            ping_interval=None,  # the deadline finds out sooner
-            compression=None,  # a picture is compressed already
-            max_size=1 << 24,
-        )
-        threading.Thread(target=self._listen, name='policy server', daemon=True).start()
+        self._socket: Any = None
+        self._closed, self._inbox = False, inbox
+        # nobody waits longer for a connection than for an answer
+        threading.Thread(
+            target=self._run, args=(address,), name='policy server', daemon=True
+        ).start()
+
+    @property
+    def free(self) -> bool:
+        """Whether a question can be asked here now."""
+        return self._socket is not None and self.asked is None
 
     def ask(self, number: int, message: bytes) -> None:
         """Send a question."""
@@ -125,12 +123,27 @@ class _Connection:
         self._socket.send(message)
 
     def close(self) -> None:
-        """End it, and the thread that listens."""
-        with contextlib.suppress(Exception):
-            self._socket.close()
+        """End it, and its thread."""
+        self._closed = True
+        if self._socket is not None:
+            with contextlib.suppress(Exception):
+                self._socket.close()
 
-    def _listen(self) -> None:
+    def _run(self, address: str) -> None:
+        from websockets.sync.client import connect
+
         try:
+            self._socket = connect(
+                address,
+                open_timeout=CONNECT_S,
+                close_timeout=0.01,
+                ping_interval=None,  # the deadline finds out sooner
+                compression=None,  # a picture is compressed already
+                max_size=1 << 24,
+            )
+            if self._closed:  # meanwhile
+                self.close()
+            self._inbox.put((self, None))
             while True:
                 self._inbox.put((self, self._socket.recv()))
         except Exception as error:
@@ -269,30 +282,35 @@ class RemotePolicy:
 
     def _exchange(self, question: dict[str, Any], until: float, overdue_s: float):
         """The first answer to a question, asked again once it is overdue; None if none came in time."""
-        self._connect_all()
+        self._connect()
         asked: dict[int, _Connection] = {}  # number of the question -> where it is under way
         again = until
         while (now := time.monotonic()) < until:
             due = not asked or (len(asked) < CONNECTIONS and now >= again)
-            free = next((c for c in self._connections if c.asked is None), None)
+            free = next((c for c in self._connections if c.free), None)
             if due and free:
                 asked[self._send(free, question)] = free
                 again = now + overdue_s
                 continue
-            # where all connections are busy, an answer that is too late for anybody frees one
+            # where no connection is free, one may get so in time, by an answer that is too late
             wait_until = until if due or len(asked) == CONNECTIONS else min(until, again)
-            with contextlib.suppress(queue.Empty):
-                come = self._inbox.get(timeout=max(0.0, wait_until - time.monotonic()))
-                message = self._received(*come, asked)
-                if message is not None:
-                    return message
+            try:
+                connection, come = self._inbox.get(timeout=max(0.0, wait_until - time.monotonic()))
+            except queue.Empty:
+                continue
+            message = self._received(connection, come)
+            if message is not None and message.seq in asked:
+                return message
+            left = set(self._connections)
+            if isinstance(come, Exception) and not (set(asked.values()) or left) & left:
+                raise come
         return None
 
-    def _connect_all(self) -> None:
-        """Make the connections that are missing, lost, or silent for too long."""
+    def _connect(self) -> None:
+        """Begin to make the connections that are missing, lost, or silent for too long."""
         with contextlib.suppress(queue.Empty):
             while True:  # what came when nobody waited: late answers, and ends
-                self._received(*self._inbox.get_nowait(), {})
+                self._received(*self._inbox.get_nowait())
         now = time.monotonic()
         self._drop(*(c for c in self._connections if c.asked and now - c.asked[1] > GIVE_UP_S))
         while len(self._connections) < CONNECTIONS:
@@ -305,17 +323,15 @@ class RemotePolicy:
         connection.ask(self._seq, m.pack_message(message))
         return self._seq
 
-    def _received(self, connection: _Connection, come: bytes | Exception, asked):
-        """What came, if it answers one of `asked`, else None.
+    def _received(self, connection: _Connection, come: bytes | Exception | None):
+        """Take note of what came on a connection; the message, where it is one.
 
         Raises:
-            Exception: that which ended the connection of the only one of them that is under way.
             NoAnswerError: it cannot be read.
         """
         if isinstance(come, Exception):
             self._drop(connection)
-            if asked and not set(asked.values()) & set(self._connections):
-                raise come
+        if come is None or isinstance(come, Exception):
             return None
         try:
             message = self._messages.unpack_message(come)
@@ -326,7 +342,7 @@ class RemotePolicy:
             ) from error
         if connection.asked and connection.asked[0] == message.seq:
             connection.asked = None
-        return message if message.seq in asked else None
+        return message
 
     def _checked(self, message) -> dict[str, Any]:
         found = message.payload

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.data import DataError
 from vw2_ros.models.data.pictures import read_picture
 from vw2_ros.models.data.video.files import VideoFileReader, frames_between, video_frames
 from vw2_ros.models.data.video.lerobot_index import LeRobotIndex, Part
-from vw2_ros.models.data.video.reader import Damage, Frames, Notes, VideoReader, library
+from vw2_ros.models.data.video.reader import Damage, Frames, Notes, VideoReader, library, reason_of
 
 MISSING = 0.1  # an episode that lacks a larger share of its frames is damaged
 
@@ -167,19 +168,31 @@ def _readers(
 
 
 def lerobot_films(
-    index: LeRobotIndex, camera: str
+    index: LeRobotIndex, camera: str, damaged: dict[str, str]
 ) -> Iterator[tuple[int, Iterator[tuple[int, np.ndarray | None]]]]:
     """Each episode's number, and its (frame_index, picture). Read each to its end before the next.
 
     A picture is uint8 (H, W, 3) rgb; None: it cannot be read.
 
+    Args:
+        damaged: takes file -> reason, of what cannot be read from there on.
     Raises:
         DataError: the index is damaged. While pictures are read, whatever damaged ones raise.
     """
     for reader, parts in _readers(index, camera):
         begins = {number: start for number, start, _ in parts}
         alone = next(iter(begins)) if len(begins) == 1 else None
-        for take, frames in reader.takes(Notes()):
+        takes = reader.takes(Notes())
+        while True:
+            try:
+                take, frames = next(takes)
+            except StopIteration:
+                break
+            except DataError:
+                raise
+            except Exception as error:  # damaged files make the libraries raise nearly anything
+                damaged[reader.name] = reason_of(error)
+                break
             number = alone if alone is not None else int(take.rpartition('#')[2])
             yield number, _numbered(frames, begins.get(number, 0.0), index.fps)
 

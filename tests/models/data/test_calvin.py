@@ -118,6 +118,29 @@ def test_folder_that_is_no_data_set(tmp_path):
         Demonstrations(FrameStore([tmp_path]))
 
 
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        (np.array([[0, 1 << 60]]), 'at most 100000000 frames'),
+        (np.array([[1 << 60, (1 << 60) + 5]]), 'numbered up to'),
+        (
+            b"\x93NUMPY\x01\x00\x40\x00{'descr': '<i8', 'shape': (1, 2), " + b' ' * 40,
+            'cannot be read',
+        ),
+    ],
+)
+def test_damaged_ranges_are_refused(tmp_path, content, said):
+    """Also those that would take all memory, or make NumPy raise errors of other kinds."""
+    calvin_files.write_split(tmp_path / 'training', episodes=1, frames=8, size=16)
+    path = tmp_path / 'training/ep_start_end_ids.npy'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    with pytest.raises(DataError, match=said):
+        CalvinFolder(tmp_path / 'training')
+
+
 def test_window_outside_its_range_is_refused(tmp_path):
     calvin_files.write_split(tmp_path / 'training')
     path = tmp_path / 'training' / 'lang_annotations' / 'auto_lang_ann.npy'
