@@ -10,10 +10,10 @@ from vw2_ros import cli
 
 
 def run(arguments, begin, at=None):
-    """Run `vw2 ...` in a fork; kill it at the `at`-th call after the function `begin` was entered.
+    """Run `vw2 ...` in a fork; kill it at the `at`-th call after a method was entered.
 
     Args:
-        arguments: of `vw2`. begin: name of a function. at: None: not at all.
+        arguments: of `vw2`. begin: (class, name) of the method. at: None: not at all.
     Returns:
         exit status (None: killed), and how many calls there were, where it was not killed.
     """
@@ -23,22 +23,25 @@ def run(arguments, begin, at=None):
         status = 1
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            count = [-1]
+            count = [0]
 
-            def profile(frame, event, _):
-                if event not in ('call', 'c_call'):
-                    return
-                if count[0] >= 0:
+            def profile(_, event, __):
+                if event in ('call', 'c_call'):
                     count[0] += 1
                     if count[0] == at:
                         os.kill(os.getpid(), signal.SIGKILL)
-                elif event == 'call' and frame.f_code.co_name == begin:
-                    count[0] = 0
 
-            sys.setprofile(profile)
+            owner, name = begin
+            method = getattr(owner, name)
+
+            def watched(*args, **kwargs):
+                sys.setprofile(profile)
+                return method(*args, **kwargs)
+
+            setattr(owner, name, watched)
             status = cli.main([str(word) for word in arguments])
             sys.setprofile(None)
-            os.write(write_end, str(max(0, count[0])).encode())
+            os.write(write_end, str(count[0]).encode())
         finally:
             os._exit(status)
     os.close(write_end)

@@ -174,6 +174,8 @@ def test_films(tmp_path, short):
     assert shown['rollout'] == 'chain/0'
     assert (tmp_path / shown['file']).stat().st_size > 1000
     assert 'data:video/mp4' in (tmp_path / 'report.html').read_text()
+    card = (tmp_path / 'README.md').read_text()
+    assert f'(<{shown["file"]}>)' in card and '| task | solved of tried |' in card
 
 
 # ---------------------------------------------------------------- going on

@@ -45,7 +45,7 @@ def check(target, examples):
 
 @pytest.mark.parametrize('target', TARGETS)
 def test_only_our_errors_come_out(target):
-    check(target, 12)
+    check(target, 6)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import re
@@ -81,8 +82,16 @@ def frames_between(file: Path, start: float, end: float) -> Frames:
                     yield time, view.of(frame)
 
 
-def _opened(file: Path | io.BytesIO):
-    return library('av').open(str(file) if isinstance(file, Path) else file)
+@contextlib.contextmanager
+def _opened(file: Path | io.BytesIO) -> Iterator:
+    av = library('av')
+    try:
+        with av.open(str(file) if isinstance(file, Path) else file) as container:
+            yield container
+    except av.error.MemoryError as error:  # a damaged head may ask for any amount
+        raise InvalidValueError(
+            'it asks for more memory than can be had: damaged, or much too large'
+        ) from error
 
 
 def _rate(stream) -> float:

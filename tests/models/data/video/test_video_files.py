@@ -199,3 +199,19 @@ def test_a_film_of_depth_is_refused(tmp_path):
     path = write(tmp_path / 'a.mkv', n=3, codec='ffv1', pix='gray16le')
     with pytest.raises(ValueError, match='only depth inside'):
         list(video_frames(path))
+
+
+def test_a_head_that_asks_for_all_memory_is_damage(tmp_path, monkeypatch):
+    """PyAV then raises a MemoryError, which would end the run."""
+    write_video(tmp_path / 'a.mp4', pictures(12), 10)
+    write_video(tmp_path / 'b.mp4', pictures(9, 20), 10)
+    opened = av.open
+
+    def refusing(name, *args, **kwargs):
+        if str(name).endswith('a.mp4'):
+            raise av.error.MemoryError(12, 'Cannot allocate memory')
+        return opened(name, *args, **kwargs)
+
+    monkeypatch.setattr(av, 'open', refusing)
+    with pytest.warns(UserWarning, match='a.mp4: it asks for more memory'):
+        assert everything(tmp_path, 10.0) == [count(9, 20)]
