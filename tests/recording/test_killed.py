@@ -19,7 +19,7 @@ from vw2_ros.recording.convert import convert_bags  # noqa: E402
 from vw2_ros.recording.export import export_lerobot, find_source  # noqa: E402
 from vw2_ros.recording.sets import convert_sets  # noqa: E402
 
-FEW = [17, 44]  # moments of the fast test
+FEW = [17, 88]  # moments of the fast test
 
 
 def export(paths, out):

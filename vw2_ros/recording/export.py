@@ -75,6 +75,8 @@ def export_lerobot(source: Source, out: Path | str, command: str = '') -> dict:
             write_card(part, _card(out.name, info, writer, origin, source.hashes()))
         for left in ('.begun.json', JOURNAL):
             _remove(part / left)
+        for stray in list(part.rglob('.*.part')):  # of a process that was killed while it wrote
+            _remove(stray)
         info = _json_of(part / 'meta' / 'info.json')
         os.replace(part, out)
     _remove(out / '.lock')
@@ -146,6 +148,7 @@ def _same(out: Path, made_of: dict) -> dict:
     with contextlib.suppress(Exception):
         found = _json_of(out / 'meta' / ORIGIN)
         if all(found.get(key) == value for key, value in made_of.items()):
+            _remove(out / '.lock')  # of a process that was killed just after the folder was there
             return _json_of(out / 'meta' / 'info.json')
     raise InvalidValueError(
         f'{out} must be a new folder. Got one that holds something else. Choose another, or remove it'
