@@ -50,7 +50,9 @@ def vw2(*arguments, **variables):
     )
 
 
-@pytest.mark.parametrize('typed, offered', [('vw2 ex', ['experiment']), ('vw2 bench l', ['loop'])])
+@pytest.mark.parametrize(
+    'typed, offered', [('vw2 expe', ['experiment']), ('vw2 bench l', ['loop'])]
+)
 def test_the_shell_completes(typed, offered):
     done = vw2(
         _VW2_COMPLETE='complete_bash', COMP_WORDS=typed, COMP_CWORD=str(len(typed.split()) - 1)
