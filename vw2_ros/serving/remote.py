@@ -37,10 +37,8 @@ START_S = 10.0  # the first answer may take so long, the machines may be busy wi
 CONNECT_S = 2.0  # to connect, which takes several ways to and fro
 GIVE_UP_S = 2.0  # a question without an answer for so long: another connection may do better
 CONNECTIONS = 2  # a question is asked so often at most, each time on another one
-OVERDUE, OVERDUE_S = (
-    1.5,
-    0.01,
-)  # after so many times the median answer and so much more it is asked again
+# after so many times the median answer, and so much more [s], it is asked again
+OVERDUE, OVERDUE_S = 1.5, 0.01
 
 
 class NoAnswerError(VW2Error):
