@@ -134,9 +134,8 @@ class PlannerNode(ModelNode):
         if self.model is not None and text:
             try:
                 self.model.check_instruction(text, self.config.min_known_words)
-            except (
-                VW2Error
-            ):  # refused, or a policy server did not answer: no plan for the one before
+            # refused, or a policy server did not answer: no plan for the one before
+            except VW2Error:
                 self.instruction = ''
                 raise
         if text != self.instruction:
