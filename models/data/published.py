@@ -16,7 +16,6 @@ taken as a whole, whatever its length. Codes are numbered as `FSQ` numbers them.
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
@@ -35,19 +34,6 @@ from vw2_ros.models.storage import MAX_STATE_BYTES, check_file
 
 QUERIES = 4  # codes of a latent step
 PREFIX = 'ldm_net.'  # of the dLDM's weights among those of a whole training
-# What torch.load raises of a file that is damaged, or asks for more than tensors.
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-)
-
 Codes = dict[str, Tensor]  # name of a video -> its clips' codes, int64 (clips, K-1, 4)
 
 
@@ -61,7 +47,7 @@ def read_published(path: Path) -> tuple[Codes | None, dict[str, Tensor] | None]:
     check_file(path, MAX_STATE_BYTES)
     try:
         held = torch.load(path, map_location='cpu', weights_only=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # whatever a damaged file makes the reader of pickles raise
         raise CheckpointError(
             f'{path} must be a file of torch.save with tensors, numbers and names alone. Got '
             f'{type(error).__name__}: it is damaged, or would run code when it is read, which is '
