@@ -11,6 +11,7 @@
 | attempts.py       | tasks that were begun and done, in annotated data                         |
 | phrases.py        | the words of annotated data, as tokens                                    |
 | codes.py          | codes of clips: made by a dLDM, kept in a file, found again               |
+| published.py      | files that the authors of VideoWorld 2 publish                            |
 | keypoints.py      | pictures, or keypoints that were found in them once                       |
 | augment.py        | random changes of pictures                                                |
 | calvin.py         | CALVIN's format on disk; its pickled annotations are read, never executed |
