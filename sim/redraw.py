@@ -11,9 +11,7 @@ what they were; the camera stands where CALVIN's does.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +21,9 @@ import yaml
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.geometry import euler_to_quaternion
-from vw2_ros.episodes import EditList, marker_path, read_markers
+from vw2_ros.episodes import Edit, EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError, MissingFileError
-from vw2_ros.files import write_whole
+from vw2_ros.files import ScratchFolder, write_whole
 from vw2_ros.sim.appearance import Appearance, renderers
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW, Jitter
 from vw2_ros.sim.dataset_writer import (
@@ -103,9 +101,22 @@ def redraw(
         if progress and time.monotonic() - told > TELL_S:
             print(f'redrawing: {number + 1} of {len(jobs)} sessions', file=sys.stderr, flush=True)
             told = time.monotonic()
-    for split in SPLITS:  # what was dropped stays dropped: the frames have the same ids
-        EditList(out / split).change(lambda _, e=EditList(data / split).edits: e, 'vw2 redraw')
+    for split in SPLITS:
+        _carry_edits(data / split, out / split)
     return {split: write_index(out / split, configs[split], train_phrases) for split in SPLITS}
+
+
+def _carry_edits(split: Path, out: Path) -> None:
+    """What was decided about the data counts here, too, as the frames have the same ids.
+
+    What was decided here since stays.
+    """
+    told = EditList(split).edits
+
+    def changed(edits: list[Edit]) -> list[Edit]:
+        return edits if any(edit not in told for edit in edits) else told
+
+    EditList(out).change(changed, 'vw2 redraw')
 
 
 def _config(split: Path, made: dict) -> dict:
@@ -148,8 +159,8 @@ def _redrawn(arrays: dict, marker: dict, look: str, look_seed: int) -> dict:
     if look_seed >= 0:
         drawn = Appearance.random(np.random.default_rng(look_seed), look=look)
         appearance = replace(drawn, jitter=Jitter())
-    folder = Path(tempfile.mkdtemp(prefix='vw2_redraw_'))
-    renderer = TableRenderer(scene, appearance, folder, arm)
+    folder = ScratchFolder()
+    renderer = TableRenderer(scene, appearance, folder.path, arm)
     pngs, points = [], []
     try:
         for robot, state in zip(arrays['robot_obs'], arrays['scene_obs']):
@@ -164,7 +175,7 @@ def _redrawn(arrays: dict, marker: dict, look: str, look_seed: int) -> dict:
             points.append(landmarks(scene, STATIC_VIEW, STATIC.fov_deg, robot, state))
     finally:
         renderer.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.close()
     lengths = [len(png) for png in pngs]
     return {
         **arrays,
