@@ -219,7 +219,6 @@ def check_task(task: str) -> str:
 
 # ---------------------------------------------------------------- where a task can be started
 
-_DRAWER_OPEN_M = 0.15  # from here on a block fits between the table's edge and the drawer's front
 _EDGE_X_M = 0.40  # a pushed block's centre stays within this
 
 
@@ -254,8 +253,9 @@ class TaskOracle:
 
         The benchmark's symbolic preconditions read off the physical state: a block to be moved
         rests where the task says and nothing lies on it, joints have the travel that the task
-        needs left, a place in front of a closed door or drawer does not count, and every task but
-        placing and stacking starts with an empty gripper.
+        needs left, a place behind a door or in a drawer counts once they have been moved as far as
+        the tasks that open them ask for, and every task but placing and stacking starts with an
+        empty gripper.
 
         Raises:
             ValueError: unknown task.
@@ -266,7 +266,7 @@ class TaskOracle:
             if held is None or state.robot_contacts != {f'block_{held}'}:
                 return False
             if task == 'place_in_drawer':
-                return state.drawer >= _DRAWER_OPEN_M
+                return state.drawer > _DRAWER_M
             if task == 'place_in_slider':
                 return self._free_shelf_side(state) is not None
             return any(self._free_on_top(state, c) for c in COLOURS if c != held)
@@ -276,7 +276,7 @@ class TaskOracle:
         if task == 'unstack_block':
             return any(_only_blocks(b) and _calm(b) for b in state.blocks.values())
         if task == 'push_into_drawer':
-            return state.drawer >= _DRAWER_OPEN_M and any(
+            return state.drawer > _DRAWER_M and any(
                 state.blocks[c].contacts == {('table', TOP)}
                 and abs(state.blocks[c].position[0] - self.scene.drawer_x) < 0.17
                 and state.blocks[c].position[1] < 0.0
@@ -330,10 +330,10 @@ class TaskOracle:
         )
 
     def _door_open(self, state: SceneState, side: str) -> bool:
-        """The slider leaves this half of the shelf ('left' | 'right') free."""
+        """The slider was moved far enough from this half of the shelf, 'left' or 'right'."""
         if side == 'left':
-            return state.slider < 0.05
-        return state.slider > self.scene.slider_range - 0.05
+            return state.slider < self.scene.slider_range - _SLIDER_M
+        return state.slider > _SLIDER_M
 
     def _free_shelf_side(self, state: SceneState) -> str | None:
         """The half of the shelf that the slider leaves open, if no block lies there."""

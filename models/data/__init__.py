@@ -11,8 +11,10 @@
 | attempts.py       | tasks that were begun and done, in annotated data                         |
 | phrases.py        | the words of annotated data, as tokens                                    |
 | codes.py          | codes of clips: made by a dLDM, kept in a file, found again               |
+| published.py      | files that the authors of VideoWorld 2 publish                            |
 | keypoints.py      | pictures, or keypoints that were found in them once                       |
 | augment.py        | random changes of pictures                                                |
+| wild.py           | calm video made wild: light, shake, shadows that change within a clip     |
 | calvin.py         | CALVIN's format on disk; its pickled annotations are read, never executed |
 | cache.py          | decoded frames of CALVIN's format, kept beside the data                   |
 | pictures.py       | sizes of pictures, cutting, resizing, decoding                            |

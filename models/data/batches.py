@@ -81,6 +81,9 @@ class ClipConfig:
     # The frames of a clip, counted from its first; (): consecutive ones. With [0, 16, 16, 16, 16]
     # the one latent step of a clip is the change over 16 frames (LAPA's latents).
     offsets: tuple[int, ...] = ()
+    # How much the looks change within each clip: light, white balance, shake, shadows, things that
+    # move behind, compression. 0: as filmed; 1: see data/wild.py
+    wild: float = 0.0
 
     def __post_init__(self):
         object.__setattr__(self, 'offsets', tuple(self.offsets))
@@ -92,6 +95,8 @@ class ClipConfig:
             raise ConfigError(f'stored_size must be >= 16. Got {self.stored_size}')
         if not 0 < self.fps <= 240:
             raise ConfigError(f'fps must be in (0, 240]. Got {self.fps}')
+        if not 0 <= self.wild <= 2:
+            raise ConfigError(f'wild must lie in [0, 2]. Got {self.wild}')
         if not isinstance(self.cameras, tuple):
             raise ConfigError(f'cameras must be a list of names. Got {self.cameras!r}')
 
@@ -105,7 +110,8 @@ class ClipConfig:
             DataError: see there; or `size` is larger than what is decoded.
         """
         store = clip_store(data, split, of_shape(size, self.stored_size), self.fps, self.cameras)
-        return store and store.resized(size)
+        store = store and store.resized(size)
+        return store.wild(self.wild, self.fps) if store and self.wild else store
 
     def within(self, frames: int) -> np.ndarray:
         """int64 (frames,): the frames of a clip, counted from its first.

@@ -82,9 +82,11 @@ def calvin_env_of(store: FrameStore) -> list[dict[str, str]]:
     """
     found = []
     for folder in store.folders:
-        facts = _part(_part(merged_config(folder), 'expert'), 'calvin_env')
-        if facts and facts not in found:
-            found.append(facts)
+        config = merged_config(folder)
+        for who in ('expert', 'redrawn'):  # who played there, and who drew
+            facts = _part(_part(config, who), 'calvin_env')
+            if facts and facts not in found:
+                found.append(facts)
     return found
 
 

@@ -13,6 +13,8 @@ simulator knows:
     retrieve(codes, clips, 'D')    # does the nearest code of another scene move alike? retrieval.py
     swap(model, video, other)      # what the decoder changes with one query's codes   # swaps.py
 
+    look_into(path)                # a file that the authors of VideoWorld 2 publish # published.py
+
 Every interval is a 95 % bootstrap over episodes, not over samples, for neighbouring frames say the
 same thing twice (`intervals.py`). Needs the extra `inspect`.
 """

@@ -382,17 +382,22 @@ def action_errors(predicted: np.ndarray, h: HeldOutActions, tasks: Sequence[str]
     }
 
 
-def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM, int]:
-    """Planner, words and dLDM of a run folder, and the actions that a latent step stands for."""
+def _from_planner_run(folder: Path) -> tuple[Planner, Tokenizer, DLDM | None, int]:
+    """Planner, words and dLDM of a run folder, and the actions that a latent step stands for.
+
+    There is no dLDM where the planner learned from codes alone (`vw2 train planner --codes`).
+    """
     planner = load_model(Planner, PlannerConfig, folder, 'planner')
-    dldm = load_model(DLDM, DLDMConfig, folder, 'dldm')
+    codes = load_json(folder / 'config.json').get('codes')
+    dldm = load_model(DLDM, DLDMConfig, folder, 'dldm') if codes is None else None
+    config = dldm.config if dldm else from_dict(DLDMConfig, codes, 'codes')
     try:
         tokenizer = Tokenizer.from_dict(load_json(folder / 'tokenizer.json'))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f'{folder / "tokenizer.json"} is not a vocabulary: {error}'
         ) from error
-    return planner, tokenizer, dldm, clips_of(folder).frames_per_step(dldm.config)
+    return planner, tokenizer, dldm, clips_of(folder).frames_per_step(config)
 
 
 def _from_scratch(

@@ -9,10 +9,11 @@ cross-entropy, AdamW as in table A.1. Frames without an instruction, and a share
 take an empty instruction. With --sight the keypoints come from `vw2 train sight` and stay as they
 are; without, sight learns here, from the codes alone. With --start a policy's words, keypoints and
 backbone are taken on as they are, and only what belongs to the codes is new and learns: for the
-codes of another dLDM. `vw2 train head --start` goes on from there.
+codes of another dLDM. `vw2 train head --start` goes on from there. With --codes, a published file of
+codes (`data/published.py`) takes the place of --init, and the data are the videos that it names.
 
 Output, beside what `Training` writes: planner.safetensors, config.json, tokenizer.json,
-provenance.json, and dldm.safetensors from --init.
+provenance.json, and dldm.safetensors from --init, if there is one.
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from vw2_ros.files import file_sha256
 from vw2_ros.models.checkpoint import load_checkpoint
 from vw2_ros.models.config import from_dict
 from vw2_ros.models.data.augment import AugmentConfig
-from vw2_ros.models.data.batches import FrameSource
+from vw2_ros.models.data.batches import ClipConfig, FrameSource
 from vw2_ros.models.data.calvin import with_validation
-from vw2_ros.models.data.codes import CODES_FILE, CodedFrames, clips_of, codes_for
+from vw2_ros.models.data.clips import clip_store
+from vw2_ros.models.data.codes import CODES_FILE, CodedFrames, OtherDataError, clips_of, codes_for
 from vw2_ros.models.data.keypoints import Shown
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
-from vw2_ros.models.data.store import FrameStore
+from vw2_ros.models.data.published import clips_of_videos, config_of, read_published
+from vw2_ros.models.data.store import ClipStore, FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
+from vw2_ros.models.errors import ConfigError, TrainingError
 from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.run_folder import load_model, load_sight, previous, save_run, with_keypoints
 from vw2_ros.models.storage import save_json
@@ -64,7 +69,7 @@ class PlannerSettings:
 class HeldOutCodes:
     """Frames of the validation split whose codes and task are known."""
 
-    store: FrameStore
+    store: ClipStore
     coded: CodedFrames
     pick: np.ndarray  # int64 (m,): which of `coded`
     tokens: np.ndarray  # int64 (m, L, width): their instructions
@@ -79,6 +84,8 @@ class PlannerStage(Stage):
         init: run folder of the dLDM. Folders that its codes do not cover are encoded first.
         sight: run folder of the keypoint encoder.
         start: policy to begin with, whose sizes then hold, and whose sight without `sight`.
+        codes: published file of codes, instead of `init`; the data may then be videos, and sight
+            learns here.
         seed, max_minutes: instead of the config's.
     """
 
@@ -88,15 +95,22 @@ class PlannerStage(Stage):
         self,
         config: Path | str,
         data: Sequence[Path],
-        init: Path,
+        init: Path | None = None,
         sight: Path | None = None,
         start: Path | str | None = None,
         seed: int | None = None,
         max_minutes: float | None = None,
+        codes: Path | None = None,
     ):
+        if (init is None) == (codes is None) or (codes is not None and (sight or start)):
+            raise ConfigError(
+                'a planner must have either init or codes, and with codes neither sight nor start. '
+                f'Got init {init}, codes {codes}, sight {sight}, start {start}'
+            )
         self.settings = read_settings(PlannerSettings, config)
         self.train = self.settings.train.replaced(seed, max_minutes)
-        self.data, self.init, self.sight, self.start = data, Path(init), sight, start
+        self.data, self.sight, self.start, self.codes = data, sight, start, codes
+        self.init = Path(init) if init is not None else None
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
         self.device = device
@@ -105,7 +119,7 @@ class PlannerStage(Stage):
             vision = dataclasses.replace(self.begun.planner.config.vision, frozen=True)
         else:
             vision = dataclasses.replace(self.settings.vision, frozen=self.sight is not None)
-        self.store = FrameStore(self.data, 'training', vision.image_size)
+        self.store = self._store('training', vision.image_size)
         self.phrases = phrases_of(self.store) or {'none': ['none']}
         self.tokenizer = (
             self.begun.tokenizer
@@ -115,37 +129,64 @@ class PlannerStage(Stage):
             )
         )
         self.book = Phrasebook(self.phrases, self.tokenizer)
-        self.dldm = load_model(DLDM, DLDMConfig, self.init, 'dldm')
-        self.clips = clips_of(self.init)
+        self._read_codes()
         self.coded = self._coded(self.store, out)
         self.samples = len(self.coded)
         self.config = planner_config(
             dataclasses.asdict(self.begun.planner.config) if self.begun else self.settings.model,
             vision,
             self.tokenizer,
-            self.dldm.config,
+            self.dldm_config,
         )
         self.held_out = self._held_out(out)
 
-    def _coded(self, store: FrameStore, out: Path, name: str = CODES_FILE) -> CodedFrames:
+    def _store(self, split: str, size: int) -> ClipStore | None:
+        if self.codes:
+            return clip_store(self.data, split, size)
+        roots = self.data if split == 'training' else with_validation(self.data)
+        return FrameStore(roots, split, size) if roots else None
+
+    def _read_codes(self) -> None:
+        """The dLDM that makes the codes; of published ones only their number is known."""
+        if self.init is not None:
+            self.dldm = load_model(DLDM, DLDMConfig, self.init, 'dldm')
+            self.dldm_config, self.clips = self.dldm.config, clips_of(self.init)
+            return
+        self.published, weights = read_published(self.codes)
+        if weights is not None:
+            raise TrainingError(
+                f'{self.codes} must hold codes, as VideoCraft-dLDM-codes.pt does. Got the '
+                f'{len(weights)} weights of a dLDM, which has other layers than ours: '
+                f'vw2 inspect --codes {self.codes} names them'
+            )
+        self.dldm_config, self.clips = config_of(self.published), ClipConfig()
+
+    def _coded(self, store: ClipStore, out: Path, name: str = CODES_FILE) -> CodedFrames:
+        if self.codes:
+            # A clip is one whole file, so no step of it shows frames of something else.
+            codes = clips_of_videos(self.published, store, self.codes)
+            return CodedFrames(store, *codes, list(self.phrases), frames_per_step=0)
         codes = codes_for(self.dldm, self.init, store, out, name)
         frames = self.clips.frames_per_step(self.dldm.config)
         return CodedFrames(store, *codes, list(self.phrases), frames)
 
     def _held_out(self, out: Path) -> HeldOutCodes | None:
-        roots = with_validation(self.data)
-        if not roots:
+        store = self._store('validation', self.config.vision.image_size)
+        if store is None:
             return None
-        store = FrameStore(roots, 'validation', self.config.vision.image_size)
-        span = self.clips.within(self.dldm.config.clip_frames)[-1] + 1
-        if not len(store.clip_starts(span)):
+        span = self.clips.within(self.dldm_config.clip_frames)[-1] + 1
+        if self.init is not None and not len(store.clip_starts(span)):
             return None
-        coded = self._coded(store, out, f'validation_{CODES_FILE}')
+        try:
+            coded = self._coded(store, out, f'validation_{CODES_FILE}')
+        except OtherDataError:  # published codes, of other videos than those held out
+            return None
         rng = np.random.default_rng(0)
-        pick = np.sort(rng.permutation(np.flatnonzero(coded.task >= 0))[:HELD_OUT])
+        judged = coded.task >= 0 if self.init is not None else np.ones(len(coded), bool)
+        pick = np.sort(rng.permutation(np.flatnonzero(judged))[:HELD_OUT])
         if not len(pick):
             if held_out := sorted(phrases_of(store)):
-                self.unjudged = unseen_tasks(roots, held_out)
+                self.unjudged = unseen_tasks(with_validation(self.data), held_out)
             return None
         return HeldOutCodes(store, coded, pick, self.book.draw(coded.task[pick], rng))
 
@@ -206,16 +247,21 @@ class PlannerStage(Stage):
         return {
             'samples': len(self.coded),
             'augment': dataclasses.asdict(self.settings.augment),
-            'dldm': previous(self.init),
+            'dldm': previous(self.init) if self.init else {},
+            **({'codes': [self.codes.name, file_sha256(self.codes)]} if self.codes else {}),
             'sight': previous(self.sight) if self.sight else {},
             'start': self.begun.provenance if self.begun else {},
         }
 
     def save(self, out: Path, record: dict) -> None:
-        config = {'planner': self.config, 'dldm': self.dldm.config, 'clips': self.clips}
+        # `codes`: what is known of the dLDM, where there is none.
+        dldm = {'dldm' if self.init else 'codes': self.dldm_config}
+        config = {'planner': self.config, **dldm, 'clips': self.clips}
         save_run(out, record, config, planner=self.model)
         save_json(out / 'tokenizer.json', self.tokenizer.to_dict())
         for name in ('dldm.safetensors', CODES_FILE, f'validation_{CODES_FILE}'):
+            if not self.init:
+                break
             if (self.init / name).is_file() and not (out / name).is_file():
                 shutil.copyfile(self.init / name, out / name)  # the head needs this folder only
 

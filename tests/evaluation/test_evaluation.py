@@ -93,6 +93,13 @@ def test_figures_of_chains():
     assert found['per_task'][TASKS[0]] == {'success': 2, 'trials': 3}
     assert found['per_task'][TASKS[2]] == {'success': 1, 'trials': 2}
     assert found['mean_success'] == pytest.approx(np.mean([2 / 3, 1, 1 / 2, 1, 1]))
+    a, b, c, d, e = TASKS[:5]
+    assert found['transitions'] == [
+        {'after': b, 'task': c, 'success': 1, 'trials': 2},
+        {'after': c, 'task': d, 'success': 1, 'trials': 1},
+        {'after': d, 'task': e, 'success': 1, 'trials': 1},
+        {'after': a, 'task': b, 'success': 2, 'trials': 2},
+    ]
 
 
 def test_single_tasks_are_not_mixed_with_chains():
@@ -101,7 +108,7 @@ def test_single_tasks_are_not_mixed_with_chains():
     assert found['avg_len'] == 1.0
     found = summarise([line(f'{TASKS[0]}/0', True), line(f'{TASKS[0]}/1', False)])
     assert found['avg_len'] is None and found['success_at'] is None and found['chains'] == 0
-    assert found['mean_success'] == 0.5
+    assert found['mean_success'] == 0.5 and found['transitions'] == []
 
 
 def test_every_rollout_has_random_numbers_of_its_own():

@@ -19,6 +19,10 @@ RESULT = {
         'open_drawer': {'success': 3, 'trials': 4},
         'stack_block': {'success': 0, 'trials': 2},
     },
+    'transitions': [
+        {'after': 'open_drawer', 'task': 'stack_block', 'success': 0, 'trials': 2},
+        {'after': 'stack_block', 'task': 'open_drawer', 'success': 2, 'trials': 2},
+    ],
     'mean_success': 0.375,
     'scene': 'D',
     'renderer': 'pybullet_tiny',
@@ -113,9 +117,11 @@ def test_report_is_one_file(folder):
         'pull &amp; &quot;open&quot;',
         'ab' * 32,
         'width:75.0%',
+        'open_drawer, then stack_block',
+        '2 of 2 lost',
     ):
         assert part in text, part
-    assert '<play>' not in text
+    assert '<play>' not in text and 'stack_block, then open_drawer' not in text
     assert not list(folder.glob('*.part'))
 
 

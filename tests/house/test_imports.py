@@ -133,8 +133,12 @@ def test_no_pickle(path):
     calvin = ROOT / 'models' / 'data' / 'calvin.py'  # its annotations: an unpickler of plain data
     if path != calvin:
         assert not tops(imports(path)) & {'pickle', 'dill', 'joblib', 'cloudpickle'}
+    published = ROOT / 'models' / 'data' / 'published.py'  # others' files, as tensors alone
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ('torch.load', 'torch.save'):
+            told = [ast.unparse(word) for word in node.keywords]
+            if path == published and node.func.attr == 'load' and 'weights_only=True' in told:
+                continue
             pytest.fail(f'line {node.lineno}: weights travel as safetensors')
 
 

@@ -13,6 +13,7 @@ from vw2_ros.models.data.store import FrameStore
 from vw2_ros.sim.dataset_writer import SessionWriter, write_index
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.redraw import redraw
+from vw2_ros.sim.table import Simulator
 
 TASKS = ('open_drawer', 'turn_on_led', 'close_drawer')
 FRAMES = 5
@@ -55,7 +56,7 @@ def left(root):
 
 def test_drawn_anew(data, tmp_path):
     out = tmp_path / 'drawn'
-    counts = redraw(data, out, 'plain', progress=False)
+    counts = redraw(data, out, Simulator(), progress=False)
     assert counts['training']['frames'] == 3 * FRAMES  # all are there, and can be restored
     ids, windows = left(out)
     assert ids == left(data)[0] and len(ids) == 2 * FRAMES
@@ -67,12 +68,12 @@ def test_drawn_anew(data, tmp_path):
 
 def test_drawn_again_keeps_what_was_decided_since(data, tmp_path):
     out = tmp_path / 'drawn'
-    redraw(data, out, 'plain', progress=False)
+    redraw(data, out, Simulator(), progress=False)
     assert vw2('episodes', 'drop', data, '2') == 0
-    redraw(data, out, 'plain', progress=False)
+    redraw(data, out, Simulator(), progress=False)
     assert len(left(out)[0]) == FRAMES  # as in the data
     assert vw2('episodes', 'restore', out, '1') == 0
-    redraw(data, out, 'plain', progress=False)
+    redraw(data, out, Simulator(), progress=False)
     assert len(left(out)[0]) == 2 * FRAMES  # as was decided here
 
 

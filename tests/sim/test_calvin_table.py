@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from vw2_ros.errors import InvalidValueError, MissingFileError, MissingPackageError
-from vw2_ros.models.data.origin import renderer_of
+from vw2_ros.models.data.origin import calvin_env_of, renderer_of
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.sim.appearance import Appearance
 from vw2_ros.sim.calvin_checkout import PACKAGES, Checkout
@@ -186,6 +186,11 @@ def test_egl_that_aborts_is_found_out_in_another_process(folder):
         Simulator('calvin', str(folder), egl=True).check()
 
 
+def test_egl_that_draws_is_taken_though_it_talks(folder, monkeypatch):
+    monkeypatch.setenv(fake_calvin_env.EGL, '1')
+    Simulator('calvin', str(folder), egl=True).check()
+
+
 def test_a_checkout_is_known_by_its_commit_and_its_files(folder):
     found = Checkout.find(folder)
     facts = found.facts
@@ -264,7 +269,7 @@ def test_data_say_what_drew_them(folder, tmp_path):
     assert config['renderer'] == 'calvin_env_tiny'
     assert config['expert']['calvin_env'] == sim.facts and config['expert']['table'] == 'calvin'
     # and our table can show the same states, for sight to learn what is where in CALVIN's pictures
-    redraw(out, tmp_path / 'ours', 'plain', progress=False)
+    redraw(out, tmp_path / 'ours', Simulator(), progress=False)
     theirs, ours = (FrameStore([d], 'training', 32) for d in (out, tmp_path / 'ours'))
     assert (renderer_of(theirs), renderer_of(ours)) == ('calvin_env_tiny', 'pybullet_tiny')
     assert np.array_equal(theirs.robot_obs, ours.robot_obs)
@@ -274,6 +279,13 @@ def test_data_say_what_drew_them(folder, tmp_path):
         table.reset(ours.robot_obs[middle[0]], ours.scene_obs[middle[0]])
         again = table.render('static', 32)
     assert (ours.rgb(middle)[0] != again).any(-1).mean() < 0.02
+    # and the other way about: CALVIN draws what our table recorded
+    redraw(tmp_path / 'ours', tmp_path / 'back', sim, progress=False)
+    back = FrameStore([tmp_path / 'back'], 'training', 32)
+    assert renderer_of(back) == 'calvin_env_tiny' and calvin_env_of(back) == [sim.facts]
+    assert (back.rgb(middle)[0] != theirs.rgb(middle)[0]).any(-1).mean() < 0.02
+    with pytest.raises(InvalidValueError, match='Leave --randomize out'):
+        redraw(out, tmp_path / 'random', sim, randomize=True, progress=False)
     with pytest.raises(InvalidValueError, match='Choose another folder'):
         collect(**settings, progress=False)
     with pytest.raises(InvalidValueError, match='Leave --randomize out'):

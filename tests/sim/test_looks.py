@@ -156,7 +156,7 @@ def _pictures(shard):
 
 
 def test_redrawn_in_its_own_look_a_data_set_is_what_it_was(recorded, tmp_path):
-    counts = redraw(recorded, tmp_path / 'again', 'plain', progress=False)
+    counts = redraw(recorded, tmp_path / 'again', Simulator(), progress=False)
     before, after = _shard(recorded), _shard(tmp_path / 'again')
     assert counts['training']['frames'] == len(before['frame_ids'])
     # a finger that is pushed aside is drawn in the middle
@@ -168,13 +168,13 @@ def test_redrawn_in_its_own_look_a_data_set_is_what_it_was(recorded, tmp_path):
 
 
 def test_redrawn_in_detail(recorded, tmp_path):
-    out = tmp_path / 'detailed'
-    counts = redraw(recorded, out, progress=False)
+    out, detailed = tmp_path / 'detailed', Simulator(look='detailed')
+    counts = redraw(recorded, out, detailed, progress=False)
     first = _pictures(_shard(out))
     assert (first != _pictures(_shard(recorded))).any(-1).mean() > 0.02
     config = yaml.safe_load((out / 'training/.hydra/merged_config.yaml').read_text())
     assert config['redrawn']['look'] == 'detailed'
-    assert config['renderer'] == 'pybullet_tiny_detailed' == Simulator(look='detailed').renderer
+    assert config['renderer'] == 'pybullet_tiny_detailed' == detailed.renderer
     annotations = (
         folder / 'training/lang_annotations/auto_lang_ann.npy' for folder in (recorded, out)
     )
@@ -182,13 +182,17 @@ def test_redrawn_in_detail(recorded, tmp_path):
     # finished sessions stay
     marker = out / 'training/sessions/session_00000.json'
     when = marker.stat().st_mtime_ns
-    assert redraw(recorded, out, progress=False) == counts and marker.stat().st_mtime_ns == when
+    assert (
+        redraw(recorded, out, detailed, progress=False) == counts
+        and marker.stat().st_mtime_ns == when
+    )
     with pytest.raises(InvalidValueError, match='holds data made with'):
-        redraw(recorded, out, randomize=True, progress=False)
+        redraw(recorded, out, detailed, randomize=True, progress=False)
 
 
 def test_redrawn_at_random_the_camera_stays(recorded, tmp_path):
-    redraw(recorded, tmp_path / 'random', randomize=True, seed=5, progress=False)
+    detailed = Simulator(look='detailed')
+    redraw(recorded, tmp_path / 'random', detailed, randomize=True, seed=5, progress=False)
     before, after = _shard(recorded), _shard(tmp_path / 'random')
     assert (after['appearance'] >= 0).all() and (before['appearance'] == -1).all()
     assert np.allclose(before['landmarks'], after['landmarks'], atol=1e-6)
@@ -201,9 +205,7 @@ def test_redrawn_at_random_the_camera_stays(recorded, tmp_path):
 
 def test_what_cannot_be_redrawn_is_refused(recorded, tmp_path):
     with pytest.raises(MissingFileError, match='folder of `vw2 collect`'):
-        redraw(tmp_path / 'none', tmp_path / 'out', progress=False)
-    with pytest.raises(InvalidValueError, match='a look must be one of'):
-        redraw(recorded, tmp_path / 'out', 'fine', progress=False)
+        redraw(tmp_path / 'none', tmp_path / 'out', Simulator(), progress=False)
 
 
 def test_a_picture_of_a_table_in_detail_has_its_size():

@@ -295,6 +295,9 @@ def test_can_start_looks_behind_the_door_and_the_drawer_front():
         (0.0, True, False),
         (0.28, False, True),
         (0.14, False, False),
+        # as far as the tasks move it: where chains of tasks leave the door
+        (0.28 - 0.15 - EPS, True, False),
+        (0.15 + EPS, False, True),
     ):
         state = scene(red=left, blue=right, slider=slider)
         assert can('lift_red_block_slider', state) == red_free
@@ -302,6 +305,9 @@ def test_can_start_looks_behind_the_door_and_the_drawer_front():
         assert not can('lift_red_block_table', state)
     inside = block((0.18, -0.28, 0.36), (DRAWER,))
     assert can('lift_red_block_drawer', scene(red=inside, drawer=0.22))
+    pushed = block((0.18, -0.10, 0.46), (TOP,))
+    assert can('push_into_drawer', scene(red=pushed, drawer=0.12 + EPS))
+    assert not can('push_into_drawer', scene(red=pushed, drawer=0.12 - EPS))
     shut = block((0.18, -0.06, 0.36), (DRAWER,))
     assert not can('lift_red_block_drawer', scene(red=shut, drawer=0.0))
 

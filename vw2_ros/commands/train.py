@@ -10,6 +10,7 @@ import typer
 from vw2_ros.commands.options import (
     ContractFile,
     check_config,
+    check_file,
     check_folders,
     check_policy,
     epilog,
@@ -203,17 +204,31 @@ def planner(
             'the codes of another dldm run are learned.'
         ),
     ] = '',
+    codes: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help='File of codes as VideoWorld 2 publishes it, instead of --init; --data then names '
+            'the folder of its clips, NAME_0.mp4, ...'
+        ),
+    ] = None,
     resume: Resume = False,
     seed: Seed = None,
     max_minutes: MaxMinutes = None,
 ) -> None:
     """Train the planner: instruction and image to codes."""
-    config, init = check(config, data, sight), run_of('--init', init, out, 'dldm')
+    if codes and (init or sight or start):
+        raise UsageError(
+            '--codes is all that is known of a dLDM: leave out --init, --sight, --start'
+        )
+    check_file(codes, '--codes')
+    config = check(config, data, sight)
+    init = None if codes else run_of('--init', init, out, 'dldm')
     start = check_policy(start, learned=True) if start else None
     from vw2_ros.models.stages.planner import PlannerStage
     from vw2_ros.models.training.run import run
 
-    tell(run(PlannerStage(config, data, init, sight, start, seed, max_minutes), out, resume), out)
+    stage = PlannerStage(config, data, init, sight, start, seed, max_minutes, codes)
+    tell(run(stage, out, resume), out)
 
 
 HeadStart = Annotated[

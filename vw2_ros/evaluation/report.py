@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from vw2_ros.files import write_whole
 
+LOST_SHOWN = 20  # of the pairs of tasks at whose second one most chains ended
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --line: #d9dee7;
   --paper: #fff; --panel: #f5f7fa; --good: #2f9e62; --bad: #d1493f; --bar: #3b76c4 }
@@ -107,6 +108,7 @@ def render(result: Mapping, folder: pathlib.Path) -> str:
             _tiles(result),
             *_chains(result),
             *_tasks(result.get('per_task', {})),
+            *_transitions(result.get('transitions', ())),
             *_films(result.get('videos', ()), folder),
             *_every(result.get('rollouts', ())),
             '<h2>How it was made</h2>',
@@ -181,6 +183,19 @@ def _tasks(per_task: Mapping) -> list[str]:
         for task, c in per_task.items()
     ]
     return ['<h2>Success by task</h2>', _bar_rows(rows)]
+
+
+def _transitions(rows: Iterable[Mapping]) -> list[str]:
+    lost = [row for row in rows if row['success'] < row['trials']]
+    bars = [
+        (
+            f'{row["after"]}, then {row["task"]}',
+            row['success'] / row['trials'],
+            f'{row["trials"] - row["success"]} of {row["trials"]} lost',
+        )
+        for row in lost[:LOST_SHOWN]
+    ]
+    return ['<h2>Where chains were lost: after which task</h2>', _bar_rows(bars)] if bars else []
 
 
 def _films(videos: Iterable[Mapping], folder: pathlib.Path) -> list[str]:

@@ -19,6 +19,7 @@ Result keys:
 | lengths | subtasks done in each chain, in order |
 | chains | how many; without any, avg_len and success_at are None |
 | per_task | task -> {success, trials}: of the single tasks, or else of the chains' subtasks |
+| transitions | [{after, task, success, trials}]: which task came after which, most lost first |
 | mean_success | mean over tasks of success / trials |
 | table, scene, renderer, policy, seed, ros, command | what was run |
 | calvin_env | on the table calvin: commit, code_sha256, assets_sha256 of the checkout |
@@ -35,6 +36,7 @@ import pathlib
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -157,9 +159,25 @@ def summarise(done: list[dict]) -> dict:
         'lengths': lengths,
         'chains': len(lengths),
         'per_task': per_task,
+        'transitions': transitions(d['subtasks'] for d in done if _is_chain(d)),
         'mean_success': float(np.mean([c['success'] / c['trials'] for c in per_task.values()])),
         'disagreements': sum(len(s.get('disagreements', ())) for d in done for s in d['subtasks']),
     }
+
+
+def transitions(chains: Iterable[list[dict]]) -> list[dict]:
+    """How often each task succeeded after each other one; those that were lost most often come first.
+
+    Args:
+        chains: of each the subtasks that were tried: {task, success, ...}.
+    """
+    found: dict[tuple[str, str], Counter] = {}
+    for subtasks in chains:
+        for before, now in zip(subtasks, subtasks[1:]):
+            tried = found.setdefault((before['task'], now['task']), Counter())
+            tried.update(success=int(now['success']), trials=1)
+    rows = [{'after': a, 'task': t, **count} for (a, t), count in found.items()]
+    return sorted(rows, key=lambda row: (row['success'] - row['trials'], row['trials']))
 
 
 def _is_chain(line: dict) -> bool:

@@ -47,10 +47,13 @@ class VideoFolder:
         cameras: see `find_readers`.
     Attributes:
         path, frame_ids, ranges: of the split, as of data.CalvinFolder.
+        windows: none; nobody says what a video shows.
         skipped: name -> reason, of what could not be read.
     Raises:
         DataError: nothing can be read, a library is missing, or the cache cannot be written.
     """
+
+    windows: tuple = ()
 
     def __init__(
         self,
@@ -160,6 +163,13 @@ class VideoFolder:
 
     def __len__(self) -> int:
         return len(self.frame_ids)
+
+    def first_rows(self) -> dict[str, int]:
+        """Name of each recording whose beginning is in the split -> the row of its first frame."""
+        begun = np.flatnonzero(self._offset == 0)
+        return {
+            self._recordings[self._recording[i]].name: int(self._bounds[i]) for i in begun[::-1]
+        }
 
     @functools.cached_property
     def content_hash(self) -> str:
