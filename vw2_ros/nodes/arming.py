@@ -94,6 +94,8 @@ class Arming:
             if not was_open:
                 link.release()
             raise InvalidValueError(reason)
+        if node.loop.takeover.active:
+            return f'armed; an operator has the arm, until {names.HAND_BACK}'
         return 'armed; the arm holds until the next plan'
 
     def release(self) -> str:
