@@ -12,6 +12,7 @@ from std_srvs.srv import Trigger
 
 from vw2_ros import names
 from vw2_ros.control.safety import DISARMED
+from vw2_ros.control.takeover import NOBODY
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.nodes.arm_link import ArmLink
 from vw2_ros.nodes.events import EventLog
@@ -151,6 +152,9 @@ class Arming:
         level, text = verdict(loop.command, node.config.lockstep)
         if level == ERROR and self.held and loop.command.status == 'holding':
             level, text = WARN, f'holding: {self.held}'
+        if loop.takeover.leader(now_s) == NOBODY and loop.command.status == 'holding':
+            back = node.resolve_service_name(names.HAND_BACK)
+            level, text = WARN, f'holding: an operator let go; {back} lets the policy go on'
         if loop.stop_reason == DISARMED:
             level, text = WARN, 'disarmed'
         if loop.stop_reason:

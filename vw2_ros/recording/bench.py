@@ -9,9 +9,6 @@ happens to run begins to act.
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 from collections.abc import Callable, Sequence
 
 from vw2_ros import names
@@ -124,34 +121,3 @@ class Bench:
         if self.running:
             self._say(names.INSTRUCTION, '')
             self.running = False
-
-
-class Keyboard:
-    """Keys of the terminal, as they are pressed; none where stdin is no terminal."""
-
-    def __enter__(self) -> Keyboard:
-        self._before = None
-        if sys.stdin is not None and sys.stdin.isatty():
-            import termios
-            import tty
-
-            self._file = sys.stdin.fileno()
-            self._before = termios.tcgetattr(self._file)
-            tty.setcbreak(self._file)
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._before is not None:
-            import termios
-
-            termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
-
-    def pressed(self) -> list[str]:
-        """Verbs of the keys that were pressed since the last call."""
-        found = []
-        while self._before is not None and select.select([self._file], [], [], 0)[0]:
-            keys = os.read(self._file, 64).decode(errors='ignore')
-            if not keys:
-                break
-            found += [KEYS[key] for key in keys.lower() if key in KEYS]
-        return found

@@ -31,6 +31,7 @@ from vw2_ros import names
 from vw2_ros.arms.contract import ROBOT_DESCRIPTION
 from vw2_ros.arms.contract import topics as topics_of
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.keyboard import Keyboard
 from vw2_ros.recording import bench
 from vw2_ros.recording.writer import BagWriter, RingWriter, Storage
 
@@ -301,7 +302,7 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
         )
     live = sys.stdout.isatty()
     try:
-        with bench.Keyboard() as keyboard:
+        with Keyboard(bench.KEYS) as keyboard:
             _follow(recorder, keyboard, seconds, live)
     except KeyboardInterrupt:
         pass
@@ -311,7 +312,7 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
     return _told(recorder, out, live)
 
 
-def _follow(recorder: Recorder, keyboard: bench.Keyboard, seconds: float, live: bool) -> None:
+def _follow(recorder: Recorder, keyboard: Keyboard, seconds: float, live: bool) -> None:
     """Record, and print a line per second and per episode, until it is time to end."""
     began_s = told_s = time.monotonic()
     while not recorder.writer.failed:
