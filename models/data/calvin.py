@@ -21,7 +21,7 @@ Frames are one npz each, as CALVIN ships them, or shards (`<split>/shards/shard_
 Nothing here executes what a data file says. CALVIN pickles its annotations
 (`lang_annotations/auto_lang_ann.npy` is an object array, and `sim/dataset_writer.py` writes the
 same); `load_annotations` reads them through an unpickler that knows NumPy arrays and plain
-containers only. No other file of the project reads a pickle.
+containers only. Beside it, `published.py` reads others' torch files, as tensors alone.
 """
 
 from __future__ import annotations
