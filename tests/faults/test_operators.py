@@ -68,7 +68,9 @@ def test_the_arm_holds_until_it_is_handed_back(bench, tmp_path, fault, count):
             if fault == 'another':
                 operator.peer.destroy_publisher(other)
             operator.up = -operator.up
-            assert stack.until(lambda: stack.call(names.HAND_BACK)), stack.answer
+            # an answer that came too late was one, too
+            back = lambda: stack.call(names.HAND_BACK) or 'already' in stack.answer  # noqa: E731
+            assert stack.until(back), stack.answer
         ms = 1e3 * np.array(late)
         print(
             f'\n{fault}, {count} times: the last new target after {np.median(ms):.0f} ms (median) and '
