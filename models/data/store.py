@@ -173,10 +173,11 @@ class ClipStore:
         """int64 rows r with r .. r + frames - 1 in one contiguous range, every `stride`-th."""
         rows = np.arange(0, len(self))
         starts = rows[rows + frames - 1 <= self.range_end]
-        first = starts - self._range_start(starts)
+        first = starts - self.range_start(starts)
         return starts[first % stride == 0]
 
-    def _range_start(self, rows: np.ndarray) -> np.ndarray:
+    def range_start(self, rows: np.ndarray) -> np.ndarray:
+        """int64 first row of the contiguous range that each row is in."""
         ends = np.unique(self.range_end)
         starts = np.concatenate([[0], ends[:-1] + 1])
         return starts[np.searchsorted(ends, rows)]
