@@ -136,7 +136,7 @@ class View:
         shares = [2, 2, 1][-len(rows) :] if last else [1] * len(rows)
         return blueprint.Blueprint(
             blueprint.Vertical(*rows, row_shares=shares),
-            blueprint.TimePanel(timeline=self._timeline),
+            blueprint.TimePanel(timeline=self._timeline, state='collapsed'),
             collapse_panels=True,
         )
 
