@@ -72,6 +72,8 @@ JOY = 'joy'
 TELEOP_TWIST = 'teleop/twist'
 TELEOP_GRIPPER = 'teleop/gripper'
 LEADER = 'leader'
+# what it says, see control/takeover.py
+POLICY, OPERATOR, CORRECTION, NOBODY = 'policy', 'operator', 'correction', 'nobody'
 HAND_BACK = 'hand_back'
 LOAD_WEIGHTS = 'load_weights'
 WEIGHTS = 'weights'

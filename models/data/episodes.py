@@ -14,6 +14,7 @@ was seen to be solved, by their oracles; of what was recorded, nobody may have s
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,10 @@ def split_spans(
         its = [w for i in mine for w in inside.get(i, [])]
         words = its[0].phrase if its else marker['source'].get('instruction', '')
         start, stop = int(ranges[mine[0], 0]), int(ranges[mine[-1], 1]) + 1
-        found.append((Span(start, stop, words, marker['source'].get('success')), its))
+        source = marker['source']
+        span = Span(start, stop, words, source.get('success'))
+        span = dataclasses.replace(span, correction=source.get('correction', False))
+        found.append((span, its))
         covered |= set(mine)
     for i, (first, last) in enumerate(ranges.tolist()):
         if i in covered:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-POLICY, OPERATOR, CORRECTION, NOBODY = 'policy', 'operator', 'correction', 'nobody'
+from vw2_ros.names import CORRECTION, NOBODY, OPERATOR, POLICY
+
 SILENCE_S = 0.2  # he says at 10 Hz or more what he wants
 
 

@@ -209,7 +209,7 @@ class ActionNode(ModelNode):
             # in a world that waits nothing gets older
             now_s = chunk.observed_s if self.config.lockstep else self.now_s()
             dropped = self.arming.held or self.loop.accept(chunk, now_s)
-            if dropped:
+            if dropped and not self.loop.takeover.active:  # then all are, and it is counted
                 self.refuse('plan', dropped)
         if self.config.lockstep:
             self._answer()

@@ -31,6 +31,10 @@ HELP = (
     'space: start, and end with success; f: end, it failed; d: discard this or the last; '
     'n: next instruction; q: quit'
 )
+TAKEOVER_HELP = (
+    'an episode begins when an operator takes the arm from the policy, and ends when he lets go; '
+    'or: space, s: end, with success; f: it failed; d: discard this or the last; q: quit'
+)
 SAVE_HELP = 'w: write the last seconds; q: quit'
 VERBS = ('start', 'toggle', 'success', 'failure', 'discard', 'next')  # services episode/<verb>
 BELL = '\a'
@@ -121,3 +125,49 @@ class Bench:
         if self.running:
             self._say(names.INSTRUCTION, '')
             self.running = False
+
+
+class Takeovers(Bench):
+    """Episodes that begin when an operator takes the arm from a policy, and end when he lets go.
+
+    Args:
+        say: as of `Bench`.
+    """
+
+    def __init__(self, say: Callable[[str, str], None]):
+        self.at, self.running, self.ended = 0, False, []
+        self.instructions = ['']  # what the policy is told to do
+        self._say, self._leader = say, ''
+
+    def hear(self, topic: str, text: str) -> str:
+        """Take what was said on `names.LEADER` or `names.INSTRUCTION`; a line for people, or ''."""
+        before = self._leader, self.instruction
+        if topic == names.LEADER:
+            self._leader = text
+        now = self._leader, ' '.join(text.split()) if topic == names.INSTRUCTION else before[1]
+        if now == before:
+            return ''
+        said = [self._let_go()] if self.running else []
+        self.instructions = [now[1]]
+        if self._leader == names.CORRECTION and now[1]:
+            said.append(self._start()[1])
+        return '; '.join(said)
+
+    def do(self, verb: str) -> tuple[bool, str]:
+        """As of `Bench`; success and failure are of the last episode, where none is running."""
+        if verb == 'toggle':
+            verb = SUCCESS
+        if verb in ('start', 'next'):
+            return False, 'an operator begins an episode: he takes the arm'
+        if verb in (SUCCESS, FAILURE) and not self.running and self.ended:
+            if self.ended[-1] is None:
+                return False, 'the last episode is discarded'
+            self._say(names.OUTCOME, verb)
+            self.ended[-1] = verb
+            return True, f'episode {len(self.ended) - 1}: {verb}'
+        return super().do(verb)
+
+    def _let_go(self) -> str:
+        self.close()
+        self.ended.append('')  # nobody said how it went
+        return f'episode {len(self.ended) - 1} ends: s, f or d says how'

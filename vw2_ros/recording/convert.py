@@ -301,6 +301,7 @@ class Conversion:
                 'from_s': _since(tracks, start),
                 'to_s': _since(tracks, end),
                 **({} if span.success is None else {'success': span.success}),
+                **({'correction': True} if span.correction else {}),
             }
             if span.dropped:
                 dropped.append(what)
