@@ -171,14 +171,17 @@ def _changed(rgb: np.ndarray, n: Nuisances) -> np.ndarray:
     _, H, W, _ = rgb.shape
     far = _distance(n.mover[:, :2], n.mover[:, 2], H, W)
     blob = 1 / (1 + np.exp(np.minimum(4 * (far - 1), 50)))
-    picture = rgb.astype(np.float32)
-    picture += blob[..., None] * (255 * n.mover[:, None, None, 3:] - picture)
-    picture *= _light(n.shadow, H, W)[..., None]
+    light = _light(n.shadow, H, W)  # (n, H, W)
     log_gain = n.exposure + np.stack(
         [n.colour[:, 0], np.zeros(len(rgb), np.float32), n.colour[:, 1]], axis=1
-    )  # (n, 3)
-    picture *= np.exp(log_gain)[:, None, None]
-    picture = picture.round().clip(0, 255).astype(np.uint8)
+    )
+    gain = np.exp(log_gain)  # (n, 3)
+    left, added = (1 - blob) * light, 255 * blob * light
+    picture = np.empty_like(rgb)
+    for c in range(3):  # a channel at a time: numpy is slow where the last axis is short
+        seen = left * rgb[..., c] + added * n.mover[:, 3 + c, None, None]
+        seen *= gain[:, c, None, None]
+        picture[..., c] = np.clip(seen + 0.5, 0, 255)
     out = np.empty_like(rgb)
     for i, (x, y) in enumerate(n.shake * (W, H)):
         move = np.array([[1, 0, x], [0, 1, y]], np.float32)
