@@ -446,6 +446,7 @@ class DLDM(nn.Module):
         denoising: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
         stop_gradient: bool = True,
         reconstruction: Callable[[Tensor, Tensor], Tensor] | None = None,
+        labels: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Algorithm 1, main function.
 
@@ -457,9 +458,11 @@ class DLDM(nn.Module):
             stop_gradient: whether the reconstruction leaves the codes alone where there is a
                 denoising loss; False is an ablation of the paper.
             reconstruction: instead of `reconstruction_loss`, called as reconstruction(rec, video).
+            labels: a further loss of the codes, not in the paper, called as labels(z).
         Returns:
             loss, reconstruction_loss, mse (plain, detached), indices (B, K-1, N),
-            reconstruction (B, F, 3, H, W) detached; and denoising_loss where there is one.
+            reconstruction (B, F, 3, H, W) detached; and denoising_loss, label_loss where there
+            is one.
         """
         f = self.encode(video)  # Alg. 1 l. 25
         z = self.query(f)
@@ -480,5 +483,9 @@ class DLDM(nn.Module):
             denoised = denoising(video, codes, decoded.detach())  # Alg. 1 l. 30
             loss = rec_loss + denoised  # Alg. 1 l. 31
             out['denoising_loss'] = denoised.detach()
+        if labels is not None:
+            told = labels(codes)
+            loss = loss + told
+            out['label_loss'] = told.detach()
         out['loss'] = loss
         return out

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +35,11 @@ import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import ACTION_FRAMES, DEFAULT_NAME, Checkpoint, load_checkpoint
-from vw2_ros.models.data.pictures import ALIKE, Size, centre, resize_area
+from vw2_ros.models.data.pictures import ALIKE, Size, centre, kept, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import CheckpointError
+from vw2_ros.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Policy:
         self.execute = execute
         self.image_size = self._planner.config.vision.image_size
         self._tokens: dict[str, torch.Tensor] = {}
-        self._times: dict[str, deque[float]] = {}
+        self._times = Timings()
         self._generator = torch.Generator(self.device)
         self.reset(seed)
 
@@ -216,7 +216,7 @@ class Policy:
         """Run the whole path a few times; the last call's time [ms]. Leaves no trace in the
         sampling, the current chunk or the timings."""
         state, times = self._generator.get_state(), self._times
-        self._times = {}
+        self._times = Timings()
         rgb = np.zeros((self.image_size, self.image_size, 3), np.uint8)
         word = self._tokenizer.words[0]
         for _ in range(max(1, calls)):
@@ -275,11 +275,6 @@ class Policy:
                 'were seen in training; say it in other words'
             )
 
-    def _note(self, **timings: float) -> dict[str, float]:
-        for key, value in timings.items():
-            self._times.setdefault(key, deque(maxlen=1000)).append(value)
-        return timings
-
     def plan(self, rgb: np.ndarray, instruction: str) -> Plan:
         """Image and instruction -> latent codes and the hidden states that predicted them.
 
@@ -295,7 +290,7 @@ class Policy:
             self._image(rgb), self._text(instruction), self.temperature, self._generator
         )
         codes, hidden = codes[0].cpu().numpy(), hidden[0].float().cpu().numpy()
-        return Plan(codes, hidden, self._note(plan_ms=1e3 * (time.perf_counter() - began)))
+        return Plan(codes, hidden, self._times.note(plan_ms=1e3 * (time.perf_counter() - began)))
 
     @torch.inference_mode()
     def actions(self, hidden: np.ndarray) -> np.ndarray:
@@ -315,7 +310,7 @@ class Policy:
         # (steps, width) -> (1, steps, width) -> (steps * frames, 7)
         states = torch.from_numpy(hidden.copy())[None].to(self.device)
         actions = self._head(states)[0].cpu().numpy()
-        self._note(head_ms=1e3 * (time.perf_counter() - began))
+        self._times.note(head_ms=1e3 * (time.perf_counter() - began))
         return actions
 
     def infer(self, observation: Mapping[str, Any]) -> Prediction:
@@ -338,8 +333,8 @@ class Policy:
         actions = self.actions(plan.hidden)
         timings = {
             **plan.timings,
-            'head_ms': self._times['head_ms'][-1],
-            **self._note(total_ms=1e3 * (time.perf_counter() - began)),
+            'head_ms': self._times.newest('head_ms', 1)[0],
+            **self._times.note(total_ms=1e3 * (time.perf_counter() - began)),
         }
         return Prediction(actions, plan.codes, plan.hidden, timings)
 
@@ -356,7 +351,7 @@ class Policy:
         if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8 or rgb.shape[2:] != (3,):
             got = f'{rgb.dtype} {rgb.shape}' if isinstance(rgb, np.ndarray) else type(rgb).__name__
             raise InvalidValueError(f'rgb must be a numpy array uint8 (H, W, 3). Got {got}.')
-        return resize_area(rgb, self.image_size)
+        return resize_area(kept(rgb), self.image_size)
 
     def act(self, observation: Mapping[str, Any], exact_gripper: bool = False) -> np.ndarray:
         """The next action (7,): plans every `execute` calls, else reads the chunk.
@@ -377,14 +372,7 @@ class Policy:
 
     def timing(self) -> dict[str, dict[str, float]]:
         """p50 and p99 [ms] and count of the last 1000 calls, by stage."""
-        return {
-            key: {
-                'p50': float(np.percentile(v, 50)),
-                'p99': float(np.percentile(v, 99)),
-                'count': len(v),
-            }
-            for key, v in self._times.items()
-        }
+        return self._times.summary()
 
     @torch.inference_mode()
     def imagine(self, rgb: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -268,6 +268,8 @@ class Checkout:
             play, tasks = self._modules()
             OmegaConf = importlib.import_module('omegaconf').OmegaConf  # its dependency, not ours
             play.get_git_commit_hash = lambda _: self.commit or 'unknown'
+            # it would close what is closed, or what did not open: `close` does it
+            play.PlayTableSimEnv.__del__ = lambda _: None
             conf = OmegaConf.create(config)
             given = {k: v for k, v in config['env'].items() if k in SETTINGS}
             try:
@@ -281,7 +283,9 @@ class Checkout:
                     use_egl=egl,
                     **given,
                 )
-            except SystemExit:
+            except SystemExit as ended:
+                if ended.code is not None:  # this process is told to end
+                    raise
                 raise SimulationError(
                     "PyBullet's EGL renderer must load. Got no plugin. Leave --egl out"
                 ) from None
@@ -346,4 +350,3 @@ def close(env: Any) -> None:
         with open(os.devnull, 'w') as null, contextlib.redirect_stdout(null):
             env.close()
     env.ownsPhysicsClient = False
-    env.close = lambda: None  # its destructor would talk about it

@@ -9,10 +9,8 @@ What its methods take and return, and the names of bodies and links, is told in 
 from __future__ import annotations
 
 import functools
-import tempfile
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ import numpy as np
 from vw2_ros.arms import Arm, open_arm
 from vw2_ros.arms.actions import ACTION_HZ, EndEffectorController
 from vw2_ros.arms.geometry import euler_to_quaternion, matrix_to_euler, quaternion_to_euler
+from vw2_ros.files import ScratchFolder
 from vw2_ros.sim import cameras
 from vw2_ros.sim.appearance import LOOKS, RENDERERS, Appearance
 from vw2_ros.sim.arm_body import ArmBody
@@ -95,8 +94,8 @@ class PlayTable:
         self.arm = arm or open_arm()
         self.appearance = appearance or Appearance.of(self.scene.name)
         self.renderer = self.appearance.renderer
-        self._folder = tempfile.TemporaryDirectory(prefix='vw2_table_')
-        folder = Path(self._folder.name)
+        self._folder = ScratchFolder()
+        folder = self._folder.path
         links = table_links(self.scene)
         # contacts with a body without joints are solved much faster, so what stands still is apart
         self._still_urdfs = {x.name: folder / f'{x.name}.urdf' for x in links if x.axis is None}
@@ -386,7 +385,7 @@ class PlayTable:
     def _drawn(self) -> TableRenderer:
         if not self._drawing:
             self._drawing.append(
-                TableRenderer(self.scene, self.appearance, Path(self._folder.name), self.arm)
+                TableRenderer(self.scene, self.appearance, self._folder.path, self.arm)
             )
         return self._drawing[0]
 
@@ -406,10 +405,8 @@ class PlayTable:
             )
 
 
-def _release(
-    engine: Engine, drawing: list[TableRenderer], folder: tempfile.TemporaryDirectory
-) -> None:
+def _release(engine: Engine, drawing: list[TableRenderer], folder: ScratchFolder) -> None:
     engine.close()
     for renderer in drawing:
         renderer.close()
-    folder.cleanup()
+    folder.close()

@@ -10,12 +10,11 @@ actions and words stay what they were; the camera stands where CALVIN's does.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +23,9 @@ import yaml
 
 from vw2_ros.arms import open_arm
 from vw2_ros.arms.geometry import euler_to_quaternion
-from vw2_ros.episodes import EditList, marker_path, read_markers
+from vw2_ros.episodes import Edit, EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError, MissingFileError
-from vw2_ros.files import write_whole
+from vw2_ros.files import ScratchFolder, write_whole
 from vw2_ros.sim.appearance import Appearance, renderers
 from vw2_ros.sim.cameras import STATIC, STATIC_VIEW, Jitter
 from vw2_ros.sim.dataset_writer import (
@@ -106,9 +105,22 @@ def redraw(
         if progress and time.monotonic() - told > TELL_S:
             print(f'redrawing: {number + 1} of {len(jobs)} sessions', file=sys.stderr, flush=True)
             told = time.monotonic()
-    for split in SPLITS:  # what was dropped stays dropped: the frames have the same ids
-        EditList(out / split).change(lambda _, e=EditList(data / split).edits: e, 'vw2 redraw')
+    for split in SPLITS:
+        _carry_edits(data / split, out / split)
     return {split: write_index(out / split, configs[split], train_phrases) for split in SPLITS}
+
+
+def _carry_edits(split: Path, out: Path) -> None:
+    """What was decided about the data counts here, too, as the frames have the same ids.
+
+    What was decided here since stays.
+    """
+    told = EditList(split).edits
+
+    def changed(edits: list[Edit]) -> list[Edit]:
+        return edits if any(edit not in told for edit in edits) else told
+
+    EditList(out).change(changed, 'vw2 redraw')
 
 
 def _made(simulator: Simulator, randomize: bool, seed: int) -> dict:
@@ -179,7 +191,7 @@ def _redrawn(arrays: dict, marker: dict, simulator: Simulator, look_seed: int) -
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def _drawing(
     simulator: Simulator, scene: Scene, look_seed: int
 ) -> Iterator[Callable[[np.ndarray, np.ndarray, int], np.ndarray]]:
@@ -197,8 +209,8 @@ def _drawing(
     if look_seed >= 0:
         look = Appearance.random(np.random.default_rng(look_seed), look=simulator.look)
         appearance = replace(look, jitter=Jitter())
-    with tempfile.TemporaryDirectory(prefix='vw2_redraw_', ignore_cleanup_errors=True) as folder:
-        renderer = TableRenderer(scene, appearance, Path(folder), open_arm())
+    with contextlib.closing(ScratchFolder()) as folder:
+        renderer = TableRenderer(scene, appearance, folder.path, open_arm())
         try:
 
             def drawn(robot: np.ndarray, state: np.ndarray, size: int) -> np.ndarray:

@@ -63,8 +63,14 @@ class PlayTableSimEnv:
         self.scene = Scene(self)
         self.cameras = [Camera(self.table, name, c) for name, c in cameras.items()]
 
+    def __del__(self):
+        self.close()
+
     def close(self):
+        if not self.ownsPhysicsClient:
+            return print('does not own physics client')
         print('disconnecting')
+        self.table.reset()  # refused where it is closed, as PyBullet does
         self.table.close()
         if EGL in os.environ:
             print('Destroy EGL OpenGL window.')

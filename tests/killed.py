@@ -1,54 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""A command that is killed with -9 at a chosen moment of its work, in a process of its own."""
+"""Work in a process of its own, which SIGKILL ends at a chosen moment."""
 
+import multiprocessing
 import os
+import pathlib
+import pkgutil
+import shutil
 import signal
 import sys
 
-from vw2_ros import cli
+from vw2_ros import commands
+
+# what changes files, besides the libraries'
+CHANGES = (
+    (os, 'replace'),
+    (pathlib.Path, 'write_bytes'),
+    (pathlib.Path, 'unlink'),
+    (pathlib.Path, 'mkdir'),
+    (shutil, 'rmtree'),
+)
+IMPORTED = ['pytest', 'pyarrow.parquet', 'rosbags.highlevel', 'vw2_ros.cli']  # once, for all
+IMPORTED += [f'vw2_ros.recording.{name}' for name in ('convert', 'export', 'sets')]
+IMPORTED += [f'vw2_ros.review.{name}' for name in ('decide', 'show')]
+IMPORTED += [f'vw2_ros.commands.{found.name}' for found in pkgutil.iter_modules(commands.__path__)]
+_server = multiprocessing.get_context('forkserver')  # threads of the tests' process do no harm
+_server.set_forkserver_preload(IMPORTED)
 
 
-def run(arguments, begin, at=None):
-    """Run `vw2 ...` in a fork; kill it at the `at`-th call after a method was entered.
+def run(work, *arguments, at=None, during=None):
+    """Call work(*arguments) in a process of its own, and kill it at a moment.
 
     Args:
-        arguments: of `vw2`. begin: (class, name) of the method. at: None: not at all.
+        work: a function that the process can import.
+        at: which moment, from 1 on; None: it is not killed.
+        during: (class, name) of a method: from its begin on, every call of anything is a moment.
+            None: the moments are before and after each change on disk.
     Returns:
-        exit status (None: killed), and how many calls there were, where it was not killed.
+        what it returned, and how many moments it had; None where it was killed.
+    Raises:
+        AssertionError: it ended in another way.
     """
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            count = [0]
+    ours, theirs = _server.Pipe(duplex=False)
+    process = _server.Process(target=_watched, args=(work, arguments, at, during, theirs))
+    process.start()
+    theirs.close()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return ours.recv() if process.exitcode == 0 else None
 
-            def profile(_, event, __):
-                if event in ('call', 'c_call'):
-                    count[0] += 1
-                    if count[0] == at:
-                        os.kill(os.getpid(), signal.SIGKILL)
 
-            owner, name = begin
-            method = getattr(owner, name)
+def _watched(work, arguments, at, during, pipe):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    moments = 0
 
-            def watched(*args, **kwargs):
-                sys.setprofile(profile)
-                return method(*args, **kwargs)
+    def tick():
+        nonlocal moments
+        moments += 1
+        if moments == at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-            setattr(owner, name, watched)
-            status = cli.main([str(word) for word in arguments])
-            sys.setprofile(None)
-            os.write(write_end, str(count[0]).encode())
-        finally:
-            os._exit(status)
-    os.close(write_end)
-    with os.fdopen(read_end) as told:
-        calls = told.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return None, 0
-    return os.WEXITSTATUS(status), int(calls or 0)
+    if during:
+        _watch_calls(*during, tick)
+    else:
+        _watch_changes(tick)
+    result = work(*arguments)
+    sys.setprofile(None)
+    pipe.send((result, moments))
+
+
+def _watch_calls(owner, name, tick):
+    method = getattr(owner, name)
+
+    def profile(_, event, __):
+        if event in ('call', 'c_call'):
+            tick()
+
+    def watched(*args, **kwargs):
+        sys.setprofile(profile)
+        return method(*args, **kwargs)
+
+    setattr(owner, name, watched)
+
+
+def _watch_changes(tick):
+    import pyarrow.parquet
+
+    def watched(original):
+        def call(*args, **kwargs):
+            tick()
+            result = original(*args, **kwargs)
+            tick()
+            return result
+
+        return call
+
+    writer = pyarrow.parquet.ParquetWriter
+    for owner, name in (*CHANGES, (writer, 'write_table'), (writer, 'close')):
+        setattr(owner, name, watched(getattr(owner, name)))

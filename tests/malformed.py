@@ -6,6 +6,7 @@ import array
 import json
 
 import numpy as np
+from geometry_msgs.msg import TwistStamped
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -137,6 +138,13 @@ def _json(rng, _):
     return String(data=whole[: rng.integers(0, len(whole) + 1)] if rng.integers(2) else whole)
 
 
+def _twist(rng, now_ns):
+    message = TwistStamped()
+    message.header.stamp = convert.ns_to_stamp(now_ns)
+    message.twist.linear.x, message.twist.angular.z = rng.choice(NUMBERS, 2).tolist()
+    return message
+
+
 def _info(rng, now_ns):
     message = CameraInfo(height=480, width=640, k=[500.0, 0, 320, 0, 500, 240, 0, 0, 1])
     message.header.stamp = convert.ns_to_stamp(now_ns)
@@ -152,6 +160,7 @@ MAKERS = {
     CompressedImage: _compressed,
     CameraInfo: _info,
     JointState: _joints,
+    TwistStamped: _twist,
 }
 
 

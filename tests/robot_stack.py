@@ -162,6 +162,8 @@ class Camera:
 def last_new_target(arm, since_s):
     """When the arm last got a target that was not where it was told to be before [s]."""
     got = arm.commands(since_s - 1.0)
+    if len(got) < 2:
+        return since_s
     goals = np.array([c['goal'][-1] for c in got])
     changed = np.abs(np.diff(goals, axis=0)).max(axis=1) > 1e-9
     return max((c['t'] for c, new in zip(got[1:], changed) if new), default=since_s)

@@ -39,6 +39,7 @@ def build() -> 'typer.Typer':
         record,
         redraw,
         serve,
+        teleop,
         train,
         version,
         view,
@@ -52,7 +53,8 @@ def build() -> 'typer.Typer':
     )
     app.callback()(version.run)
     looking = (check, view, inspect)
-    for verb in (demo, collect, redraw, record, convert, *looking, imagine, eval, serve, doctor):
+    robot = (teleop, record, convert)
+    for verb in (demo, collect, redraw, *robot, *looking, imagine, eval, serve, doctor):
         name = verb.__name__.rsplit('.', 1)[-1]
         app.command(name, epilog=epilog(verb.EXAMPLE))(verb.run)
     app.add_typer(episodes.app, name='episodes')

@@ -45,6 +45,7 @@ class Span:
     # numbers of the spans, as the recording has them by itself, that it was made of
     of: tuple[int, ...] = ()
     edited: bool = False  # it is not as it was recorded
+    correction: bool = False  # a person took the arm from a policy, and showed how it is done
 
     @property
     def key(self) -> tuple[int, int]:
@@ -170,6 +171,7 @@ class EditList:
             said[-1] if said else None,
             of=tuple(sorted({i for part in parts for i in part.of})),
             edited=True,
+            correction=any(part.correction for part in parts if part.text),
         )
         return [*spans[: where[0]], whole, *spans[where[-1] + 1 :]]
 

@@ -19,6 +19,7 @@ import shutil
 import site
 import socket
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -205,6 +206,47 @@ def only_one(folder: str | os.PathLike, what: str) -> Iterator[None]:
         if new:
             with contextlib.suppress(OSError):  # something was written
                 path.parent.rmdir()
+
+
+class ScratchFolder:
+    """A folder for temporary files, which goes also if its process is killed.
+
+    It is locked while it is in use, and a lock ends with its process. Each new folder removes those
+    that nobody uses any more. Where the file system has no locks they stay.
+
+    Attributes:
+        path: where it lies.
+    """
+
+    PREFIX = 'vw2.scratch.'
+
+    def __init__(self) -> None:
+        self._remove_unused()
+        while True:
+            self.path = pathlib.Path(tempfile.mkdtemp(prefix=self.PREFIX))
+            self._held = os.open(self.path, os.O_RDONLY)
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._held, fcntl.LOCK_EX)
+            if self.path.is_dir():
+                return
+            os.close(self._held)  # another process took it for one that nobody uses
+
+    def close(self) -> None:
+        """Remove it; a second call does nothing."""
+        held, self._held = self._held, -1
+        if held >= 0:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(held)
+
+    def _remove_unused(self) -> None:
+        for folder in pathlib.Path(tempfile.gettempdir()).glob(f'{self.PREFIX}*'):
+            with contextlib.suppress(OSError):  # in use, somebody else's, or just removed
+                held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder)
+                finally:
+                    os.close(held)
 
 
 LeftOut = dict[pathlib.Path, str]  # path -> why it is not read

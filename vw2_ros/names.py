@@ -35,6 +35,10 @@ All names but /diagnostics and /clock are relative: a namespace or a remap moves
 | episode/start, toggle, success, failure, discard, next, save | std_srvs/Trigger | pedal -> recorder | |
 | enable                  | std_msgs/Bool                  | deadman -> action         | >= 5 Hz     |
 | joy                     | sensor_msgs/Joy                | deadman -> action         | >= 5 Hz     |
+| teleop/twist            | geometry_msgs/TwistStamped: of the tool, in the contract's action frame | operator -> action | >= 10 Hz |
+| teleop/gripper          | std_msgs/Bool: true closes     | operator -> action        | any         |
+| leader                  | std_msgs/String, latched: policy, operator, correction, nobody | action -> recorder | on change |
+| hand_back               | std_srvs/Trigger               | operator -> action        |             |
 """
 
 IMAGE = 'image_raw'
@@ -65,6 +69,12 @@ RESTART = 'restart'
 RELEASE = 'release'
 ENABLE = 'enable'
 JOY = 'joy'
+TELEOP_TWIST = 'teleop/twist'
+TELEOP_GRIPPER = 'teleop/gripper'
+LEADER = 'leader'
+# what it says, see control/takeover.py
+POLICY, OPERATOR, CORRECTION, NOBODY = 'policy', 'operator', 'correction', 'nobody'
+HAND_BACK = 'hand_back'
 LOAD_WEIGHTS = 'load_weights'
 WEIGHTS = 'weights'
 WEIGHTS_LOADED = 'weights_loaded'

@@ -14,6 +14,8 @@
 | published.py      | files that the authors of VideoWorld 2 publish                            |
 | keypoints.py      | pictures, or keypoints that were found in them once                       |
 | augment.py        | random changes of pictures                                                |
+| labels.py         | a few clips with actions, for a dLDM that learns from video               |
+| wild.py           | calm video made wild: light, shake, shadows that change within a clip     |
 | calvin.py         | CALVIN's format on disk; its pickled annotations are read, never executed |
 | cache.py          | decoded frames of CALVIN's format, kept beside the data                   |
 | pictures.py       | sizes of pictures, cutting, resizing, decoding                            |

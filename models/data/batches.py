@@ -14,6 +14,7 @@ import torch
 from vw2_ros.models.data.augment import jitter_colour
 from vw2_ros.models.data.calvin import CALVIN_FPS
 from vw2_ros.models.data.clips import clip_store
+from vw2_ros.models.data.labels import EVERY, LabelConfig, LabelledClips
 from vw2_ros.models.data.pictures import Size, of_shape, sides
 from vw2_ros.models.data.store import ClipStore
 from vw2_ros.models.dldm import DLDMConfig
@@ -81,6 +82,9 @@ class ClipConfig:
     # The frames of a clip, counted from its first; (): consecutive ones. With [0, 16, 16, 16, 16]
     # the one latent step of a clip is the change over 16 frames (LAPA's latents).
     offsets: tuple[int, ...] = ()
+    # How much the looks change within each clip: light, white balance, shake, shadows, things that
+    # move behind, compression. 0: as filmed; 1: see data/wild.py
+    wild: float = 0.0
 
     def __post_init__(self):
         object.__setattr__(self, 'offsets', tuple(self.offsets))
@@ -92,6 +96,8 @@ class ClipConfig:
             raise ConfigError(f'stored_size must be >= 16. Got {self.stored_size}')
         if not 0 < self.fps <= 240:
             raise ConfigError(f'fps must be in (0, 240]. Got {self.fps}')
+        if not 0 <= self.wild <= 2:
+            raise ConfigError(f'wild must lie in [0, 2]. Got {self.wild}')
         if not isinstance(self.cameras, tuple):
             raise ConfigError(f'cameras must be a list of names. Got {self.cameras!r}')
 
@@ -105,7 +111,8 @@ class ClipConfig:
             DataError: see there; or `size` is larger than what is decoded.
         """
         store = clip_store(data, split, of_shape(size, self.stored_size), self.fps, self.cameras)
-        return store and store.resized(size)
+        store = store and store.resized(size)
+        return store.wild(self.wild, self.fps) if store and self.wild else store
 
     def within(self, frames: int) -> np.ndarray:
         """int64 (frames,): the frames of a clip, counted from its first.
@@ -157,9 +164,9 @@ class ClipSource:
     Args:
         data: data folders of any kind, see `ClipConfig.store`. config: which clips. frames: length
             of a clip. size: of the frames, see `ClipConfig.store`. device, preload: see
-            `FrameSource`.
+            `FrameSource`. labels: how many clips come with actions. seed: which of them.
     Raises:
-        DataError: see `clip_store`. TrainingError: no clip in the data.
+        DataError: see `clip_store`. TrainingError: no clip in the data, or no actions for labels.
     """
 
     def __init__(
@@ -170,6 +177,8 @@ class ClipSource:
         size: Size,
         device: torch.device,
         preload: bool = False,
+        labels: LabelConfig = LabelConfig(),
+        seed: int = 0,
     ):
         self.jitter = config.jitter
         self.store = config.store(data, 'training', size)
@@ -181,25 +190,41 @@ class ClipSource:
                 'spans. Got none so long. Give longer recordings, or shorter clips'
             )
         self.frames = FrameSource(self.store, device, preload)
+        self.labels = (
+            LabelledClips(self.store, self.within, labels.share, seed) if labels.share else None
+        )
 
     def make_batch(self, step: int, batch: int, seed: int) -> dict:
         """The `batch` clips that a step sees, and the seeds of their noise, from (seed, step)."""
         rng = np.random.default_rng([seed, step])
         rows = self.starts[rng.integers(len(self.starts), size=batch)]
-        clips = {**self.frames.part(rows[:, None] + self.within), 'step': step}
+        told = {}
+        if self.labels:
+            known = self.labels.starts
+            rows[::EVERY] = known[rng.integers(len(known), size=len(rows[::EVERY]))]
+            labelled = (np.arange(batch) % EVERY == 0).astype(np.float32)
+            told = {
+                'actions': torch.from_numpy(self.labels.actions(rows)),
+                'labelled': torch.from_numpy(labelled),
+            }
+        clips = {**self.frames.part(rows[:, None] + self.within), 'step': step, **told}
         if self.jitter:
             gain = rng.uniform(-self.jitter, self.jitter, (batch, 2)) + [1.0, 0.0]
             clips['gain'] = torch.from_numpy(gain.astype(np.float32))
         return {**clips, 'noise': rng.integers(2**63, size=batch)}
 
     def finish(self, batch: dict) -> dict:
-        """On the device: video float (B, F, 3, H, W) in [0, 1], a generator of noise for each clip."""
+        """On the device: video float (B, F, 3, H, W) in [0, 1], a generator of noise for each clip.
+
+        Where there are labels, also actions (B, K-1, 7), and `labelled` (B,), 1 where they are told.
+        """
         rgb = self.frames.images(batch)
         rgb = jitter_colour(rgb, batch['gain']) if 'gain' in batch else rgb
         return {
             'video': to_video(rgb),
             'step': batch['step'],
             'noise': sample_noise(batch, rgb.device),
+            **{k: batch[k] for k in ('actions', 'labelled') if k in batch},
         }
 
     def spread(self, count: int) -> np.ndarray:

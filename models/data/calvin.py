@@ -21,7 +21,7 @@ Frames are one npz each, as CALVIN ships them, or shards (`<split>/shards/shard_
 Nothing here executes what a data file says. CALVIN pickles its annotations
 (`lang_annotations/auto_lang_ann.npy` is an object array, and `sim/dataset_writer.py` writes the
 same); `load_annotations` reads them through an unpickler that knows NumPy arrays and plain
-containers only. No other file of the project reads a pickle.
+containers only. Beside it, `published.py` reads others' torch files, as tensors alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vw2_ros.episodes import EditList, Span
+from vw2_ros.episodes import EditList, Span, read_markers
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.episodes import edited_spans, what_is_left
 from vw2_ros.models.data.pictures import Size, resize_area, sides
@@ -246,6 +246,13 @@ class CalvinFolder:
     def spans(self) -> list[Span]:
         """All episodes, also those that were dropped, ascending."""
         return edited_spans(self.path, *self.recorded, self.edits)
+
+    @functools.cached_property
+    def corrections(self) -> list[Span]:
+        """Episodes in which a person took the arm from a policy."""
+        if not any(m.get('source', {}).get('correction') for m in read_markers(self.path)):
+            return []
+        return [span for span in self.spans if span.correction]
 
     @functools.cached_property
     def content_hash(self) -> str:

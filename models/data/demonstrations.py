@@ -24,17 +24,29 @@ class Demonstrations:
         horizon: actions in a chunk, as many as a plan of the policy has.
         labels: fraction of the windows whose labels may be used, drawn per task with `seed`
             (CALVIN's "10 %" protocol is 0.1); at least one window of each task stays.
+        corrections: how much more often a frame of a human correction is drawn than another of
+            its task.
     Attributes:
         tasks: names present, sorted. phrases: task -> its distinct wordings, sorted.
         start, end, task_of: int64 (w,), first row, last row and task index of each window.
         sample_row, sample_window: int64 (m,), every labelled frame, ordered by task.
+        corrected: bool (w,), windows of corrections.
     Raises:
         DataError: the store has no language annotations. ValueError: labels not in (0, 1].
     """
 
-    def __init__(self, store: FrameStore, horizon: int = 1, labels: float = 1.0, seed: int = 0):
+    def __init__(
+        self,
+        store: FrameStore,
+        horizon: int = 1,
+        labels: float = 1.0,
+        seed: int = 0,
+        corrections: float = 1.0,
+    ):
         if not 0.0 < labels <= 1.0:
             raise InvalidValueError(f'labels must be in (0, 1]. Got {labels}')
+        if not 0.0 < corrections < np.inf:
+            raise InvalidValueError(f'corrections must be above 0. Got {corrections}')
         windows = [
             (int(store.rows_of(i, w.start)), int(store.rows_of(i, w.end)), w)
             for i, folder in enumerate(store.folders)
@@ -56,6 +68,7 @@ class Demonstrations:
         self.start = np.array([a for a, *_ in windows])[keep]
         self.end = np.array([b for _, b, _ in windows])[keep]
         self.task_of = task_of[keep]
+        self.corrected = np.array(_corrected(store))[keep]
         by_task = np.argsort(self.task_of, kind='stable')
         lengths = (self.end - self.start + 1)[by_task]
         self.sample_window = np.repeat(by_task, lengths)
@@ -64,15 +77,21 @@ class Demonstrations:
         self._task_bounds = np.searchsorted(
             self.task_of[self.sample_window], np.arange(len(self.tasks) + 1)
         )
+        weight = np.where(self.corrected, corrections, 1.0)[self.sample_window]
+        self._weights_before = np.append(0.0, np.cumsum(weight))  # (m + 1,)
 
     def __len__(self) -> int:
         return len(self.sample_row)
 
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """n sample indices: the task uniformly, then a frame of it uniformly."""
-        task = rng.integers(len(self.tasks), size=n)
+        """n sample indices: the task uniformly, then a frame of it, one of a correction more often."""
+        task, before = rng.integers(len(self.tasks), size=n), self._weights_before
         low, high = self._task_bounds[task], self._task_bounds[task + 1]
-        return low + (rng.random(n) * (high - low)).astype(np.int64)
+        way = rng.random(n) * (before[high] - before[low])
+        if not self.corrected.any():
+            return low + way.astype(np.int64)
+        found = np.searchsorted(before, before[low] + way, side='right') - 1
+        return np.clip(found, low, high - 1)
 
     def task(self, samples: np.ndarray) -> np.ndarray:
         """int64 task index of each sample."""
@@ -95,6 +114,15 @@ class Demonstrations:
     def frames_left(self, samples: np.ndarray) -> np.ndarray:
         """int64: frames from the sample to the last of its window."""
         return self.end[self.sample_window[samples]] - self.sample_row[samples]
+
+
+def _corrected(store: FrameStore) -> list[bool]:
+    """Whether each window of a store lies in a human correction."""
+    return [
+        any(span.start <= window.start < span.stop for span in folder.corrections)
+        for folder in store.folders
+        for window in folder.windows
+    ]
 
 
 def _fraction_per_group(group: np.ndarray, fraction: float, rng) -> np.ndarray:

@@ -8,11 +8,13 @@
 | `vw2 collect`    | a demonstrated task, up to where the next one begins                         |
 | elsewhere        | a language window                                                            |
 
-A contiguous range without a window is an episode without words.
+A contiguous range without a window is an episode without words. What CALVIN and `vw2 collect` annotate
+was seen to be solved, by their oracles; of what was recorded, nobody may have said how it ended.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +50,10 @@ def split_spans(
         its = [w for i in mine for w in inside.get(i, [])]
         words = its[0].phrase if its else marker['source'].get('instruction', '')
         start, stop = int(ranges[mine[0], 0]), int(ranges[mine[-1], 1]) + 1
-        found.append((Span(start, stop, words, marker['source'].get('success')), its))
+        source = marker['source']
+        span = Span(start, stop, words, source.get('success'))
+        span = dataclasses.replace(span, correction=source.get('correction', False))
+        found.append((span, its))
         covered |= set(mine)
     for i, (first, last) in enumerate(ranges.tolist()):
         if i in covered:
@@ -58,12 +63,13 @@ def split_spans(
             found.append((Span(first, last + 1), []))
         elif markers:  # ours: windows do not overlap
             bounds = [first, *(w.start for w in its[1:]), last + 1]
-            found += [(Span(a, b, w.phrase), [w]) for a, b, w in zip(bounds, bounds[1:], its)]
+            parts = zip(bounds, bounds[1:], its)
+            found += [(Span(a, b, w.phrase, True), [w]) for a, b, w in parts]
         else:
             same: dict[tuple[int, int], list] = {}
             for w in its:
                 same.setdefault((w.start, w.end + 1), []).append(w)
-            found += [(Span(*key, ws[0].phrase), ws) for key, ws in same.items()]
+            found += [(Span(*key, ws[0].phrase, True), ws) for key, ws in same.items()]
     return sorted(found, key=lambda f: f[0].key)
 
 
@@ -76,6 +82,24 @@ def edited_spans(
         InvalidValueError: an edit is about an episode that is not there.
     """
     return edits.apply([span for span, _ in split_spans(split, ranges, windows)])
+
+
+def outcomes(spans: Sequence[Span], windows: Sequence[LanguageWindow]) -> list[bool | None]:
+    """How what windows show ended; None: nobody said.
+
+    Args:
+        spans: of the folder that has the windows.
+    """
+    exact = {span.key: span for span in spans if not span.dropped}
+    same: dict[str, list[Span]] = {}
+    for span in exact.values():
+        same.setdefault(span.text, []).append(span)
+    found = []
+    for w in windows:
+        around = [s for s in same.get(w.phrase, []) if s.start <= w.start and w.end < s.stop]
+        span = exact.get((w.start, w.end + 1)) or next(iter(around), None)
+        found.append(span.success if span else None)
+    return found
 
 
 def what_is_left(

@@ -17,6 +17,8 @@ from vw2_ros.errors import InvalidValueError
 
 Size = int | Sequence[int]
 
+KEPT_PX = 200  # side of the frames of data sets at most, as CALVIN's
+
 # renderer -> one that draws so nearly the same that weights which learned from its pictures do on
 # those of the first, too. Measured without any picture of calvin_env: 90 % of tasks (docs/calvin.md)
 ALIKE = {'calvin_env_tiny': 'pybullet_tiny_detailed'}
@@ -70,6 +72,17 @@ def resize_area(rgb: np.ndarray, size: Size) -> np.ndarray:
     return (
         rgb if rgb.shape[:2] == (h, w) else cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)
     )
+
+
+def kept(rgb: np.ndarray) -> np.ndarray:
+    """A camera's picture as data sets keep it: the centred square, of at most `KEPT_PX`.
+
+    What a policy sees live goes by way of it, too: so it sees what it has learned from, to the byte.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+    """
+    return resize_area(rgb, min(KEPT_PX, *rgb.shape[:2]))
 
 
 def read_picture(data) -> np.ndarray:

@@ -25,6 +25,7 @@ from vw2_ros.models.data import DataError
 from vw2_ros.models.data.cache import DecodedFolder
 from vw2_ros.models.data.calvin import ROW_SHAPES, CalvinFolder, split_folder
 from vw2_ros.models.data.pictures import Size, label, sides
+from vw2_ros.models.data.wild import Nuisances, draw_nuisances, make_wild
 
 
 class DataFolder(Protocol):
@@ -63,6 +64,8 @@ class ClipStore:
     Args:
         folders: which frames there are. decoded: the frames of each folder.
         size: side of the stored images, or (height, width) [px]; as an attribute always both.
+    Attributes:
+        nuisances: of each row, of a store that is wild; else None.
     Raises:
         DataError: no folder, or no frames.
     """
@@ -78,6 +81,7 @@ class ClipStore:
             raise DataError(
                 f'{", ".join(str(f.path) for f in self.folders)} must hold frames. Got none'
             )
+        self.nuisances: Nuisances | None = None
         self.frame_ids = np.concatenate([folder.frame_ids for folder in self.folders])
         self.range_end = self._range_end()
 
@@ -96,7 +100,10 @@ class ClipStore:
     @functools.cached_property
     def content_hash(self) -> str:
         """sha256 hex that names exactly this data (order of folders included)."""
-        return hashlib.sha256(' '.join(f.content_hash for f in self.folders).encode()).hexdigest()
+        parts = [f.content_hash for f in self.folders]
+        if self.nuisances is not None:
+            parts.append(f'wild {hashlib.sha256(self.nuisances.exposure.tobytes()).hexdigest()}')
+        return hashlib.sha256(' '.join(parts).encode()).hexdigest()
 
     def resized(self, size: Size) -> ClipStore:
         """The same frames at another size, made from these once (`resize_area`) and cached.
@@ -116,9 +123,42 @@ class ClipStore:
         other.decoded = [decoded.resized(size) for decoded in self.decoded]
         return other
 
+    def wild(self, strength: float = 1.0, fps: float = 30.0) -> ClipStore:
+        """The same frames, as if filmed where looks change within a clip: see `wild.py`.
+
+        Each range of frames has its own nuisances, the same whenever it is read.
+        """
+
+        def seed(folder: DataFolder, first: int) -> int:
+            return int(hashlib.sha256(f'{folder.content_hash} {first}'.encode()).hexdigest(), 16)
+
+        other = copy.copy(self)
+        other.__dict__.pop('content_hash', None)
+        other.nuisances = Nuisances.joined(
+            [
+                draw_nuisances(
+                    int(last - first + 1),
+                    np.random.default_rng(seed(folder, int(first))),
+                    strength,
+                    fps,
+                )
+                for folder in self.folders
+                for first, last in folder.ranges
+            ]
+        )
+        return other
+
     def rgb(self, rows: np.ndarray) -> np.ndarray:
         """uint8 (*rows.shape, h, w, 3)."""
         rows = np.asarray(rows)
+        if self.nuisances is None:
+            return self._calm(rows)
+        flat = rows.reshape(-1)
+        return make_wild(self._calm(flat), self.nuisances[flat]).reshape(
+            *rows.shape, *self.size, 3
+        )
+
+    def _calm(self, rows: np.ndarray) -> np.ndarray:
         if len(self.decoded) == 1:
             return self.decoded[0].rgb[rows]
         flat = rows.reshape(-1)  # (n,)
@@ -133,10 +173,11 @@ class ClipStore:
         """int64 rows r with r .. r + frames - 1 in one contiguous range, every `stride`-th."""
         rows = np.arange(0, len(self))
         starts = rows[rows + frames - 1 <= self.range_end]
-        first = starts - self._range_start(starts)
+        first = starts - self.range_start(starts)
         return starts[first % stride == 0]
 
-    def _range_start(self, rows: np.ndarray) -> np.ndarray:
+    def range_start(self, rows: np.ndarray) -> np.ndarray:
+        """int64 first row of the contiguous range that each row is in."""
         ends = np.unique(self.range_end)
         starts = np.concatenate([[0], ends[:-1] + 1])
         return starts[np.searchsorted(ends, rows)]

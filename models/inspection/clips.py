@@ -15,6 +15,9 @@ makes frame 4k from frame 0 and the codes of step k alone, so that is what the c
 | drawer  | (m, steps, 1)   | change of its position [m]                                      |
 | slider  | (m, steps, 1)   | change of its position [m]                                      |
 
+Where the store is wild (`ClipStore.wild`), what changes the looks is told likewise, by its signals
+(`data/wild.py`): exposure, colour, shake, shadow, mover.
+
 Probes and retrieval also take clips in looks (textures, colours, light) that nothing learned from.
 """
 
@@ -55,14 +58,14 @@ class InspectionError(VW2Error, RuntimeError):
 
 
 def open_stores(
-    data: Sequence[Path], sizes: Iterable[tuple[int, int]]
+    data: Sequence[Path], sizes: Iterable[tuple[int, int]], wild: float = 0.0
 ) -> dict[tuple[int, int], FrameStore]:
     """All frames of the data folders, training and validation, at each size.
 
     Frames are decoded once for each shape, at `ClipConfig.stored_size` or more, as for training.
 
     Args:
-        sizes: (height, width) [px] of each.
+        sizes: (height, width) [px] of each. wild: see `ClipConfig`.
     Raises:
         DataError: see `FrameStore`; also where frames lack the robot's or the table's state.
     """
@@ -77,7 +80,8 @@ def open_stores(
         shape: FrameStore(splits, 'training', of_shape(shape.as_integer_ratio(), side))
         for shape, side in shorter.items()
     }
-    return {size: stores[Fraction(*size)].resized(size) for size in sizes}
+    resized = {size: stores[Fraction(*size)].resized(size) for size in sizes}
+    return {size: store.wild(wild) for size, store in resized.items()} if wild else resized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Clips:
     Attributes:
         starts: int64 (m,), rows of the store where they begin. frames: of each.
         scene: str (m,). episode: int64 (m,).
-        motion: target -> float32 (m, steps, d), since the clip's first frame; see the module.
+        motion: target -> float32 (m, steps, d), since the clip's first frame; see the module. With
+            the nuisances of wild clips.
     """
 
     starts: np.ndarray
@@ -95,6 +100,11 @@ class Clips:
     scene: np.ndarray
     episode: np.ndarray
     motion: dict[str, np.ndarray]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What moved or changed: TARGETS, and of wild clips the nuisances."""
+        return tuple(self.motion)
 
     @property
     def steps(self) -> int:
@@ -141,7 +151,7 @@ def draw_clips(store: FrameStore, frames: int, count: int = 4000, seed: int = 0)
 
 
 def motion_of(store: FrameStore, starts: np.ndarray, frames: int) -> dict[str, np.ndarray]:
-    """What the simulator says moved since the first frame: see `Clips.motion`."""
+    """What is known to have moved or changed since the first frame: see `Clips.motion`."""
     later = starts[:, None] + np.arange(4, frames, 4)  # (m, steps)
     robot = store.robot_obs[later] - store.robot_obs[starts][:, None]
     scene = store.scene_obs[later] - store.scene_obs[starts][:, None]
@@ -151,12 +161,14 @@ def motion_of(store: FrameStore, starts: np.ndarray, frames: int) -> dict[str, n
             "robot cannot be inspected so, only a simulator's data"
         )
     blocks = scene[..., 6:].reshape(*later.shape, 3, 6)[..., :3].sum(axis=2)
+    nuisances = store.nuisances.signals() if store.nuisances is not None else {}
     return {
         'hand': robot[..., :3],
         'gripper': robot[..., 6:7],
         'blocks': blocks,
         'drawer': scene[..., 1:2],
         'slider': scene[..., 0:1],
+        **{k: signal[later] - signal[starts][:, None] for k, signal in nuisances.items()},
     }
 
 

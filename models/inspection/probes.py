@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vw2_ros.models.inspection.clips import HORIZONS, TARGETS, Clips
+from vw2_ros.models.inspection.clips import HORIZONS, Clips
 from vw2_ros.models.inspection.intervals import Estimate, mean, r_squared
 
 ALPHAS = 10.0 ** np.arange(-2, 5)
@@ -31,7 +31,7 @@ def probe(
     seed: int = 0,
     looks: tuple[np.ndarray, Clips] | None = None,
 ) -> dict:
-    """R^2 of a ridge regression from code to displacement, learned on the other scenes.
+    """R^2 of a ridge regression from code to displacement (and nuisances), learned on the other scenes.
 
     Each step has its own weights (the dLDM normalises each step's codes by themselves); the
     penalty is chosen by cross-validation over the training episodes, for all targets together.
@@ -58,10 +58,11 @@ def probe(
         sets.append(looks)
         there = looks[1].scene == test_scene
         parts |= {'test_looks': (1, there), 'looks': (1, ~there)}
-    out: dict = {target: {} for target in TARGETS}
+    targets = clips.targets
+    out: dict = {target: {} for target in targets}
     for horizon in HORIZONS:
-        truth = [{target: c.moved(target, horizon) for target in TARGETS} for _, c in sets]
-        every = [np.concatenate(list(t.values()), axis=2) for t in truth]  # (m, steps, 9)
+        truth = [{target: c.moved(target, horizon) for target in targets} for _, c in sets]
+        every = [np.concatenate(list(t.values()), axis=2) for t in truth]  # (m, steps, 9 or more)
         # one penalty for metres and millimetres
         scale = np.maximum(every[0][fit].std((0, 1)), 1e-6)
         guess = [np.empty_like(e) for e in every]
@@ -71,7 +72,7 @@ def probe(
             for guessed, (z, _) in zip(guess, sets):
                 guessed[:, k] = ridge.predict(z[:, k]) * scale
         ends = np.cumsum([0, *(t.shape[2] for t in truth[0].values())])
-        for target, a, b in zip(TARGETS, ends[:-1], ends[1:]):
+        for target, a, b in zip(targets, ends[:-1], ends[1:]):
             out[target][horizon] = {
                 name: r_squared(
                     _flat(truth[n][target][part]),

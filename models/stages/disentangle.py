@@ -31,15 +31,17 @@ import torch
 from torch import nn
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.action_readout import ActionReadout
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
+from vw2_ros.models.data.labels import LabelConfig
 from vw2_ros.models.data.pictures import label
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.run_folder import load_model, previous, save_run
 from vw2_ros.models.stages.vdm import NOISE_DRAWS, SAMPLE_STEPS, save_vdm
-from vw2_ros.models.stages.warmup import WarmUpSettings
+from vw2_ros.models.stages.warmup import WarmUpSettings, labels_identity, labels_loss
 from vw2_ros.models.training.config import TrainConfig, part_of, read_settings
 from vw2_ros.models.training.footprint import foretell
 from vw2_ros.models.training.reporter import Reporter, report_codes, strips
@@ -113,6 +115,7 @@ class DisentangleSettings:
     train: TrainConfig
     loss: DisentangleConfig
     vdm: dict  # fields of VDMConfig that differ from the prior's
+    labels: LabelConfig
     clips: ClipConfig = part_of(WarmUpSettings, 'clips')
     dump: DumpConfig = part_of(WarmUpSettings, 'dump')
 
@@ -124,9 +127,11 @@ class Disentangled(nn.Module):
         ConfigError: an adapter or a perceptual loss is asked for, and what it needs is not here.
     """
 
-    def __init__(self, dldm: DLDM, vdm: VDM, config: DisentangleConfig) -> None:
+    def __init__(
+        self, dldm: DLDM, vdm: VDM, config: DisentangleConfig, readout: ActionReadout | None = None
+    ) -> None:
         super().__init__()
-        self.dldm, self.vdm, self.config = dldm, vdm, config
+        self.dldm, self.vdm, self.config, self.readout = dldm, vdm, config, readout
         self.perceptual = perceptual_distance() if config.perceptual else None
         vdm.vae.requires_grad_(False)
         vdm.transformer.requires_grad_(config.backbone in ('full', 'random'))
@@ -140,13 +145,19 @@ class Disentangled(nn.Module):
                 ),
             )
 
-    def loss(self, video: torch.Tensor, generator: Generators = None) -> dict[str, torch.Tensor]:
+    def loss(
+        self,
+        video: torch.Tensor,
+        generator: Generators = None,
+        labels: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> dict[str, torch.Tensor]:
         """Algorithm 1 with both losses, see `DLDM.loss`; video float (B, F, 3, H, W)."""
         return self.dldm.loss(
             video,
             partial(self._denoising, generator=generator),
             self.config.stop_gradient,
             self._reconstruction,
+            labels,
         )
 
     def _reconstruction(self, decoded: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
@@ -242,9 +253,12 @@ class DisentangleStage(Stage):
         c = dldm.config
         vdm = vdm_for(c, self.vdm, s.vdm, s.loss.backbone, s.clips.rate(c.clip_frames))
         foretell(self.name, lambda: Disentangled(DLDM(c), VDM(vdm.config), s.loss), self.train)
-        self.model = Disentangled(dldm, vdm, s.loss).to(self.device)
-        preload = self.train.preload
-        self.source = ClipSource(self.data, s.clips, c.clip_frames, c.size, self.device, preload)
+        readout = ActionReadout(c) if s.labels.share else None
+        self.model = Disentangled(dldm, vdm, s.loss, readout).to(self.device)
+        t = self.train
+        self.source = ClipSource(
+            self.data, s.clips, c.clip_frames, c.size, self.device, t.preload, s.labels, t.seed
+        )
         held_out = held_out_clips(self.data, s.clips, c.clip_frames, c.size)
         self.held_out = to_video(torch.from_numpy(held_out))
         watched = held_out[:4] if len(held_out) else self.source.spread(4)
@@ -259,6 +273,7 @@ class DisentangleStage(Stage):
             'model': dataclasses.asdict(self.model.dldm.config),
             'vdm': self.model.vdm.config.identity(),
             'loss': self.settings.loss.identity(),
+            **labels_identity(self.settings.labels),
         }
 
     def batch(self, step: int) -> dict:
@@ -268,7 +283,8 @@ class DisentangleStage(Stage):
         return self.source.finish(batch)
 
     def loss(self, batch: dict) -> dict[str, torch.Tensor]:
-        result = self.model.loss(batch['video'], batch['noise'])
+        told = labels_loss(self.model.readout, batch, self.settings.labels.weight)
+        result = self.model.loss(batch['video'], batch['noise'], told)
         if self.device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
             self.usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
@@ -304,6 +320,7 @@ class DisentangleStage(Stage):
             **by_time,
             'loss': dataclasses.asdict(self.settings.loss),
             'clips': dataclasses.asdict(self.settings.clips),
+            **labels_identity(self.settings.labels),
             'warmup': previous(self.init),
             'vdm': previous(self.vdm),
         }

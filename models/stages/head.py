@@ -18,6 +18,7 @@ Output, beside what `Training` writes: `policy/`, a model folder for `Policy.loa
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -63,6 +64,9 @@ class LossConfig:
     own_codes: float = 1.0  # share of the steps at which the planner reads its own greedy codes
     std_floor: float = 0.1  # smallest deviation by which an action's error is divided
     points: float = 0.0  # weight of the landmarks' places, where sight learns; see `sight`
+    # how much more often a frame is learned from in which a person corrected a policy, than another
+    # of its task; 1: as often
+    corrections: float = 3.0
 
     def __post_init__(self):
         if min(self.codes, self.points) < 0 or not self.std_floor > 0:
@@ -70,6 +74,8 @@ class LossConfig:
                 'codes and points must be >= 0, std_floor > 0. '
                 f'Got {self.codes}, {self.points}, {self.std_floor}'
             )
+        if not 0 < self.corrections < math.inf:
+            raise ConfigError(f'corrections must be above 0. Got {self.corrections}')
         if not 0 <= self.own_codes <= 1:
             raise ConfigError(f'own_codes must be in [0, 1]. Got {self.own_codes}')
 
@@ -203,7 +209,11 @@ class HeadStage(Stage):
         self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
         c = self.planner.config
         self.demos = Demonstrations(
-            self.store, c.steps * self.frames, self.labels, self.train.seed
+            self.store,
+            c.steps * self.frames,
+            self.labels,
+            self.train.seed,
+            self.settings.loss.corrections,
         )
         self.samples = len(self.demos)
         self.coded = None
@@ -321,6 +331,7 @@ class HeadStage(Stage):
             'action_frame': self.action_frame,
             'frames': len(self.store),
             'labelled_frames': len(self.demos),
+            'corrected_frames': int(self.demos.corrected[self.demos.sample_window].sum()),
             'tasks': self.demos.tasks,
             'new_words': self.new_words,
             'loss': dataclasses.asdict(self.settings.loss),

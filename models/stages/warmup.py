@@ -7,12 +7,15 @@
 VideoWorld 2, Algorithm 1 with the reconstruction loss alone (its warm-up stage), AdamW as in table
 A.1. `vw2 train disentangle` goes on from here. Output, beside what `Training` writes:
 dldm.safetensors, config.json, provenance.json, and codes.safetensors (see `data/codes.py`).
+
+Not in the paper: with `labels: {share: 0.025}` so much of the video comes with actions, and a linear
+map from the codes to them learns too (`data/labels.py`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -20,8 +23,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from vw2_ros.models.action_readout import ActionReadout
 from vw2_ros.models.data.batches import ClipConfig, ClipSource, held_out_clips, to_video
 from vw2_ros.models.data.codes import CODES_FILE, DumpConfig, write_codes
+from vw2_ros.models.data.labels import LabelConfig
 from vw2_ros.models.dldm import DLDM, DLDMConfig
 from vw2_ros.models.fsq import CodeUsage
 from vw2_ros.models.run_folder import save_run
@@ -40,6 +45,7 @@ class WarmUpSettings:
     train: TrainConfig
     clips: ClipConfig
     dump: DumpConfig
+    labels: LabelConfig
 
 
 class WarmUpStage(Stage):
@@ -69,7 +75,14 @@ class WarmUpStage(Stage):
         self.device = device
         foretell(self.name, partial(DLDM, c), self.train)
         self.source = ClipSource(
-            self.data, clips, c.clip_frames, c.size, device, self.train.preload
+            self.data,
+            clips,
+            c.clip_frames,
+            c.size,
+            device,
+            self.train.preload,
+            self.settings.labels,
+            self.train.seed,
         )
         self.held_out = held_out_clips(self.data, clips, c.clip_frames, c.size)
         self.watched = self.held_out[:4] if len(self.held_out) else self.source.spread(4)
@@ -77,12 +90,17 @@ class WarmUpStage(Stage):
 
     def build(self) -> nn.Module:
         self.model = DLDM(self.settings.model).to(self.device)
-        return self.model
+        self.readout = None
+        if not self.settings.labels.share:
+            return self.model
+        self.readout = ActionReadout(self.settings.model).to(self.device)
+        return nn.ModuleDict({'dldm': self.model, 'readout': self.readout})
 
     def identity(self) -> dict:
         return {
             'data': self.source.store.content_hash,
             'model': dataclasses.asdict(self.settings.model),
+            **labels_identity(self.settings.labels),
         }
 
     def batch(self, step: int) -> dict:
@@ -92,7 +110,8 @@ class WarmUpStage(Stage):
         return self.source.finish(batch)
 
     def loss(self, batch: dict) -> dict[str, torch.Tensor]:
-        result = self.model.loss(batch['video'])
+        told = labels_loss(self.readout, batch, self.settings.labels.weight)
+        result = self.model.loss(batch['video'], labels=told)
         if self.device.type == 'cpu' or batch['step'] % 10 == 0:  # a look makes a GPU wait
             self.usage.update(result['indices'])
         return {k: v for k, v in result.items() if v.ndim == 0}
@@ -123,9 +142,24 @@ class WarmUpStage(Stage):
         reporter.image('real_above_rebuilt', strips(video, rebuilt), step)
 
     def facts(self) -> dict:
-        return {'clips': dataclasses.asdict(self.settings.clips)}
+        s = self.settings
+        return {'clips': dataclasses.asdict(s.clips), **labels_identity(s.labels)}
 
     def save(self, out: Path, record: dict) -> None:
         s = self.settings
         save_run(out, record, {'dldm': s.model, 'clips': s.clips}, dldm=self.model)
         write_codes(self.model, self.source.store, out / CODES_FILE, s.dump, s.clips)
+
+
+def labels_identity(labels: LabelConfig) -> dict:
+    """What a run with labels is told apart by; nothing of one without."""
+    return {'labels': dataclasses.asdict(labels)} if labels.share else {}
+
+
+def labels_loss(
+    readout: ActionReadout | None, batch: dict, weight: float
+) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """Codes -> the loss of reading a batch's actions from them; None without labels."""
+    if readout is None:
+        return None
+    return lambda codes: weight * readout.loss(codes, batch['actions'], batch['labelled'])

@@ -23,6 +23,7 @@ COMMANDS = [
     ['demo'],
     ['collect'],
     ['redraw'],
+    ['teleop'],
     ['record'],
     ['convert'],
     ['train', 'sight'],

@@ -51,7 +51,7 @@ def test_a_part_of_a_table_leaves_the_rest(tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, 'perform', lambda *_: None)
     for asked in ({'rows': 'none', 'seeds': 1}, {'rows': 'videoworld2', 'chains': 0}):
         result = run('calvin-table', tmp_path, 'tiny', **asked)
-        assert [len(row['runs']) for row in result['rows']] == [2] * 6
+        assert [len(row['runs']) for row in result['rows']] == [2] * 7
         assert [
             (tmp_path / name).read_text().split('\n\nCommand: ')[0]
             for name in ('table.md', 'commands.sh')

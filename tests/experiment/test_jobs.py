@@ -25,11 +25,11 @@ def test_table_shares_what_rows_have_in_common():
         'collect': 2,
         'vdm': 1,
         'sight': 1,
-        'dldm': 2,
-        'disentangle': 1,
-        'planner': 4,
-        'head': 6,
-        'eval': 6,
+        'dldm': 3,
+        'disentangle': 2,
+        'planner': 5,
+        'head': 7,
+        'eval': 7,
     }
     runs = whole.runs
     assert runs['videoworld1', 0]['dldm'] == runs['videoworld2', 0]['dldm']
@@ -63,11 +63,11 @@ def test_what_is_trained_once_for_all_seeds():
         'collect': 2,
         'vdm': 1,
         'sight': 1,
-        'dldm': 2,
-        'disentangle': 1,
-        'planner': 8,
-        'head': 12,
-        'eval': 12,
+        'dldm': 3,
+        'disentangle': 2,
+        'planner': 10,
+        'head': 14,
+        'eval': 14,
     }
     assert '--seed 0' in whole.jobs[whole.runs['videoworld2', 1]['disentangle']].text
     assert '--seed 1' in whole.jobs[whole.runs['videoworld2', 1]['planner']].text

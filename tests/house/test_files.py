@@ -147,3 +147,37 @@ def test_yaml_refuses_a_key_that_is_given_twice():
             files.yaml_of(text, 'x')
     with pytest.raises(VW2Error, match='x is not YAML'):
         files.yaml_of('a: [', 'x')
+
+
+# ------------------------------------------------------------------- scratch folders
+
+
+def test_a_scratch_folder_goes_also_if_its_process_was_killed(tmp_path, monkeypatch):
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    monkeypatch.setattr('tempfile.tempdir', None)
+    make = 'import sys, vw2_ros.files as f; s = f.ScratchFolder(); (s.path / "a").mkdir(); '
+    make += 'print(s.path, flush=True); sys.stdin.read()'
+    others = [
+        subprocess.Popen(
+            [sys.executable, '-c', make], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    alive, killed = (pathlib.Path(other.stdout.readline().strip()) for other in others)
+    try:
+        mine = files.ScratchFolder()
+        assert sorted(tmp_path.iterdir()) == sorted([alive, killed, mine.path])
+        others[1].kill()
+        others[1].wait()
+        assert killed.is_dir()
+        again = files.ScratchFolder()
+        assert sorted(tmp_path.iterdir()) == sorted([alive, mine.path, again.path])
+        mine.close()
+        mine.close()
+        again.close()
+        assert list(tmp_path.iterdir()) == [alive]
+    finally:
+        for other in others:
+            other.communicate('')
+    files.ScratchFolder().close()
+    assert not list(tmp_path.iterdir())

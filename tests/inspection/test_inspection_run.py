@@ -84,6 +84,8 @@ def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, new_looks, tmp_path, 
                 str(out),
                 '--clips',
                 '200',
+                '--wild',
+                '1',
                 '--json',
                 str(tmp_path / 'f.json'),
             ]
@@ -116,7 +118,12 @@ def test_inspect_two_dldms_on_two_scenes(runs, two_scenes, new_looks, tmp_path, 
         less = result['first_less_other']['short']['probe']['hand']['clip'][part]
         assert less == {'value': pytest.approx(one - two, abs=2e-4), 'low': None, 'high': None}
         assert result['first_less_other']['short']['retrieval'][part]['clip']
+    assert result['targets'][5:] == ['exposure', 'colour', 'shake', 'shadow', 'mover']
+    for found in result['dldms'].values():
+        assert set(found['probe']) == set(result['targets'])
     page = (out / 'inspection.html').read_text()
+    assert 'The clips are wild (1)' in page and 'short: exposure' in page
+    assert 'R2 of the shake, unseen scene D' in printed
     assert 'in 2 looks' in page and 'D in unseen looks, clip' in page
     pngs = sorted(p.name for p in out.glob('*.png'))
     assert {

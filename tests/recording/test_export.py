@@ -211,6 +211,67 @@ def test_a_bag_has_the_same_actions_either_way(tmp_path):
         assert near < 1e-6
 
 
+def outcomes_of(root):
+    """`success` of each episode, and whether rows have `next.success`."""
+    episodes = pq.read_table(root / 'meta/episodes/chunk-000/file-000.parquet').to_pylist()
+    features = json.loads((root / 'meta/info.json').read_text())['features']
+    rows = rows_of(root)
+    assert ('next.success' in rows[0]) == ('next.success' in features)
+    assert set(json.loads((root / 'meta/stats.json').read_text())) == set(features)
+    return [e.get('success') for e in episodes], 'next.success' in features
+
+
+def bag_that_says(path, *outcomes):
+    """A bag with an episode of each outcome; None: nobody said."""
+    words, said = [], []
+    for i, outcome in enumerate(outcomes):
+        words += [(1.2 * i, f'push block {i}'), (1.2 * i + 1.0, '')]
+        said += [(START_S + 1.2 * i + 1.1, '/outcome', bag_files.text(outcome))] if outcome else []
+    motion = bag_files.Motion(seconds=1.2 * len(outcomes), joint_hz=30, words=tuple(words))
+    return write(path, [*motion.messages(), *said])
+
+
+@pytest.mark.parametrize(
+    'said, found, column, card',
+    [
+        ((None, None), [None, None], False, ''),
+        (('success', None, 'failure'), [True, None, False], False, '1 of 2 tries'),
+        (('success', 'failure'), [True, False], True, '1 of 2 tries'),
+    ],
+)
+def test_an_outcome_that_nobody_said_stays_unknown(tmp_path, said, found, column, card):
+    bag = bag_that_says(tmp_path / 'bag', *said)
+    out, unknown = tmp_path / 'set', found.count(None)
+    export_lerobot(find_source([bag]), out)
+    assert outcomes_of(out) == (found, column)
+    text = (out / 'README.md').read_text()
+    assert ('## Success' in text) == bool(card) and card in text
+    assert (f'| without a known outcome | {unknown} |' in text) == bool(unknown)
+    # what comes back knows as much, and teaches no failure
+    convert_sets([out], tmp_path / 'back', progress=False)
+    kept = [outcome for outcome in found if outcome is not False]
+    back = CalvinFolder(tmp_path / 'back/training')
+    assert [span.success for span in back.spans] == kept
+    export_lerobot(find_source([tmp_path / 'back']), tmp_path / 'again')
+    assert outcomes_of(tmp_path / 'again') == (kept, None not in kept)
+
+
+def test_an_outcome_that_is_said_later_counts(tmp_path):
+    """Of a bag, and of the data that were made of it: neither is exported as it was before."""
+    bag = bag_that_says(tmp_path / 'bag', None, 'success')
+    bag_files.convert_bags([bag], tmp_path / 'data', progress=False)
+    for source in (bag, tmp_path / 'data'):
+        before = find_source([source])
+        identity = before.identity()
+        assert not before.outcomes()
+        relabel = ['episodes', 'relabel', str(source), '0', '--outcome', 'success']
+        assert cli.main(relabel) == 0
+        after = find_source([source])
+        assert after.outcomes() and after.identity() != identity
+        export_lerobot(after, tmp_path / f'{source.name}.set')
+        assert outcomes_of(tmp_path / f'{source.name}.set') == ([True, True], True)
+
+
 def test_a_damaged_picture_cuts_the_episode(tmp_path):
     messages = []
     for at, topic, (kind, message) in bag_files.Motion().messages():
@@ -265,20 +326,34 @@ def lerobot_python():
     return sys.executable if importlib.util.find_spec('lerobot') else None
 
 
-def test_the_real_library_reads_the_same(tmp_path, data):
-    """Frame by frame: pictures equal, actions and states within 1e-6, words, statistics."""
+def read_by_lerobot(root, tmp_path):
+    """What the real library reads of a data set."""
     python = lerobot_python()
     if python is None:
         pytest.skip('lerobot is not installed; VW2_LEROBOT_PYTHON names a Python that has it')
-    root, content = data
-    out, read = tmp_path / 'set', tmp_path / 'read.npz'
-    info = export_lerobot(find_source([root]), out)
     script = pathlib.Path(lerobot_files.__file__).with_name('lerobot_reader.py')
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
     env |= {'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')}
-    subprocess.run([python, script, out, read], check=True, env=env, capture_output=True)
+    read = tmp_path / 'read.npz'
+    subprocess.run([python, script, root, read], check=True, env=env, capture_output=True)
     with np.load(read) as archive:
-        found = dict(archive)
+        return dict(archive)
+
+
+def test_the_real_library_reads_outcomes_that_nobody_said(tmp_path):
+    bag = bag_that_says(tmp_path / 'bag', 'success', None)
+    info = export_lerobot(find_source([bag]), tmp_path / 'set')
+    found = read_by_lerobot(tmp_path / 'set', tmp_path)
+    assert int(found['episodes']) == 2 and len(found['index']) == info['total_frames']
+    assert 'next.done' in found and 'next.success' not in found
+
+
+def test_the_real_library_reads_the_same(tmp_path, data):
+    """Frame by frame: pictures equal, actions and states within 1e-6, words, statistics."""
+    root, content = data
+    out = tmp_path / 'set'
+    info = export_lerobot(find_source([root]), out)
+    found = read_by_lerobot(out, tmp_path)
     assert int(found['episodes']) == info['total_episodes']
     number = 0
     for split in ('training', 'validation'):

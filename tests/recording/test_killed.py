@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip('pyarrow')
 pytest.importorskip('rosbags')
 
+import killed  # noqa: E402
 import lerobot_files  # noqa: E402
-import sigkill  # noqa: E402
 from bag_files import TWO, shards, write  # noqa: E402
 
 from vw2_ros.models.data.calvin import CalvinFolder  # noqa: E402
@@ -47,7 +47,7 @@ def content(out):
 def check_export(tmp_path, paths, at):
     """Kill an export at a moment; whether it got that far."""
     out = tmp_path / f'set{at}'
-    ended = sigkill.run(export, (paths, out), at)
+    ended = killed.run(export, paths, out, at=at)
     if out.exists():  # whole, or not there
         assert content(out).keys() >= content(tmp_path / 'whole').keys()
     export(paths, out)
@@ -73,7 +73,7 @@ def same(one, other):
 
 def check_convert(tmp_path, work, source, at, *more):
     out = tmp_path / f'data{at}'
-    ended = sigkill.run(work, (source, out, *more), at)
+    ended = killed.run(work, source, out, *more, at=at)
     kept(out)
     before = {p.name: p.read_bytes() for p in (out / 'training/shards').glob('*.npz')}
     work(source, out, *more)

@@ -14,6 +14,7 @@ from bag_files import START_S, STORE, Motion  # noqa: E402
 from vw2_ros.bags.bag import Bag  # noqa: E402
 from vw2_ros.bags.episodes import bag_spans  # noqa: E402
 from vw2_ros.errors import InvalidValueError  # noqa: E402
+from vw2_ros.keyboard import Keyboard  # noqa: E402
 from vw2_ros.recording import bench  # noqa: E402
 from vw2_ros.recording.writer import BagWriter, RingWriter, Storage  # noqa: E402
 
@@ -64,9 +65,11 @@ def test_keys_of_a_terminal(monkeypatch):
     main, child = pty.openpty()
     with os.fdopen(child, 'r') as terminal:
         monkeypatch.setattr('sys.stdin', terminal)
-        with bench.Keyboard() as keyboard:
+        with Keyboard(bench.KEYS) as keyboard:
             assert keyboard.pressed() == []
-            os.write(main, b' fX?n')
+            os.write(
+                main, b' fX?\x1b[D\x1b[3~\x1bODn'
+            )  # d is no key of it, though arrows end with it
             end = time.monotonic() + 20
             found = []
             while len(found) < 3 and time.monotonic() < end:
@@ -75,7 +78,7 @@ def test_keys_of_a_terminal(monkeypatch):
     os.close(main)
     with open(os.devnull) as nothing:
         monkeypatch.setattr('sys.stdin', nothing)
-        with bench.Keyboard() as keyboard:
+        with Keyboard(bench.KEYS) as keyboard:
             assert keyboard.pressed() == []
 
 

@@ -178,6 +178,48 @@ def test_episodes_by_services(bench, tmp_path):
     assert '' not in count and count['wave'] > 40 and count['point'] > 20
 
 
+def test_a_takeover_is_recorded_from_where_it_began(bench, tmp_path):
+    """The policy's own pictures are not kept; the operator's are, and the words that it was told."""
+    robot = Robot(bench)
+    leader = bench.peer.create_publisher(String, names.LEADER, qos.latched())
+    robot.words.publish(String(data='wave'))
+    leader.publish(String(data='policy'))
+    recorder = Recorder(tmp_path / 'bag', Wanted(takeovers=True))
+
+    def both():
+        robot.step()
+        recorder.spin(0.002)
+
+    def led(who, seconds):
+        running = who == 'correction'
+        leader.publish(String(data=who))
+        assert bench.until(lambda: recorder.bench.running == running, 30, each=both)
+        before = robot.sent
+        bench.spin(seconds, each=both)
+        return robot.sent - before
+
+    try:
+        known = lambda: recorder.bench.instruction == 'wave' and not recorder.missing()  # noqa: E731
+        assert bench.until(known, 60, each=both)
+        began = time.time_ns()
+        shown = led('correction', 1.5)
+        led('nobody', 0.3)
+        assert 'waiting "wave"' in recorder.report()
+        assert recorder.do('success') == (True, 'episode 0: success')
+        led('policy', 0.5)
+        shown += led('correction', 1.0)
+    finally:
+        recorder.close()
+    spans = [s for s in bag_spans(bags.Bag(tmp_path / 'bag')) if s.text]
+    assert [(s.text, s.correction, s.success) for s in spans] == [
+        ('wave', True, True),
+        ('wave', True, None),
+    ]
+    at = [at for topic, _, at, _ in bags.Bag(tmp_path / 'bag').messages() if topic == '/image_raw']
+    assert all(any(s.start <= t < s.stop for s in spans) for t in at) and min(at) >= began
+    assert shown - 5 <= len(at) <= shown + 10
+
+
 def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
     """Two cameras; the joints of the arm on two topics, merged by name."""
     text = (ROOT / 'config/arms/panda.yaml').read_text()

@@ -128,6 +128,17 @@ def test_a_joint_that_never_moves(tmp_path):
     assert all(not e['findings'] for e in found['episodes'])
 
 
+def test_outcomes_are_counted_and_what_nobody_said_is_no_success(tmp_path):
+    for i, outcome in enumerate(('', 'failure', '')):
+        write(tmp_path / f'bags/{i}', GOOD.but(swing_rad=0.05 + 0.01 * i).messages())
+        if outcome:
+            vw2('episodes', 'relabel', tmp_path / 'bags', str(i), '--outcome', outcome)
+    found = checked(tmp_path / 'bags', tmp_path)
+    assert found['outcomes'] == {'': 2, 'failure': 1}
+    page = (tmp_path / 'check/check.html').read_text()
+    assert '<b>0, 1, 2</b><span class="soft">success, failure, nobody said</span>' in page
+
+
 def test_dropped_episodes_are_not_looked_at(tmp_path):
     write(tmp_path / 'bags/a', GOOD.messages())
     write(tmp_path / 'bags/b', GOOD.but(swing_rad=0.06).messages())

@@ -47,15 +47,14 @@ def decisions_survive(tmp_path, moments):
     before, kills, met = bag_spans(Bag(bag)), 0, set()
     for command, words in COMMANDS.items():
         arguments = ['episodes', command, bag, *words]
-        status, calls = killed.run(arguments, CHANGE)
+        status, calls = killed.run(vw2, *arguments, during=CHANGE)
         done = bag_spans(Bag(bag))
         assert status == 0 and done != before
         for at in moments_of(calls, moments):
             if bag_spans(Bag(bag)) == done:
                 assert vw2('episodes', 'undo', bag) == 0
             assert bag_spans(Bag(bag)) == before
-            status, _ = killed.run(arguments, CHANGE, at)
-            kills += status is None
+            kills += killed.run(vw2, *arguments, at=at, during=CHANGE) is None
             found = bag_spans(Bag(bag))
             assert found in (before, done), (command, at)
             met.add((command, found == done))
@@ -92,10 +91,10 @@ def conversion_survives(tmp_path, moments):
     now, wanted = 'commands', 'joints'
     sizes = {sum(len(s['frame_ids']) for s in found) for found in whole.values()}
     arguments = ['convert', '--bag', bag, '--out', out, '--actions']
-    _, calls = killed.run(['convert', '--bag', bag, '--out', tmp_path / 'n'], ADD)
+    once = ['convert', '--bag', bag, '--out', tmp_path / 'n']
+    _, calls = killed.run(vw2, *once, during=ADD)
     for at in np.linspace(1, calls - 1, moments).astype(int).tolist():
-        status, _ = killed.run([*arguments, wanted], ADD, at)
-        kills += status is None
+        kills += killed.run(vw2, *arguments, wanted, at=at, during=ADD) is None
         assert len(FrameStore([out], size=16)) in sizes  # one or the other, whole
         assert vw2(*arguments, wanted) == 0
         now, wanted = wanted, now

@@ -37,6 +37,14 @@ def shown(file):
     return found
 
 
+def views(file):
+    """How many views the layout of a file has."""
+    reader = chunk.RrdReader(file)
+    (layout,) = reader.blueprints()
+    paths = {part.entity_path for part in reader.stream(store=layout)}
+    return sum(path.startswith('/view/') and path.count('/') == 2 for path in paths)
+
+
 def test_a_bag(tmp_path, monkeypatch, capsys):
     log = tmp_path / 'ros/vw2/action.jsonl'
     log.parent.mkdir(parents=True)
@@ -56,6 +64,8 @@ def test_a_bag(tmp_path, monkeypatch, capsys):
     assert found['/joint_states'] >= 400 and found['/joint_commands'] >= 120
     assert found['/instruction'] == 3 and found['/episodes'] == 2
     assert found['/events'] == 1  # the other is of another time
+    # camera, joints, commands, first codes; what was said; the codes
+    assert views(tmp_path / 'bag.rrd') == 6
     assert 'Open it: rerun' in capsys.readouterr().out
 
 
@@ -75,5 +85,6 @@ def test_a_run(tmp_path, capsys):
     assert vw2('view', run, '--out', tmp_path / 'run.rrd') == 0
     found = shown(tmp_path / 'run.rrd')
     assert found['/train/loss'] == 3 and found['/pictures/clip'] == 1
+    assert views(tmp_path / 'run.rrd') == 2
     assert vw2('view', tmp_path / 'none', '--out', tmp_path / 'x.rrd') == 1
     assert 'neither' in capsys.readouterr().err.lower()

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """The real CALVIN as a table: the adapter over a fake of calvin_env, and over a real checkout."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -155,6 +156,22 @@ def test_a_closed_table_says_so(folder, capfd):
     with pytest.raises(SimulationError, match='was closed'):
         table.step(STILL)
     assert capfd.readouterr().out == ''
+
+
+def test_a_process_that_is_told_to_end_while_it_opens_says_nothing(folder, monkeypatch, capfd):
+    Simulator('calvin', str(folder)).open('D').close()  # it is imported now
+    told = []
+    monkeypatch.setattr(sys, 'unraisablehook', told.append)
+
+    def end(env):
+        env.table.close()
+        sys.exit(1)  # as the handler of SIGTERM in a worker
+
+    monkeypatch.setattr(fake_calvin_env.module(), 'Scene', end)
+    with pytest.raises(SystemExit):
+        Simulator('calvin', str(folder)).open('D')
+    gc.collect()
+    assert not told and not any(capfd.readouterr())
 
 
 def test_it_must_be_alone_in_its_process(folder, monkeypatch):

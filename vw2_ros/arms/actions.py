@@ -10,7 +10,13 @@ import math
 import numpy as np
 
 from vw2_ros.arms.arm import Arm
-from vw2_ros.arms.geometry import Pose, euler_to_matrix, matrix_to_euler, rotation_error
+from vw2_ros.arms.geometry import (
+    Pose,
+    euler_to_matrix,
+    matrix_to_euler,
+    rotation_error,
+    rotvec_to_matrix,
+)
 from vw2_ros.arms.limits import Limits
 from vw2_ros.errors import InvalidValueError
 
@@ -130,6 +136,25 @@ class EndEffectorController:
         self.position, self.euler = a[:3], a[3:6]
         return self._solve(a[6])
 
+    def action_of(self, twist) -> np.ndarray:
+        """The relative action (6,) in [-1, 1] that moves the tool as a twist says, from here.
+
+        A twist that is faster than an action can say keeps its direction.
+
+        Args:
+            twist: of the tool (6,), finite, along the axes of `frame`: [m/s], then [rad/s].
+        """
+        way, turn = np.reshape(twist, (2, 3)) * ACTION_PERIOD_S  # in the time of one action
+        way = way / max(1.0, np.abs(way).max() / POSITION_STEP_M)
+        turn = turn / max(1.0, np.abs(turn).max() / ROTATION_STEP_RAD)
+        by = rotvec_to_matrix(turn)
+        if self.frame == 'base':
+            after = matrix_to_euler(by @ euler_to_matrix(self.euler))
+            by_euler = _continuous(after, self.euler) - self.euler
+        else:
+            by_euler = matrix_to_euler(by)
+        return np.append(way / POSITION_STEP_M, np.clip(by_euler / ROTATION_STEP_RAD, -1, 1))
+
     def forward(self, q) -> Pose:
         """As `Arm.forward`; the poses of the newest joints are remembered. Do not write to them."""
         return self._poses(tuple(q.tolist()))
@@ -161,6 +186,8 @@ class EndEffectorController:
             way: (3,) [m]. turn: of the Euler angles (3,) [rad].
         """
         self.gripper, self.slowed = float(gripper), ''
+        if not (way.any() or turn.any()):  # spare joints rest, too
+            return self.joints.copy(), self.gripper
         elapsed_s, share, before = periods * ACTION_PERIOD_S, 1.0, self.joints
         way = self._bounded(way, elapsed_s)
         low, high = (speed * elapsed_s for speed in self.limits.velocity_bounds(before))

@@ -118,6 +118,15 @@ def quaternion_to_euler(quaternion) -> np.ndarray:
     )
 
 
+def rotvec_to_matrix(rotvec: np.ndarray) -> np.ndarray:
+    """Rotation matrix (3, 3) of a rotation vector (3,) [rad]."""
+    angle = float(np.linalg.norm(rotvec))
+    if angle < 1e-12:
+        return np.eye(3)
+    half = math.sin(angle / 2) / angle
+    return quaternion_to_matrix([*(np.asarray(rotvec, float) * half), math.cos(angle / 2)])
+
+
 def rotation_error(target: np.ndarray, current: np.ndarray) -> tuple[float, float, float]:
     """The rotation vector [rad] that turns `current` (3, 3) into `target` (3, 3), in their frame."""
     e = (target @ current.T).tolist()

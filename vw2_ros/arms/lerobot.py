@@ -14,7 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vw2_ros.arms.geometry import euler_to_matrix, matrix_to_euler, quaternion_to_matrix
+from vw2_ros.arms.geometry import (
+    euler_to_matrix,
+    matrix_to_euler,
+    quaternion_to_matrix,
+    rotvec_to_matrix,
+)
 from vw2_ros.arms.keys import ContractError, Keys
 
 FORMS = ('joints', 'pose', 'delta', 'none')
@@ -95,15 +100,6 @@ class LeRobotSpec:
     def opening(self, values: np.ndarray) -> np.ndarray:
         """How far the gripper is open at values of its column: 0 closed, 1 open."""
         return (np.asarray(values, float) - self.closed) / (self.open - self.closed)
-
-
-def rotvec_to_matrix(rotvec: np.ndarray) -> np.ndarray:
-    """Rotation matrix (3, 3) of a rotation vector (3,) [rad]."""
-    angle = float(np.linalg.norm(rotvec))
-    if angle < 1e-12:
-        return np.eye(3)
-    half = math.sin(angle / 2) / angle
-    return quaternion_to_matrix([*(np.asarray(rotvec, float) * half), math.cos(angle / 2)])
 
 
 def lerobot_spec(keys: Keys) -> LeRobotSpec:

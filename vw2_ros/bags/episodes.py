@@ -4,6 +4,9 @@
 
 They are told by the arrival of messages, which a bag always has. A message on the topic `outcome`
 (success, failure, discard) is about the last episode with words that began before it.
+
+Where a person takes the arm from a policy (topic `leader`), an episode of its own begins, a correction.
+It ends when he lets go. What the policy did for the same instruction just before counts as failed.
 """
 
 from __future__ import annotations
@@ -55,15 +58,29 @@ def left_out(bag: Bag) -> list[tuple[int, int]]:
 
 def _recorded(bag: Bag, instruction: str) -> list[Span]:
     spoken = list(_texts(bag, names.INSTRUCTION))
-    if not any(text for _, text in spoken):
-        spans = [Span(BEGIN, END, instruction)]
+    if any(text for _, text in spoken):
+        instruction = ''
     else:
-        marks = [(BEGIN, '')]
-        for at, text in sorted(spoken, key=lambda said: said[0]):
-            if text != marks[-1][1]:
-                marks.append((max(at, marks[-1][0] + 1), text))
-        ends = [*(at for at, _ in marks[1:]), END]
-        spans = [Span(at, end, text) for (at, text), end in zip(marks, ends)]
+        spoken = []
+    events = [(at, text, None) for at, text in spoken]
+    events += [(at, None, leader) for at, leader in _texts(bag, names.LEADER)]
+    now, marks = (instruction, ''), [(BEGIN, (instruction, ''))]
+    for at, text, leader in sorted(events, key=lambda event: event[0]):
+        now = (
+            now[0] if text is None else text,
+            now[1] if leader is None else _led(now[1], leader),
+        )
+        if now != marks[-1][1]:
+            marks.append((max(at, marks[-1][0] + 1), now))
+    ends = [*(at for at, _ in marks[1:]), END]
+    spans = [
+        Span(at, end, '' if led == names.NOBODY else text, correction=led == names.CORRECTION)
+        for (at, (text, led)), end in zip(marks, ends)
+    ]
+    for i, (before, after) in enumerate(zip(spans, spans[1:])):
+        if after.correction and not before.correction and before.text == after.text != '':
+            # what the policy did before a person took over is nothing to learn from
+            spans[i] = dataclasses.replace(before, success=False)
     for at, outcome in _texts(bag, names.OUTCOME):
         about = [i for i, s in enumerate(spans) if s.start <= at and (s.text or len(spans) == 1)]
         if not about or outcome not in OUTCOMES:
@@ -75,6 +92,13 @@ def _recorded(bag: Bag, instruction: str) -> list[Span]:
                 spans[about[-1]], success=outcome == SUCCESS, dropped=False
             )
     return spans
+
+
+def _led(before: str, leader: str) -> str:
+    """What a message on `leader` makes of an episode: a correction, what follows one, or neither."""
+    if leader == names.CORRECTION:
+        return leader
+    return names.NOBODY if leader == names.NOBODY and before else ''
 
 
 def _texts(bag: Bag, name: str) -> Iterator[tuple[int, str]]:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.data.pictures import kept, resize_area
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,17 @@ class Fit:
         return (width - w) // 2, (height - h) // 2, w, h
 
     def __call__(self, rgb: np.ndarray) -> np.ndarray:
-        """uint8 (H, W, 3) -> uint8 (h, w, 3); averages where it shrinks."""
+        """uint8 (H, W, 3) -> uint8 (h, w, 3); averages where it shrinks.
+
+        A square that becomes a smaller one goes the way of the frames that are learned from.
+        """
         H, W = rgb.shape[:2]
         x, y, w, h = self.window(W, H)
         part = rgb[y : y + h, x : x + w]
         if not any(self.size) or (w, h) == tuple(self.size):
             return np.ascontiguousarray(part)
+        if w == h and self.size[0] == self.size[1] < w:
+            return resize_area(kept(part), self.size[0])
         return cv2.resize(
             part,
             tuple(self.size),

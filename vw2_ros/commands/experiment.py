@@ -89,7 +89,7 @@ def ablation(
     on: On = 'local',
 ) -> None:
     """Find out what each part of the dLDM is for. At scale cpu all rows take about 8 hours of two
-    cores with --seeds 1, and 28 with the scale's four. What is left to do is told at the start.
+    cores with --seeds 1, and 30 with the scale's four. What is left to do is told at the start.
     """
     make('ablation', out, scale, seeds=seeds, rows=rows, chains=chains, minutes=minutes, on=on)
 

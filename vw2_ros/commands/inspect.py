@@ -63,6 +63,15 @@ def run(
     clips: Annotated[
         int, typer.Option(min=100, help='Clips to draw, spread over scenes and episodes.')
     ] = 4000,
+    wild: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=2,
+            help='Let light, camera and background of the clips change, as clips.wild in training, '
+            'and probe for that too.',
+        ),
+    ] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help='The same seed gives the same figures.')] = 0,
     codes: Codes = None,
     json_file: Json = None,
@@ -90,6 +99,7 @@ def run(
             seed=seed,
             clips=clips,
             looks=looks or [],
+            wild=wild,
         )
     if json_file is not None:
         files.write_json(json_file, result)

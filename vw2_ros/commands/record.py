@@ -51,6 +51,14 @@ def run(
             'the next with n.'
         ),
     ] = None,
+    takeovers: Annotated[
+        bool,
+        typer.Option(
+            '--takeovers',
+            help='Record what a person shows who takes the arm from a policy (vw2 teleop): an '
+            'episode for each time.',
+        ),
+    ] = False,
     last: Annotated[
         str,
         typer.Option(
@@ -67,8 +75,8 @@ def run(
     zstd: Annotated[bool, typer.Option('--zstd', help='Compress the bag with zstd.')] = False,
 ) -> None:
     """Record cameras, joints, commands and instructions of a running robot into a bag."""
-    if instruction and last:
-        raise UsageError('say either --instruction, for episodes, or --last')
+    if bool(instruction) + takeovers + bool(last) > 1:
+        raise UsageError('say one of --instruction, --takeovers and --last')
     last_s = _seconds(last) if last else 0.0
     from vw2_ros.recording import recorder
 
@@ -77,6 +85,7 @@ def run(
         namespace,
         contract,
         tuple(instruction or ()),
+        takeovers,
         last_s,
         recorder.Storage(zstd, max_bag_size, max_bag_duration),
     )

@@ -12,6 +12,9 @@ the actions say for the time since the step before, be it a part of one action o
 that arrives late is entered where it has got to when the arm will follow (`command_delay_s`). One
 that is too old, or older than the present one, is dropped and counted.
 
+An operator's motion is a chunk, too, of one action over and over (`take_over`). From then on plans
+are dropped, until he hands the arm back.
+
 A robot begins disarmed (`Contract.disarmed_at_start`): only `rearm` lets it move, and its time then
 goes from standing still to full pace within `BLEND_IN_S`.
 
@@ -23,8 +26,7 @@ stamps of joint_states in lockstep.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,6 +35,7 @@ from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.chunk import Chunk, ControlConfig
+from vw2_ros.control.command import COUNTS, Command, Event
 from vw2_ros.control.safety import (
     DISARMED,
     GateState,
@@ -43,48 +46,17 @@ from vw2_ros.control.safety import (
     gate,
     ready,
     rearmed,
+    refuse_jump,
     stopped,
 )
+from vw2_ros.control.takeover import SILENCE_S, Motion, Takeover
 from vw2_ros.errors import InvalidValueError
 
 __all__ = ['Chunk', 'Command', 'ControlConfig', 'ControlLoop', 'Event']
 
 SHORTEST_TICK_S = 1e-4  # a tick so soon after another sends nothing
 BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
-COUNTS = (
-    'plans',
-    'late',
-    'out_of_order',
-    'other_instruction',
-    'bad',
-    'commands',
-    'holds',
-    'limited',
-)
-
-
-@dataclass(frozen=True)
-class Command:
-    """What goes to the robot in one step."""
-
-    joints: np.ndarray | None  # [rad] (n,); None: send nothing
-    step: np.ndarray | None  # from the command before to `joints` [rad] (n,)
-    elapsed_s: float  # the time in which that step is to be made [s]
-    gripper: float  # -1.0 close, +1.0 open
-    status: str  # 'waiting' | 'disarmed' | 'idle' | 'moving' | 'holding' | 'stopped'
-    reasons: tuple[str, ...]  # why it is not exactly what the plan says
-    frame: int | None  # index within the chunk, None if no plan is followed
-    action: np.ndarray | None  # relative action (7,) that was followed, in [-1, 1]
-    plan_ns: int | None  # stamp of the image behind the plan that was followed
-    age_s: float | None  # age of that image [s]
-
-
-class Event(NamedTuple):
-    """Something that a log of what the robot did must show."""
-
-    time_s: float  # on the loop's clock
-    kind: str  # 'arm' | 'disarm' | 'stop' | 'hold' | 'resume' | 'idle' | 'limit'
-    reason: str
+OPERATED = 30  # actions that an operator's motion fills: its age ends it sooner
 
 
 class ControlLoop:
@@ -150,6 +122,7 @@ class ControlLoop:
         if self.contract.disarmed_at_start:
             self._stopped = self._stopped or DISARMED
         self._camera = CameraWatch(self.limits.max_age_s, self.limits.frozen_frames)
+        self.takeover = Takeover()
         self.drop_plan()
 
     # ------------------------------------------------------------------ input
@@ -189,6 +162,10 @@ class ControlLoop:
                 f'{actions.shape} with {int((~np.isfinite(actions)).sum())} that are not.',
             )
         self._bad_in_a_row = 0
+        if self.takeover.active:
+            return self._dropped(
+                'overruled', f'an operator took over; {names.HAND_BACK} ends that'
+            )
         if self._instruction_id == '':
             return self._dropped('other_instruction', 'there is no instruction')
         known = None not in (chunk.instruction_id, self._instruction_id)
@@ -212,6 +189,45 @@ class ControlLoop:
         self.counts['plans'] += 1
         return ''
 
+    def take_over(self, motion: Motion | None, now_s: float) -> str:
+        """Let an operator move the arm; plans are dropped until `hand_back`.
+
+        Args:
+            motion: None: what came of him makes no sense, or may not be followed: the arm holds.
+        Returns:
+            '' if it is followed from now on, else why not.
+        """
+        if not self.takeover.active:
+            self.takeover.begin(self.has_plan and self._instruction_id != '')
+            self._settle()
+            self.events.append(Event(now_s, 'takeover', self.takeover.leader(now_s)))
+        why = self.takeover.hear(motion, now_s)
+        self.drop_plan()
+        if not why:
+            action = np.append(self.controller.action_of(motion.twist), motion.gripper)
+            actions = np.tile(action, (OPERATED, 1))
+            self._chunk = Chunk(motion.stamp_ns, actions, motion.observed_s)
+        return why
+
+    def hand_back(self, now_s: float) -> str:
+        """Let the policy go on with the next plan; '' if it does, else why not."""
+        if not self.takeover.active:
+            return 'the policy has the arm already'
+        if not self.takeover.silent(now_s):
+            return f'{names.TELEOP_TWIST} must be silent. Got a message just now. Let go first.'
+        self.takeover = Takeover()
+        self._settle()
+        if np.isfinite(self._armed_s):
+            self._armed_s = now_s
+        self.events.append(Event(now_s, 'handback', 'asked for'))
+        return ''
+
+    def _settle(self) -> None:
+        # who comes next goes on from where the arm is, and not to where the last one wanted to be
+        self.drop_plan()
+        if self.state is not None:
+            self.controller.reset(self.state.position, self.gripper)
+
     def see_joints(self, joints, now_s: float) -> None:
         """Take the joints [rad] (n,), finite, as measured at `now_s`; the arm starts where it is.
 
@@ -219,7 +235,8 @@ class ControlLoop:
             InvalidValueError: the arm cannot start there, or cannot have got there since the last
                 ones.
         """
-        self._refuse_jump(joints, now_s)
+        if self._joints is not None:
+            refuse_jump(self._joints, joints, now_s - self._joints_s, self.limits)
         armed = np.isfinite(self._armed_s)
         if not (self.counts['commands'] or armed):  # until then others may have moved it
             state = armed_at(joints, self.limits)
@@ -252,6 +269,8 @@ class ControlLoop:
         """
         if self.state is None or self._joints is None:
             return f'{names.JOINT_STATES} must come first. Got none. Start the driver of the arm.'
+        if self.takeover.moving(now_s):
+            return f'{names.TELEOP_TWIST} must be at rest. Got a motion just now. Let go first.'
         age_s = now_s - self._joints_s
         if not age_s <= self.limits.max_age_s:
             return (
@@ -344,16 +363,17 @@ class ControlLoop:
         return Request(
             target=None,
             ages_s=ages_s,
-            camera_frozen=self._camera.frozen,
+            camera_frozen=self._camera.frozen and not self.takeover.active,
             measured=self._joints if fresh else None,
             allowed_s={
                 names.PLAN_HIDDEN: self.max_plan_age_s,
                 names.IMAGE: self._camera.max_age_s - self._brake_s,
+                names.TELEOP_TWIST: SILENCE_S - self._brake_s,
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
             forward=self.controller.forward,
             speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
-            idle=self._instruction_id == '',
+            idle=self._instruction_id == '' and not self.takeover.active,
             silent_on_stale=self.contract.on_stale == 'silent',
             movable=self.contract.disarmed_at_start,
         )
@@ -369,6 +389,10 @@ class ControlLoop:
 
     def _ages_s(self, now_s: float) -> Mapping[str, float | None]:
         ages_s = {names.JOINT_STATES: None if self._joints_s is None else now_s - self._joints_s}
+        if self.takeover.active:  # he has eyes of his own
+            if self._chunk is not None:
+                ages_s[names.TELEOP_TWIST] = now_s - self._chunk.observed_s
+            return ages_s
         if self._instruction_id == '':  # nobody wants anything: neither picture nor plan is due
             return ages_s
         if self.config.watch_camera:
@@ -437,7 +461,7 @@ class ControlLoop:
         if followed and verdict.reasons and self.contract.disarmed_at_start:
             # what a robot could not do is not made up for later
             self.controller.reset(verdict.command, self.gripper)
-        chunk = self._chunk if followed else None
+        chunk = self._chunk if followed and not self.takeover.active else None
         self.command = Command(
             joints=verdict.command,
             step=None if self.state is None else self.state.step,
@@ -472,16 +496,3 @@ class ControlLoop:
     def _dropped(self, count: str, why: str) -> str:
         self.counts[count] += 1
         return why
-
-    def _refuse_jump(self, joints, now_s: float) -> None:
-        if self._joints is None:
-            return
-        since_s = max(0.0, now_s - self._joints_s)
-        way = np.abs(joints - self._joints)
-        far = way - self.limits.following_rad - self.limits.velocity_rad_s * since_s
-        if far.max() > 0:
-            i = int(np.argmax(far))
-            raise InvalidValueError(
-                f'{self.limits.joints[i]} must move as an arm can. Got a jump of {way[i]:.2f} rad '
-                f'within {since_s * 1e3:.0f} ms. Look at what publishes {names.JOINT_STATES}.'
-            )

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vw2_ros import names
 from vw2_ros.arms.limits import Limits
 from vw2_ros.control.motion import Tick, braked, limit_motion, limit_tool
 from vw2_ros.errors import InvalidValueError
@@ -143,6 +144,22 @@ def rearmed(state: GateState, joints, limits: Limits) -> GateState:
         silent=state.silent,
         span=state.span,
     )
+
+
+def refuse_jump(before, joints, since_s: float, limits: Limits) -> None:
+    """Refuse measured joints [rad] (n,) that no arm can have reached since those `before`.
+
+    Raises:
+        InvalidValueError: one moved further than at its full speed in `since_s`.
+    """
+    way = np.abs(joints - before)
+    far = way - limits.following_rad - limits.velocity_rad_s * max(0.0, since_s)
+    if far.max() > 0:
+        i = int(np.argmax(far))
+        raise InvalidValueError(
+            f'{limits.joints[i]} must move as an arm can. Got a jump of {way[i]:.2f} rad within '
+            f'{max(0.0, since_s) * 1e3:.0f} ms. Look at what publishes {names.JOINT_STATES}.'
+        )
 
 
 def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[str, tuple]:

@@ -36,6 +36,7 @@ def render(
         'is 95 %, by bootstrap over episodes. No probe learns from scene '
         f'{_text(test)}; whether a dLDM was trained on it is a matter of its own data.</p>',
         *_looks(result),
+        *_wild(result),
         report.tiles(_headline(first, test)),
         '<h2>Can the motion be read from the code?</h2>',
         _plot(
@@ -114,11 +115,17 @@ def summary(name: str, found: Mapping, test_scene: str) -> dict[str, str]:
         for part, text in (('test_looks', f'scene {test_scene}'), ('looks', 'other scenes'))
         if part in hand
     }
+    nuisances = {
+        f'R2 of the {target}, unseen scene {test_scene}': said(parts['clip']['test'])
+        for target, parts in found['probe'].items()
+        if target not in TARGETS
+    }
     return {
         'dldm': name,
         f'R2 of the hand, unseen scene {test_scene}': said(test),
         'R2 of the hand, seen scenes': said(seen),
         **unseen,
+        **nuisances,
         'cosine of the nearest code': near or '–',
         'codes used': f'{100 * found["codes"]["usage"]:.1f} % of {found["codes"]["codebook"]}',
     }
@@ -135,6 +142,17 @@ def _looks(result: Mapping) -> list[str]:
         f'<p>Unseen looks (squares): {_text(scenes)}, in {result["looks"]["count"]} looks that '
         'are not among those above; whether a dLDM was trained on them is a matter of its own '
         'data. They only test.</p>'
+    ]
+
+
+def _wild(result: Mapping) -> list[str]:
+    if not result['wild']:
+        return []
+    nuisances = ', '.join(t for t in result['targets'] if t not in TARGETS)
+    return [
+        f'<p>The clips are wild ({result["wild"]:g}): {nuisances} change within each, by signals that '
+        'are known and that say nothing of the motion. Codes that carry the motion alone know '
+        'nothing of them.</p>'
     ]
 
 
@@ -213,7 +231,7 @@ def _probe_table(result: Mapping) -> str:
     rows = [
         [f'{name}: {t}', *(said(d['probe'][t][h][part]) for _, h, part in columns)]
         for name, d in result['dldms'].items()
-        for t in TARGETS
+        for t in result['targets']
     ]
     return _table(['R²', *(head for head, *_ in columns)], rows)
 
@@ -259,7 +277,7 @@ def _difference_table(result: Mapping) -> str:
     for other, less in result['first_less_other'].items():
         rows += [
             [f'{other}: R², {t}', *(said(less['probe'][t][h][part]) for _, h, part in columns)]
-            for t in TARGETS
+            for t in result['targets']
         ]
         cells = [less['retrieval'].get(part, {}).get(h) for _, h, part in columns]
         rows.append([f'{other}: cosine', *(said(c and c['cosine']) for c in cells)])

@@ -11,7 +11,7 @@ import numpy as np
 
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM
-from vw2_ros.models.inspection.clips import HORIZONS, TARGETS, Clips, direction, video_of
+from vw2_ros.models.inspection.clips import HORIZONS, Clips, direction, video_of
 from vw2_ros.models.inspection.codes import shared_codes
 from vw2_ros.models.inspection.retrieval import cosine, matching_pairs
 from vw2_ros.models.inspection.swaps import swap
@@ -284,7 +284,8 @@ def probes(result: Mapping) -> bytes:
         for name, colour in zip(result['dldms'], COLOURS)
         for part, text in parts_of(result).items()
     ]
-    return _rows_plot(TARGETS, [f'R² {HORIZON_TITLES[h]}' for h in HORIZONS], rows, (-0.5, 1.02))
+    titles = [f'R² {HORIZON_TITLES[h]}' for h in HORIZONS]
+    return _rows_plot(result['targets'], titles, rows, (-0.5, 1.02))
 
 
 def retrievals(result: Mapping) -> bytes:
@@ -321,7 +322,7 @@ def retrievals(result: Mapping) -> bytes:
 
 def differences(result: Mapping) -> bytes:
     """Draw by how much the first dLDM exceeds each other one, a panel for each horizon."""
-    groups = {f'probe R², {t}': ('probe', t) for t in TARGETS}
+    groups = {f'probe R², {t}': ('probe', t) for t in result['targets']}
     groups |= {'retrieval, cosine': ('retrieval', '')}
     first = next(iter(result['dldms']))
 

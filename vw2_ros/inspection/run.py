@@ -82,6 +82,7 @@ def inspect(
     seed: int = 0,
     clips: int = 4000,
     looks: Sequence[pathlib.Path] = (),
+    wild: float = 0.0,
 ) -> dict:
     """Look inside the codes of each dLDM on the same clips, and write what was seen to `out`.
 
@@ -93,6 +94,8 @@ def inspect(
         clips: how many are drawn, spread over scenes and episodes.
         looks: folders of `vw2 collect` in looks that are not in `data` and that no dLDM learned
             from: what was learned on `data` is tested on as many clips of these, too.
+        wild: how much the looks change within the clips, see `ClipConfig`; the probes then look for
+            what changes them, too.
     Returns:
         what inspection.json holds.
     Raises:
@@ -109,12 +112,12 @@ def inspect(
     models = {name: load_dldm(folder) for name, folder in dldms.items()}
     sizes = [model.config.size for model in models.values()]
     frames = min(model.config.clip_frames for model in models.values())
-    stores = open_stores(data, sizes)
+    stores = open_stores(data, sizes, wild)
     seen = Sample(stores, draw_clips(stores[sizes[0]], frames, clips, seed))
     check_scenes(seen.clips, test_scene)
     unseen, count = None, 0
     if looks:
-        others = open_stores(looks, sizes)
+        others = open_stores(looks, sizes, wild)
         count = check_looks(seen.store, others[sizes[0]])
         unseen = Sample(others, draw_clips(others[sizes[0]], frames, clips, seed))
     out = pathlib.Path(out)
@@ -128,6 +131,8 @@ def inspect(
         {
             **provenance(stage='inspect', seed=seed, seconds=round(time.monotonic() - began, 1)),
             **_of_data(seen, data, test_scene),
+            'wild': wild,
+            'targets': seen.clips.targets,
             'looks': unseen
             and {
                 'data': [str(d) for d in looks],

@@ -18,6 +18,8 @@ The way of a plan and of a command, call by call:
     -> ControlLoop.step     control/loop.py: observe, plan, act, gate
     -> gate                 control/safety.py: the maths
 
+An operator's motion comes by `nodes/teleop.py`, and is a chunk from `ControlLoop.take_over` on.
+
 In lockstep `_answer` and `Lockstep.step` stand for `_tick` and `RealTime.step`.
 """
 
@@ -43,6 +45,7 @@ from vw2_ros.nodes.dry_run import DryRun
 from vw2_ros.nodes.lifecycle import transition
 from vw2_ros.nodes.model import ModelNode
 from vw2_ros.nodes.process import run
+from vw2_ros.nodes.teleop import Teleop
 from vw2_ros.nodes.weights import Follower, label
 from vw2_ros.serving.remote import open_policy
 
@@ -55,6 +58,7 @@ class ActionNode(ModelNode):
     def __init__(self, **options):
         super().__init__('action', **options)
         self.loop = self.clock = self.guard = self.follower = self.arming = self.dry = None
+        self.teleop: Teleop | None = None  # in a world that does not wait
         self.instruction: str | None = None  # None: nobody said, plans for any are followed
 
     def parameters_set(self, values):
@@ -105,6 +109,7 @@ class ActionNode(ModelNode):
         if not c.lockstep:
             if c.watch_camera:
                 self.subscribe(Image, names.IMAGE, self._on_image, qos.newest())
+            self.teleop = Teleop(self)
             self.every(self.limits.period_s, self._tick)
             self.beat()
 
@@ -117,7 +122,7 @@ class ActionNode(ModelNode):
         for made in (self.follower, self.arming, self.dry):
             if made is not None:
                 made.end()
-        self.follower = self.dry = None
+        self.follower = self.dry = self.teleop = None
 
     def load(self):
         return self.load_policy(self.config.weights)
@@ -204,7 +209,7 @@ class ActionNode(ModelNode):
             # in a world that waits nothing gets older
             now_s = chunk.observed_s if self.config.lockstep else self.now_s()
             dropped = self.arming.held or self.loop.accept(chunk, now_s)
-            if dropped:
+            if dropped and not self.loop.takeover.active:  # then all are, and it is counted
                 self.refuse('plan', dropped)
         if self.config.lockstep:
             self._answer()
@@ -215,6 +220,7 @@ class ActionNode(ModelNode):
         stamp_ns, now_s = self.now_ns(), self.now_s()
         self.arming.look(now_s)
         self._publish(self.clock.step(now_s), stamp_ns)
+        self.teleop.tell(now_s)
 
     def _answer(self, joints=None) -> None:
         answer = self.clock.step(joints)

@@ -94,6 +94,8 @@ class Arming:
             if not was_open:
                 link.release()
             raise InvalidValueError(reason)
+        if node.loop.takeover.active:
+            return f'armed; an operator has the arm, until {names.HAND_BACK}'
         return 'armed; the arm holds until the next plan'
 
     def release(self) -> str:
@@ -151,6 +153,9 @@ class Arming:
         level, text = verdict(loop.command, node.config.lockstep)
         if level == ERROR and self.held and loop.command.status == 'holding':
             level, text = WARN, f'holding: {self.held}'
+        if loop.takeover.leader(now_s) == names.NOBODY and loop.command.status == 'holding':
+            back = node.resolve_service_name(names.HAND_BACK)
+            level, text = WARN, f'holding: an operator let go; {back} lets the policy go on'
         if loop.stop_reason == DISARMED:
             level, text = WARN, 'disarmed'
         if loop.stop_reason:

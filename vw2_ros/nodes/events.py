@@ -14,6 +14,7 @@ set):
 | `arm`, `disarm`, `release`     | `rearm`, a robot that begins anew, `release`                  |
 | `stop`, `hold`, `resume`, `idle` | the arm was stopped, holds, moves again, has nothing to do  |
 | `limit`                        | limits began to change commands; `reason` names which         |
+| `takeover`, `handback`         | an operator took the arm, or gave it back to the policy       |
 | `swap`                         | other weights                                                 |
 | `master`                       | somebody else commands the arm                                |
 | `lost`                         | of the watchdog: the action node was killed, or hangs         |

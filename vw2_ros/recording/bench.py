@@ -9,9 +9,6 @@ happens to run begins to act.
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 from collections.abc import Callable, Sequence
 
 from vw2_ros import names
@@ -33,6 +30,10 @@ KEYS = {  # key -> verb
 HELP = (
     'space: start, and end with success; f: end, it failed; d: discard this or the last; '
     'n: next instruction; q: quit'
+)
+TAKEOVER_HELP = (
+    'an episode begins when an operator takes the arm from the policy, and ends when he lets go; '
+    'or: space, s: end, with success; f: it failed; d: discard this or the last; q: quit'
 )
 SAVE_HELP = 'w: write the last seconds; q: quit'
 VERBS = ('start', 'toggle', 'success', 'failure', 'discard', 'next')  # services episode/<verb>
@@ -126,32 +127,47 @@ class Bench:
             self.running = False
 
 
-class Keyboard:
-    """Keys of the terminal, as they are pressed; none where stdin is no terminal."""
+class Takeovers(Bench):
+    """Episodes that begin when an operator takes the arm from a policy, and end when he lets go.
 
-    def __enter__(self) -> Keyboard:
-        self._before = None
-        if sys.stdin is not None and sys.stdin.isatty():
-            import termios
-            import tty
+    Args:
+        say: as of `Bench`.
+    """
 
-            self._file = sys.stdin.fileno()
-            self._before = termios.tcgetattr(self._file)
-            tty.setcbreak(self._file)
-        return self
+    def __init__(self, say: Callable[[str, str], None]):
+        self.at, self.running, self.ended = 0, False, []
+        self.instructions = ['']  # what the policy is told to do
+        self._say, self._leader = say, ''
 
-    def __exit__(self, *_) -> None:
-        if self._before is not None:
-            import termios
+    def hear(self, topic: str, text: str) -> str:
+        """Take what was said on `names.LEADER` or `names.INSTRUCTION`; a line for people, or ''."""
+        before = self._leader, self.instruction
+        if topic == names.LEADER:
+            self._leader = text
+        now = self._leader, ' '.join(text.split()) if topic == names.INSTRUCTION else before[1]
+        if now == before:
+            return ''
+        said = [self._let_go()] if self.running else []
+        self.instructions = [now[1]]
+        if self._leader == names.CORRECTION and now[1]:
+            said.append(self._start()[1])
+        return '; '.join(said)
 
-            termios.tcsetattr(self._file, termios.TCSADRAIN, self._before)
+    def do(self, verb: str) -> tuple[bool, str]:
+        """As of `Bench`; success and failure are of the last episode, where none is running."""
+        if verb == 'toggle':
+            verb = SUCCESS
+        if verb in ('start', 'next'):
+            return False, 'an operator begins an episode: he takes the arm'
+        if verb in (SUCCESS, FAILURE) and not self.running and self.ended:
+            if self.ended[-1] is None:
+                return False, 'the last episode is discarded'
+            self._say(names.OUTCOME, verb)
+            self.ended[-1] = verb
+            return True, f'episode {len(self.ended) - 1}: {verb}'
+        return super().do(verb)
 
-    def pressed(self) -> list[str]:
-        """Verbs of the keys that were pressed since the last call."""
-        found = []
-        while self._before is not None and select.select([self._file], [], [], 0)[0]:
-            keys = os.read(self._file, 64).decode(errors='ignore')
-            if not keys:
-                break
-            found += [KEYS[key] for key in keys.lower() if key in KEYS]
-        return found
+    def _let_go(self) -> str:
+        self.close()
+        self.ended.append('')  # nobody said how it went
+        return f'episode {len(self.ended) - 1} ends: s, f or d says how'

@@ -20,7 +20,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from vw2_ros.bags.stamps import stamp_of
 from vw2_ros.episodes import EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import FileHashes, LeftOut, only_one, write_whole
+from vw2_ros.models.data.pictures import kept
 from vw2_ros.recording.episodes import ACTIONS, Episode, Unusable, label, spans
 from vw2_ros.recording.tracks import Tracks
 from vw2_ros.sim.dataset_writer import (
@@ -47,7 +48,6 @@ from vw2_ros.sim.dataset_writer import (
 VERSION = 3  # of how labels are made; one folder holds one version
 SPLITS = ('training', 'validation')
 HELD_OUT = 10  # of so many episodes with words, one is for validation
-IMAGE_PX = 200  # side of the frames at most, as CALVIN's
 PART_FRAMES = 1800  # longer episodes are written in parts of one minute
 
 
@@ -301,6 +301,7 @@ class Conversion:
                 'from_s': _since(tracks, start),
                 'to_s': _since(tracks, end),
                 **({} if span.success is None else {'success': span.success}),
+                **({'correction': True} if span.correction else {}),
             }
             if span.dropped:
                 dropped.append(what)
@@ -352,7 +353,7 @@ class Conversion:
         wanted = set(np.concatenate([images_of(p) for p in parts]).tolist()) if parts else set()
         pictures: dict[int, np.ndarray] = {}
         damaged, waiting = 0, sorted(parts, key=lambda p: int(images_of(p).max()))
-        for number, picture in _pictures(tracks, wanted):
+        for number, picture in kept_pictures(tracks.bag, tracks.image_topic, wanted):
             if picture is None:
                 damaged += 1
             else:
@@ -425,12 +426,10 @@ def images_of(part: Part) -> np.ndarray:
     return image[(image >= 0) & part.episode.usable[part.a : part.b]]
 
 
-def _pictures(tracks: Tracks, wanted: set):
+def kept_pictures(bag: Bag, topic: str, wanted: set) -> Iterator[tuple[int, np.ndarray | None]]:
     """(number, uint8 (S, S, 3) or None) of the wanted image messages, as they came."""
-    from vw2_ros.models.data.pictures import resize_area
-
     read, number = cdr_reader(), -1
-    for _, kind, _, data in tracks.bag.messages([tracks.image_topic]):
+    for _, kind, _, data in bag.messages([topic]):
         try:
             message = read(data, kind)
             stamp_of(message)
@@ -439,7 +438,6 @@ def _pictures(tracks: Tracks, wanted: set):
         number += 1
         if number in wanted:
             try:
-                rgb = message_picture(message)
-                yield number, resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
+                yield number, kept(message_picture(message))
             except Exception:  # damaged data make the libraries raise nearly anything
                 yield number, None

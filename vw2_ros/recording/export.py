@@ -65,7 +65,7 @@ def export_lerobot(source: Source, out: Path | str, command: str = '') -> dict:
             return {**_same(out, made_of), 'refused': {}}
         _begin(part, made_of)
         if not (part / FILE).is_file():  # the card comes last
-            writer = LeRobotWriter(part, source.features(), FPS)
+            writer = LeRobotWriter(part, source.features(), FPS, source.outcomes())
             with progress_bar() as bar:
                 total = source.count() or None
                 task = bar.add_task('frames', total=total, completed=writer.frames)
@@ -88,7 +88,7 @@ def _card(
 ) -> Card:
     """The card; its head is what the hub's viewer reads."""
     success: dict[str, tuple[int, int]] = {}
-    for episode in writer.episodes:
+    for episode in (e for e in writer.episodes if e['success'] is not None):
         solved, tried = success.get(episode['task'], (0, 0))
         success[episode['task']] = (solved + episode['success'], tried + 1)
     cameras = [k for k, f in info['features'].items() if f['dtype'] == 'image']
@@ -100,6 +100,7 @@ def _card(
         facts={
             'robot': info['robot_type'],
             'episodes': info['total_episodes'],
+            'without a known outcome': sum(e['success'] is None for e in writer.episodes) or None,
             'frames': info['total_frames'],
             'fps': info['fps'],
             'cameras': ', '.join(cameras),

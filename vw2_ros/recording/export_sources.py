@@ -17,6 +17,7 @@ Other pictures are made png files. Joints can be had of bags alone.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ import numpy as np
 from vw2_ros import names
 from vw2_ros.arms.contract import Contract
 from vw2_ros.bags.bag import Bag, BagError, cdr_reader, files_of
+from vw2_ros.bags.episodes import bag_spans
 from vw2_ros.bags.images import COMPRESSED, message_picture
 from vw2_ros.bags.stamps import stamp_of
 from vw2_ros.episodes import EditList
@@ -36,6 +38,7 @@ from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import file_sha256
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.calvin import CalvinFolder, LanguageWindow, reading_file
+from vw2_ros.models.data.episodes import outcomes
 from vw2_ros.models.data.origin import merged_config
 from vw2_ros.recording import labels
 from vw2_ros.recording.episodes import IMAGE_OFF_NS, MIN_FRAMES, Episode, Unusable, label, spans
@@ -74,6 +77,9 @@ class Source(Protocol):
 
     def features(self) -> dict[str, dict]:
         """Key -> dtype, shape, names of what rows hold."""
+
+    def outcomes(self) -> bool:
+        """Whether it is known of all episodes how they ended."""
 
     def count(self) -> int:
         """About how many rows there are."""
@@ -142,7 +148,10 @@ class DataSource:
 
     def identity(self) -> dict[str, Any]:
         """See `Source`."""
-        return {'data': [[f.content_hash, f.written] for _, f in self.folders]}
+        return {
+            'data': [[f.content_hash, f.written] for _, f in self.folders],
+            'success': [[success for _, success in _windows(f)] for _, f in self.folders],
+        }
 
     @functools.cached_property
     def _first(self) -> tuple[Row, dict[str, tuple[int, int]]]:
@@ -155,6 +164,10 @@ class DataSource:
         """See `Source`."""
         return _features(self._first[1], STATE_NAMES, _steps(self.frame))
 
+    def outcomes(self) -> bool:
+        """See `Source`."""
+        return all(said is not None for _, folder in self.folders for _, said in _windows(folder))
+
     def count(self) -> int:
         """See `Source`."""
         return sum(w.end - w.start + 1 for _, folder in self.folders for w in folder.windows)
@@ -163,11 +176,17 @@ class DataSource:
         """See `Source`."""
         for number, (split, folder) in enumerate(self.folders):
             frames = _FrameFiles(folder)
-            for window in sorted(folder.windows, key=lambda w: (w.start, w.end)):
+            for window, success in _windows(folder):
                 name = f'{number}/{window.start}-{window.end}'
                 if name not in done:
-                    key = EpisodeKey(name, window.phrase, True, SPLITS[split])
+                    key = EpisodeKey(name, window.phrase, success, SPLITS[split])
                     yield from ((key, row) for row in frames.of(window))
+
+
+def _windows(folder: CalvinFolder) -> list[tuple[LanguageWindow, bool | None]]:
+    """The windows in order, and how each ended."""
+    windows = sorted(folder.windows, key=lambda w: (w.start, w.end))
+    return list(zip(windows, outcomes(folder.spans, windows)))
 
 
 def _frame_of(folder: CalvinFolder) -> str:
@@ -291,6 +310,14 @@ class BagSource:
         joints = [*self.contract.joints, 'gripper']
         return _features(sizes, joints, {'names': joints})
 
+    def outcomes(self) -> bool:
+        """See `Source`."""
+        found = []
+        for path in self.bags:
+            with contextlib.suppress(BagError):  # it is refused when its rows are read
+                found += bag_spans(Bag(path), self.instruction)
+        return all(s.success is not None for s in found if s.text and not s.dropped)
+
     def count(self) -> int:
         """See `Source`."""
         return 0  # nobody knows before the bags are read
@@ -317,10 +344,10 @@ class BagSource:
             except Unusable as error:
                 self.refused[f'{path.name} "{text}"'] = str(error)
                 continue
-            yield from self._of_episode(tracks, episode, name, span.success is not False)
+            yield from self._of_episode(tracks, episode, name, span.success)
 
     def _of_episode(
-        self, tracks: Tracks, episode: Episode, name: str, success: bool
+        self, tracks: Tracks, episode: Episode, name: str, success: bool | None
     ) -> Iterator[tuple[EpisodeKey, Row]]:
         """Rows as soon as all their pictures are there; a new episode where frames are missing."""
         wanted = {}  # camera -> number of its message for each frame, -1: none is near

@@ -39,10 +39,10 @@ from vw2_ros.recording.episodes import (
     Unusable,
     arm_states,
 )
+from vw2_ros.recording.lerobot_writer import SUCCESS
 from vw2_ros.recording.tracks import FINGER_M
 from vw2_ros.words import split_words
 
-SUCCESS = 'next.success'
 LEAST_FPS = 10  # else a frame of 30 Hz has no image within 50 ms
 BEYOND_M = 0.05  # poses may be so far outside the tool's box
 BEYOND_GRIPPER = 0.1  # of the gripper's way, which its values may be outside of it
@@ -182,6 +182,12 @@ class LeRobotSet:
             if b > a
         ]
 
+    def success(self, number: int) -> bool | None:
+        """How an episode ended; None: the set does not say."""
+        if SUCCESS not in self.index.features:
+            return self.index.successes.get(number)
+        return bool(np.asarray(self.index.rows(number, [SUCCESS])[SUCCESS], bool).any())
+
     def label(self, number: int, first: int, stop: int, instruction: str) -> Episode:
         """Frames and actions of some rows of an episode.
 
@@ -190,6 +196,12 @@ class LeRobotSet:
         """
         if instruction and not split_words(instruction):
             raise Unusable(f'an instruction must hold a word, got {instruction!r}')
+        if self.success(number) is False:
+            raise Unusable(
+                f'not a success: {SUCCESS} is never true'
+                if SUCCESS in self.index.features
+                else 'not a success: meta/episodes says so'
+            )
         rows = self._rows(number, first, stop)
         fps, frame = self.index.fps, self.contract.action_frame
         tick = np.arange(
@@ -233,19 +245,14 @@ class LeRobotSet:
         state = self.spec.state if self.spec else 'observation.state'
         action = self.spec.action if self.spec else 'action'
         wanted = [state] if self.spec and self.spec.form == 'none' else [state, action]
-        if SUCCESS in self.index.features:
-            wanted.append(SUCCESS)
         rows = self.index.rows(number, wanted)
         if (np.diff(rows['frame_index']) != 1).any() or rows['frame_index'][0] != 0:
             raise Unusable('rows are missing: frame_index must count from 0, one by one')
-        if SUCCESS in rows and not np.asarray(rows[SUCCESS], bool).any():
-            raise Unusable(f'not a success: {SUCCESS} is never true')
         values = {}
         for key in wanted:
-            if key != SUCCESS:
-                values[key] = np.asarray(rows[key][first:stop], float)
-                if values[key].ndim != 2 or not np.isfinite(values[key]).all():
-                    raise Unusable(f'{key} must be finite numbers. Got others')
+            values[key] = np.asarray(rows[key][first:stop], float)
+            if values[key].ndim != 2 or not np.isfinite(values[key]).all():
+                raise Unusable(f'{key} must be finite numbers. Got others')
         if self.own:
             return self._own_rows(values[state], values[action])
         return self._said_rows(number, values[state], values.get(action))

@@ -9,6 +9,9 @@
 A file of rows appears when it is whole, together with a note of what is in it (`.journal/`); `finish`
 makes meta/ of these notes. So a process that was killed at any moment goes on with the next file, and a
 folder without meta/info.json is not whole.
+
+How an episode ended is `success` in meta/episodes, empty where nobody said. `next.success` of the rows
+cannot be empty: it is there where all outcomes are known.
 """
 
 from __future__ import annotations
@@ -34,9 +37,10 @@ GROUP_ROWS = 64  # rows that are kept in memory
 DATA_PATH = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 EPISODES_PATH = 'meta/episodes/chunk-000/file-000.parquet'
 JOURNAL = '.journal'
+SUCCESS = 'next.success'
 OWN_FEATURES = {  # what the writer fills in
     'next.done': ('bool', 'bool'),
-    'next.success': ('bool', 'bool'),
+    SUCCESS: ('bool', 'bool'),
     'timestamp': ('float32', 'float'),
     'frame_index': ('int64', 'int64'),
     'episode_index': ('int64', 'int64'),
@@ -59,7 +63,7 @@ class EpisodeKey:
 
     name: str  # which tells it from others of the source
     task: str  # the instruction
-    success: bool = True
+    success: bool | None  # how it ended; None: nobody said
     split: str = 'train'
 
 
@@ -72,13 +76,14 @@ class LeRobotWriter:
     Args:
         folder: where; what an earlier writer finished there is kept.
         features: key -> dtype ('float32' or 'image'), shape, names, of what rows hold.
-        fps: rows per second.
+        fps: rows per second. outcomes: whether it is known of all episodes how they ended.
     Attributes:
         episodes: what is known of those that are on disk. frames: how many rows were written.
     """
 
-    def __init__(self, folder: Path, features: dict[str, dict], fps: int):
+    def __init__(self, folder: Path, features: dict[str, dict], fps: int, outcomes: bool):
         self.folder, self.features, self.fps = Path(folder), features, fps
+        self._own = {k: v for k, v in OWN_FEATURES.items() if outcomes or k != SUCCESS}
         self.arrow, self.parquet = library('pyarrow'), library('pyarrow.parquet')
         notes = sorted((self.folder / JOURNAL).glob('file-*.json'))
         self.files = [json.loads(path.read_text()) for path in notes]
@@ -167,23 +172,37 @@ class LeRobotWriter:
                 values = np.concatenate([np.asarray(row[k], np.float32) for row in rows])
                 columns[k] = arrow.FixedSizeListArray.from_arrays(values, feature['shape'][0])
         frames = np.arange(first, first + n)
-        done = np.zeros(n, bool)
-        done[-1] = last
-        own = {
-            'next.done': done,
-            'next.success': done & key.success,
-            'timestamp': (frames / self.fps).astype(np.float32),
-            'frame_index': frames,
-            'episode_index': np.full(n, number),
-            'index': frames + self.frames,
-            'task_index': np.full(n, self._task_number(key.task)),
-        }
+        own = self._own_values(number, frames, self.frames, key.task, key.success, last)
         columns |= {k: arrow.array(values) for k, values in own.items()}
         table = arrow.table(columns).replace_schema_metadata(self._huggingface())
         if self._writer is None:
             self._part.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self.parquet.ParquetWriter(self._part, table.schema)
         self._writer.write_table(table)
+
+    def _own_values(
+        self,
+        number: int,
+        frames: np.ndarray,
+        first: int,
+        task: str,
+        success: bool | None,
+        last: bool,
+    ) -> dict[str, np.ndarray]:
+        """What the writer fills in, of some frames of an episode whose first row is `first`."""
+        n = len(frames)
+        done = np.zeros(n, bool)
+        done[-1] = last
+        values = {
+            'next.done': done,
+            SUCCESS: done & bool(success),
+            'timestamp': (frames / self.fps).astype(np.float32),
+            'frame_index': frames,
+            'episode_index': np.full(n, number),
+            'index': frames + first,
+            'task_index': np.full(n, self._task_number(task)),
+        }
+        return {k: values[k] for k in self._own}
 
     def _type(self, feature: dict):
         arrow = self.arrow
@@ -207,7 +226,7 @@ class LeRobotWriter:
                     '_type': 'Sequence',
                 }
             )
-        features |= {k: {'dtype': kind, '_type': 'Value'} for k, (kind, _) in OWN_FEATURES.items()}
+        features |= {k: {'dtype': kind, '_type': 'Value'} for k, (kind, _) in self._own.items()}
         return {'huggingface': json.dumps({'info': {'features': features}})}
 
     def close(self) -> None:
@@ -260,8 +279,7 @@ class LeRobotWriter:
 
     def _features(self) -> dict[str, dict]:
         own = {
-            k: {'dtype': kind, 'shape': [1], 'names': None}
-            for k, (kind, _) in OWN_FEATURES.items()
+            k: {'dtype': kind, 'shape': [1], 'names': None} for k, (kind, _) in self._own.items()
         }
         return {**self.features, **own}
 
@@ -299,6 +317,7 @@ class LeRobotWriter:
     def _episodes_table(self) -> bytes:
         rows, first = [], 0
         places = [i for i, file in enumerate(self.files) for _ in file['episodes']]
+        told = any(episode['success'] is not None for episode in self.episodes)
         for number, (file, episode) in enumerate(zip(places, self.episodes)):
             n = episode['length']
             stats = self._stats_of(number, first)
@@ -307,7 +326,7 @@ class LeRobotWriter:
                     'episode_index': number,
                     'tasks': [episode['task']],
                     'length': n,
-                    'success': episode['success'],
+                    **({'success': episode['success']} if told else {}),
                     'data/chunk_index': file // CHUNK_FILES,
                     'data/file_index': file % CHUNK_FILES,
                     'dataset_from_index': first,
@@ -323,17 +342,9 @@ class LeRobotWriter:
     def _stats_of(self, number: int, first: int) -> dict[str, dict]:
         """Statistics of one episode."""
         episode = self.episodes[number]
-        n, task = episode['length'], self._tasks[episode['task']]
-        frames, done = np.arange(n), np.arange(n) == n - 1
-        own = {
-            'next.done': done,
-            'next.success': done & episode['success'],
-            'timestamp': (frames / self.fps).astype(np.float32),
-            'frame_index': frames,
-            'episode_index': np.full(n, number),
-            'index': frames + first,
-            'task_index': np.full(n, task),
-        }
+        own = self._own_values(
+            number, np.arange(episode['length']), first, episode['task'], episode['success'], True
+        )
         return {
             **episode['numbers'],
             **{k: Levels(*levels).stats() for k, levels in episode['levels'].items()},
@@ -343,7 +354,7 @@ class LeRobotWriter:
     def _all_stats(self) -> dict[str, dict]:
         """Statistics of all rows. The numbers are read from the files again; they are small."""
         numbers = [k for k, f in self.features.items() if f['dtype'] != 'image']
-        values: dict[str, list] = {k: [] for k in (*numbers, *OWN_FEATURES)}
+        values: dict[str, list] = {k: [] for k in (*numbers, *self._own)}
         for file in range(len(self.files)):
             chunk, within = divmod(file, CHUNK_FILES)
             path = self.folder / DATA_PATH.format(chunk_index=chunk, file_index=within)

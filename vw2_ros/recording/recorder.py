@@ -21,7 +21,7 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import Trigger
@@ -31,6 +31,7 @@ from vw2_ros import names
 from vw2_ros.arms.contract import ROBOT_DESCRIPTION
 from vw2_ros.arms.contract import topics as topics_of
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.keyboard import Keyboard
 from vw2_ros.recording import bench
 from vw2_ros.recording.writer import BagWriter, RingWriter, Storage
 
@@ -62,13 +63,15 @@ class Wanted:
     namespace: str = ''  # of all topics
     contract: str = 'play_table'  # name or file of the robot's
     instructions: tuple[str, ...] = ()  # what is shown at the bench, in turn; none: no bench
+    takeovers: bool = False  # only what a person shows who takes the arm from a policy
     last_s: float = 0.0  # keep so much in memory, and write on request; 0: write all at once
     storage: Storage = Storage()
 
     def __post_init__(self):
-        if self.instructions and self.last_s:
+        if bool(self.instructions) + bool(self.last_s) + self.takeovers > 1:
             raise InvalidValueError(
-                'either episodes (--instruction) or the last seconds (--last) are recorded. Got both'
+                'one of episodes (--instruction), takeovers (--takeovers) and the last seconds '
+                '(--last) must be recorded. Got several'
             )
 
 
@@ -112,20 +115,18 @@ class Recorder:
         infos = () if wanted.image else robot.infos
         self.cameras = [name(topic) for topic in cameras]
         self.joints = [name(topic) for topic in robot.joint_states]
-        self.instruction = name(names.INSTRUCTION)
+        self.instruction, self.leader = name(names.INSTRUCTION), name(names.LEADER)
         topics = (
             *(cameras[0], robot.joint_states[0], names.INSTRUCTION, *cameras, *robot.joint_states),
-            *(*robot.commands, *COMMANDS, *infos, ROBOT_DESCRIPTION),
+            *(*robot.commands, *COMMANDS, *infos, ROBOT_DESCRIPTION, names.LEADER),
         )
         self.heard = {name(topic): Heard() for topic in topics}
         # they come when something changes: silence is no gap
-        self._seldom = (self.instruction, name(ROBOT_DESCRIPTION))
+        self._seldom = (self.instruction, self.leader, name(ROBOT_DESCRIPTION))
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         try:
-            self.bench = (
-                bench.Bench(wanted.instructions, self._say) if wanted.instructions else None
-            )
+            self.bench = _bench(wanted, self._say)
             self.writer: BagWriter | RingWriter = (
                 RingWriter(folder, wanted.last_s, self._seldom, wanted.storage)
                 if wanted.last_s
@@ -164,6 +165,14 @@ class Recorder:
         """Put a message of ours into the bag."""
         data = bytes(serialize_message(String(data=text)))
         self.writer.put(self.node.resolve_topic_name(topic), STRING, time.time_ns(), data)
+
+    def _lead(self, topic: str, kind: str, received_ns: int, data: bytes) -> None:
+        """Begin or end an episode by what a policy is told, and by who has the arm."""
+        if topic == self.leader:
+            self.writer.put(topic, kind, received_ns, data)
+        what = names.LEADER if topic == self.leader else names.INSTRUCTION
+        said = self.bench.hear(what, deserialize_message(data, String).data)
+        self.said += [said] if said else []
 
     def _answerer(self, verb: str):
         def answer(_, response):
@@ -251,12 +260,23 @@ class Recorder:
     def _taker(self, topic: str, h: Heard):
         def take(data: bytes) -> None:
             received_ns, now_s = time.time_ns(), time.monotonic()
-            if self.bench is None or self.bench.running or topic in self._seldom:
+            if isinstance(self.bench, bench.Takeovers) and topic in (
+                self.instruction,
+                self.leader,
+            ):
+                self._lead(topic, h.kind, received_ns, data)
+            elif self.bench is None or self.bench.running or topic in self._seldom:
                 self.writer.put(topic, h.kind, received_ns, data)
             h.gaps += bool(h.count and topic not in self._seldom and now_s - h.last_s > GAP_S)
             h.count, h.last_s = h.count + 1, now_s
 
         return take
+
+
+def _bench(wanted: Wanted, say) -> bench.Bench | None:
+    if wanted.takeovers:
+        return bench.Takeovers(say)
+    return bench.Bench(wanted.instructions, say) if wanted.instructions else None
 
 
 def _profile(reliable: bool, latched: bool) -> QoSProfile:
@@ -291,8 +311,10 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
     recorder = Recorder(out, wanted)
-    if wanted.instructions or wanted.last_s:
-        print(bench.HELP if wanted.instructions else bench.SAVE_HELP, flush=True)
+    if wanted.instructions or wanted.takeovers:
+        print(bench.HELP if wanted.instructions else bench.TAKEOVER_HELP, flush=True)
+    elif wanted.last_s:
+        print(bench.SAVE_HELP, flush=True)
     else:
         print(
             f'recording to {out}; Ctrl-C ends it. Publish what is shown on {recorder.instruction}, '
@@ -301,7 +323,7 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
         )
     live = sys.stdout.isatty()
     try:
-        with bench.Keyboard() as keyboard:
+        with Keyboard(bench.KEYS) as keyboard:
             _follow(recorder, keyboard, seconds, live)
     except KeyboardInterrupt:
         pass
@@ -311,7 +333,7 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
     return _told(recorder, out, live)
 
 
-def _follow(recorder: Recorder, keyboard: bench.Keyboard, seconds: float, live: bool) -> None:
+def _follow(recorder: Recorder, keyboard: Keyboard, seconds: float, live: bool) -> None:
     """Record, and print a line per second and per episode, until it is time to end."""
     began_s = told_s = time.monotonic()
     while not recorder.writer.failed:

@@ -21,10 +21,10 @@ from vw2_ros.episodes import read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import only_one
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.pictures import resize_area
+from vw2_ros.models.data.pictures import kept
 from vw2_ros.models.data.video.lerobot_index import LeRobotIndex
 from vw2_ros.recording import convert
-from vw2_ros.recording.convert import IMAGE_PX, PART_FRAMES, Conversion, Part
+from vw2_ros.recording.convert import PART_FRAMES, Conversion, Part
 from vw2_ros.recording.episodes import Unusable
 from vw2_ros.recording.lerobot import LeRobotSet
 from vw2_ros.recording.told import tell
@@ -198,11 +198,12 @@ class SetConversion(Conversion):
         parts, told, refused = [], [], []
         fps = found.index.fps
         try:
-            spans = found.spans(number, self.instruction)
+            spans, success = found.spans(number, self.instruction), found.success(number)
         except DataError as error:  # a damaged file costs its episodes
             return [], [], [_what(number, '', 0, 0) | {'reason': str(error)}]
         for span, (first, stop, text) in enumerate(spans):
             what = _what(number, text, first / fps, stop / fps)
+            what |= {} if success is None else {'success': success}
             try:
                 episode = found.label(number, first, stop, text)
             except (Unusable, DataError) as error:
@@ -230,7 +231,7 @@ class SetConversion(Conversion):
                 if rgb is None:
                     damaged += 1
                 else:
-                    pictures[number] = resize_area(rgb, min(IMAGE_PX, *rgb.shape[:2]))
+                    pictures[number] = kept(rgb)
             while waiting and number >= convert.images_of(waiting[0]).max():
                 self._session(waiting.pop(0), pictures)
                 first = min((int(convert.images_of(p).min()) for p in waiting), default=number)

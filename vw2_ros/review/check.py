@@ -90,11 +90,17 @@ class Verdict:
     findings: tuple[Finding, ...]
     labels: dict[str, tuple[int, float]]  # instruction -> episodes, seconds
 
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many episodes ended in which way; '': nobody said."""
+        return dict(Counter(checked.entry.outcome for checked in self.episodes))
+
     def report(self) -> dict:
         """For a file."""
         return {
             'episodes': [checked.report() for checked in self.episodes],
             'findings': [dataclasses.asdict(finding) for finding in self.findings],
+            'outcomes': self.outcomes,
             'labels': {k: {'episodes': n, 'seconds': s} for k, (n, s) in self.labels.items()},
         }
 

@@ -37,6 +37,7 @@ def render(verdict: Verdict, data: Path) -> str:
                 (f'{seconds / 60:.1f} min', 'in all'),
                 (f'{len([t for t in verdict.labels if t])}', 'instructions'),
                 (f'{found}', 'episodes with findings'),
+                (_outcomes(verdict), 'success, failure, nobody said'),
                 (f'{np.mean(scores):.0f}' if scores else '-', 'mean score, of 100'),
             ]
         ),
@@ -52,6 +53,10 @@ def render(verdict: Verdict, data: Path) -> str:
     if len(worst) > PICTURED:
         parts.append(f'<p>Pictures are shown of the {PICTURED} worst.</p>')
     return report.page(f'{data}: check', parts)
+
+
+def _outcomes(verdict: Verdict) -> str:
+    return ', '.join(str(verdict.outcomes.get(kind, 0)) for kind in ('success', 'failure', ''))
 
 
 def _text(value: object) -> str:

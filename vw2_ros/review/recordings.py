@@ -232,8 +232,9 @@ class Entry:
 
     @property
     def state(self) -> str:
-        """'dropped', 'changed' or ''."""
-        return 'dropped' if self.span.dropped else 'changed' if self.span.edited else ''
+        """'correction' where it is one, and 'dropped' or 'changed'; '' where nothing is to be said."""
+        edited = 'dropped' if self.span.dropped else 'changed' if self.span.edited else ''
+        return ', '.join(filter(None, ['correction' if self.span.correction else '', edited]))
 
     @property
     def outcome(self) -> str:

@@ -34,7 +34,20 @@ from vw2_ros.review.recordings import BagRecording, Recording, SplitRecording
 QUALITY = 80  # of the JPEG pictures in a file
 AT_ONCE = 5000  # frames whose rows are read together
 TIME, STEP = 'time', 'step'
+_KINDS = ('picture', 'curves', 'codes', 'text')
 ACTIONS = ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')
+CURVES = (  # what is called alike has one colour in all plots
+    (31, 119, 180),
+    (255, 127, 14),
+    (44, 160, 44),
+    (214, 39, 40),
+    (148, 103, 189),
+    (140, 86, 75),
+    (227, 119, 194),
+    (23, 190, 207),
+    (188, 189, 34),
+    (127, 127, 127),
+)
 LEVELS = {0: 'INFO', 1: 'WARN', 2: 'ERROR', 3: 'ERROR'}
 
 
@@ -58,7 +71,9 @@ class View:
 
     def __init__(self, name: str, out: Path | None):
         self.rr = _rerun()
-        self._named: set[str] = set()
+        self._kinds: dict[str, str] = {}  # where -> what is there, in the order of their coming
+        self._colours: dict[str, tuple] = {}  # of curves, by their names
+        self._timeline = TIME
         self.stream = self.rr.RecordingStream('vw2_view')
         self.stream.send_recording_name(name)
         if out is None:
@@ -73,29 +88,62 @@ class View:
 
     def at_step(self, step: int) -> None:
         """What follows belongs to a step of training."""
+        self._timeline = STEP
         self.stream.set_time(STEP, sequence=int(step))
 
     def picture(self, where: str, rgb: np.ndarray) -> None:
         """uint8 (H, W, 3) rgb."""
+        self._kinds.setdefault(where, 'picture')
         self.stream.log(where, self.rr.Image(rgb).compress(jpeg_quality=QUALITY))
 
     def numbers(self, where: str, values: Sequence[float], called: Sequence[str] = ()) -> None:
         """One point of each of several curves."""
-        if where not in self._named and called:
-            self._named.add(where)
-            self.stream.log(where, self.rr.SeriesLines(names=list(called)), static=True)
+        if where not in self._kinds:
+            self._kinds[where] = 'curves'
+            for name in called:
+                self._colours.setdefault(name, CURVES[len(self._colours) % len(CURVES)])
+            if called:
+                colours = [self._colours[name] for name in called]
+                lines = self.rr.SeriesLines(names=list(called), colors=colours)
+                self.stream.log(where, lines, static=True)
         self.stream.log(where, self.rr.Scalars(np.asarray(values, float)))
 
     def codes(self, where: str, codes: np.ndarray) -> None:
         """Codes of a plan, integers (steps, codes)."""
+        self._kinds.setdefault(where, 'codes')
         self.stream.log(where, self.rr.Tensor(codes, dim_names=('step', 'query')))
 
     def text(self, where: str, text: str, level: str = 'INFO') -> None:
         """A line of a log."""
+        self._kinds.setdefault(where, 'text')
         self.stream.log(where, self.rr.TextLog(text, level=level))
+
+    def _layout(self):
+        """Pictures above, then curves, then what was said beside the plans' codes."""
+        blueprint = importlib.import_module('rerun.blueprint')
+        at = {kind: [w for w, k in self._kinds.items() if k == kind] for kind in _KINDS}
+        legend = blueprint.PlotLegend(corner=blueprint.Corner2D.LeftTop)
+        pictures = [blueprint.Spatial2DView(origin=w, name=w) for w in at['picture']]
+        curves = [
+            blueprint.TimeSeriesView(origin=w, name=w, plot_legend=legend) for w in at['curves']
+        ]
+        last = [blueprint.TextLogView(origin='/', name='what was said')] if at['text'] else []
+        last += [blueprint.TensorView(origin=w, name=w) for w in at['codes']]
+        rows = [blueprint.Grid(*views) for views in (pictures, curves) if views]
+        rows += (
+            [blueprint.Horizontal(*last, column_shares=[3, *[1] * len(last[1:])])] if last else []
+        )
+        shares = [2, 2, 1][-len(rows) :] if last else [1] * len(rows)
+        return blueprint.Blueprint(
+            blueprint.Vertical(*rows, row_shares=shares),
+            blueprint.TimePanel(timeline=self._timeline, state='collapsed'),
+            collapse_panels=True,
+        )
 
     def close(self) -> None:
         """Hand on what waits."""
+        if self._kinds:
+            self.stream.send_blueprint(self._layout())
         self.stream.flush()
         self.stream.disconnect()
 
@@ -122,6 +170,8 @@ def view(data: Path, out: Path | None, image: str = '', events: Path | None = No
             count += _recording(shown, recording, events, len(recordings) > 1)
     shown.close()
     if not count:
+        if out is not None:
+            out.unlink(missing_ok=True)
         raise InvalidValueError(f'{data} must hold something to show. Got nothing')
     return count
 

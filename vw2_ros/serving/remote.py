@@ -23,13 +23,13 @@ import pathlib
 import queue
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError, MissingPackageError, VW2Error
+from vw2_ros.timings import Timings
 
 SCHEMES = ('ws://', 'wss://')
 DEADLINE_S = 0.2  # a plan from an older image moves nothing soon after (max_plan_age_s)
@@ -174,7 +174,7 @@ class RemotePolicy:
         self._lock = threading.Lock()
         self._seq = 0
         self._inbox: queue.SimpleQueue = queue.SimpleQueue()  # of all connections
-        self._times: dict[str, deque[float]] = {}
+        self._times = Timings()
         self.sha256 = ''
         facts = self._ask({'ask': 'facts'}, START_S)
         self.sha256 = facts['sha256']
@@ -220,14 +220,7 @@ class RemotePolicy:
 
     def timing(self) -> dict[str, dict[str, float]]:
         """As `Policy.timing`: `..._ms` in the model, `..._answer_ms` until the answer was here."""
-        return {
-            key: {
-                'p50': float(np.percentile(v, 50)),
-                'p99': float(np.percentile(v, 99)),
-                'count': len(v),
-            }
-            for key, v in self._times.items()
-        }
+        return self._times.summary()
 
     def close(self) -> None:
         """End the connection; the next question makes another."""
@@ -239,12 +232,11 @@ class RemotePolicy:
 
     def _timed(self, what: str, question: dict[str, Any]) -> dict[str, Any]:
         began = time.perf_counter()
-        usual = list(self._times.get(f'{what}_answer_ms', ()))[-50:]
+        usual = self._times.newest(f'{what}_answer_ms', 50)
         overdue_s = OVERDUE_S + OVERDUE * 1e-3 * float(np.median(usual)) if usual else None
         found = self._ask(question, self.deadline_s, overdue_s)
         took = 1e3 * (time.perf_counter() - began)
-        for key, value in ((f'{what}_ms', found['ms']), (f'{what}_answer_ms', took)):
-            self._times.setdefault(key, deque(maxlen=1000)).append(value)
+        self._times.note(**{f'{what}_ms': found['ms'], f'{what}_answer_ms': took})
         return found
 
     def _ask(

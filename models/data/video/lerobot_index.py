@@ -186,6 +186,26 @@ class LeRobotIndex:
             return list(range(total))
 
     @functools.cached_property
+    def successes(self) -> dict[int, bool]:
+        """Episode -> how it ended, where meta/ says so (`success`).
+
+        Raises:
+            DataError: the index is damaged.
+        """
+        if not self.v3:
+            return {}
+        with reading_index(self.path):
+            found: dict[int, bool] = {}
+            for path in sorted((self.root / 'meta' / 'episodes').rglob('*.parquet')):
+                parquet = library('pyarrow.parquet')
+                columns = ['episode_index', 'success']
+                if set(columns) <= set(parquet.read_schema(path).names):
+                    table = parquet.read_table(path, columns=columns, partitioning=None)
+                    pairs = zip(*(table[key].to_pylist() for key in columns))
+                    found |= {int(n): said for n, said in pairs if isinstance(said, bool)}
+            return found
+
+    @functools.cached_property
     def tasks(self) -> dict[int, str]:
         """Number -> what is shown, in words; empty where the data set has none.
 
@@ -247,7 +267,7 @@ def reading_index(path: Path):
         ) from error
 
 
-@functools.lru_cache(2)  # episodes of a file follow each other
+@functools.lru_cache(3)  # episodes of a file follow each other; each is asked for three times
 def _table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     with reading_index(path):
         table = library('pyarrow.parquet').read_table(

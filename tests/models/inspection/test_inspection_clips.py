@@ -48,6 +48,20 @@ def test_scene_and_episode_of_a_collection(tmp_path):
     assert ''.join(scene[::20]) == 'AABBBB' and episode[::20].tolist() == [0, 0, 1, 1, 2, 2]
 
 
+def test_nuisances_of_wild_clips_are_told_as_motion_is(tmp_path):
+    root = calvin_files.write_data(tmp_path / 'd', shards=True, episodes=6, frames=20)
+    sessions(root / 'training', 'ABB')
+    wild = open_stores([root / 'training'], [(32, 32)], wild=1.0)[32, 32]
+    clips = draw_clips(wild, frames=9, count=20)
+    assert clips.targets[5:] == ('exposure', 'colour', 'shake', 'shadow', 'mover')
+    first, last = clips.rows()[:, 0], clips.rows()[:, -1]
+    exposure = wild.nuisances.exposure
+    assert np.array_equal(clips.moved('exposure', 'clip')[:, -1], exposure[last] - exposure[first])
+    assert clips.moved('shake', 'step').shape == (len(clips.starts), 2, 2)
+    calm = open_stores([root / 'training'], [(32, 32)])[32, 32]
+    assert draw_clips(calm, frames=9, count=20).targets == clips.targets[:5]
+
+
 def test_looks_must_not_be_among_the_data(tmp_path):
     def store(name, scenes, looks):
         root = calvin_files.write_data(tmp_path / name, shards=True, episodes=6, frames=20)

@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """Probes of hand-made codes whose answers are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from inspection_clips import CLIPS, HAND, NOISE, STEPS, TOLD, contains, hand_made
@@ -25,6 +27,14 @@ def test_probe_of_codes_that_say_nothing():
     for horizon in HORIZONS:
         assert abs(found[horizon]['test'].value) < 0.03
         assert found[horizon]['test'].figures()['high'] < 0.05
+
+
+def test_probe_of_codes_that_are_a_nuisance():
+    change = np.random.default_rng(4).normal(scale=0.3, size=(*HAND.shape[:2], 1))
+    wild = dataclasses.replace(CLIPS, motion={**CLIPS.motion, 'exposure': change})
+    found = probe(np.concatenate([change, NOISE], axis=2), wild, 'D')
+    assert found['exposure']['clip']['test'].value > 0.99
+    assert found['hand']['clip']['test'].value < 0.05
 
 
 def test_probe_with_half_of_the_variance():

@@ -137,11 +137,18 @@ def test_both_models_learn_and_the_planner_finds_codes(whole, runs):
 
 def test_codes_that_say_little_are_told(runs, data, tmp_path, capsys):
     # after six steps the VDM does not read them yet
-    file = config(tmp_path / 'dropped.yaml', loss={'control_dropout': 0.9, 'noise_draws': 2})
+    dropped = {'control_dropout': 0.9, 'noise_draws': 2}
+    file = config(tmp_path / 'dropped.yaml', loss=dropped, labels={'share': 1.0})
     stage = DisentangleStage(file, [data], init=runs / 'warmup', vdm=runs / 'vdm')
     run(stage, tmp_path / 'run')
     assert 'raise disentangle.loss.control_dropout' in ' '.join(capsys.readouterr().err.split())
     assert stage.identity()['loss']['control_dropout'] == 0.9
+    # the few clips with actions teach too, and leave no weights behind
+    lines = [json.loads(line) for line in (tmp_path / 'run/log.jsonl').open()]
+    assert all(line['label_loss'] > 0 for line in lines if line['kind'] == 'train')
+    assert (
+        tensors_of(tmp_path / 'run', 'dldm').keys() == tensors_of(runs / 'warmup', 'dldm').keys()
+    )
 
 
 def test_runs_that_were_begun_before_a_switch_was_there_go_on():
