@@ -210,6 +210,13 @@ def generate_chains(count: int = 1000) -> list[tuple[Symbolic, tuple[str, ...]]]
     return pairs
 
 
+def draw_chain(rng: np.random.Generator) -> tuple[Symbolic, tuple[str, ...]]:
+    """A start and five tasks, drawn as the protocol draws its own, by seeds that it does not have."""
+    states = initial_states()
+    state = states[int(rng.integers(len(states)))]
+    return state, next(_draw(state, int(rng.integers(len(states), 2**31))))
+
+
 @functools.cache
 def chains(scene: str = 'D') -> tuple[Chain, ...]:
     """The 1000 frozen chains, with the start that they have in `scene`.

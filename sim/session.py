@@ -2,8 +2,12 @@
 # Copyright 2026 vw2_ros maintainers
 """One session of demonstrations by the scripted expert.
 
-A session is play-like. After one reset it does task after task, each one whose precondition holds,
-the rarest so far first. Only after two failures in a row is there another reset.
+Every other session is play-like. After one reset it does task after task, each one whose precondition
+holds, the rarest so far first. Only after two failures in a row is there another reset.
+
+The others are made of chains of five tasks, drawn as the long-horizon protocol draws its own, each
+after a reset near one of its starts. What a task leaves there is no state that play comes to often: a
+door that was moved half of its way, and the block behind it is wanted next.
 
 Not everything that happens is recorded:
 * In most tasks something bumps the arm off its way, once or more often. A bump is not recorded, so
@@ -26,7 +30,7 @@ a policy would turn away a few millimetres before the button.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +42,7 @@ from vw2_ros.sim.expert.expert import Expert
 from vw2_ros.sim.expert.look import CLOSE, OPEN
 from vw2_ros.sim.expert.starts import can_be_pushed, prepare, settle
 from vw2_ros.sim.landmarks import landmarks, scene_state
-from vw2_ros.sim.long_horizon import initial_states, scene_obs_for
+from vw2_ros.sim.long_horizon import Symbolic, draw_chain, initial_states, scene_obs_for
 from vw2_ros.sim.scenes import SCENES, random_scene_obs
 from vw2_ros.sim.state import SceneState
 from vw2_ros.sim.table import Simulator, Table
@@ -64,7 +68,7 @@ Astray = Callable[[Table, str, np.random.Generator, Callable[[], bool]], None]
 class CollectSettings:
     """What to collect. The same settings give the same data."""
 
-    scenes: str = 'D'  # letters; session k plays in scene k modulo their number
+    scenes: str = 'D'  # letters; session k is in scene k modulo their number
     seed: int = 0  # of everything that is drawn
     randomize: bool = False  # draw the look of each session
     tasks_per_session: int = 12  # how many tasks follow one reset
@@ -137,20 +141,27 @@ def _choose(
     return fresh[int(rng.choice(len(fresh), p=weights / weights.sum()))]
 
 
-def _start(table: Table, session: int, rng: np.random.Generator) -> None:
+def _start(table: Table, turn: int, rng: np.random.Generator) -> None:
     """A reset: anywhere at random, near a start of the long-horizon protocol, or for one task."""
     kind = rng.random()
     if kind < 0.2:
         table.reset(scene_obs=random_scene_obs(table.scene, rng))
+        settle(table)
     elif kind < 0.4:
         states = initial_states()
-        obs = scene_obs_for(table.scene.name, states[int(rng.integers(len(states)))]).copy()
-        for i in range(3):
-            obs[6 + 6 * i : 8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
-            obs[11 + 6 * i] += rng.uniform(-0.2, 0.2)
-        table.reset(scene_obs=obs)
+        _start_near(table, states[int(rng.integers(len(states)))], rng)
     else:
-        prepare(table, TASKS[session % len(TASKS)], rng)
+        prepare(table, TASKS[turn % len(TASKS)], rng)
+        settle(table)
+
+
+def _start_near(table: Table, state: Symbolic, rng: np.random.Generator) -> None:
+    """A reset near a start of the long-horizon protocol: the blocks lie up to 2 cm beside it."""
+    obs = scene_obs_for(table.scene.name, state).copy()
+    for i in range(3):
+        obs[6 + 6 * i : 8 + 6 * i] += rng.uniform(-0.02, 0.02, size=2)
+        obs[11 + 6 * i] += rng.uniform(-0.2, 0.2)
+    table.reset(scene_obs=obs)
     settle(table)
 
 
@@ -298,6 +309,43 @@ def _demonstrate(
     return True
 
 
+def _play(
+    table: Table, turn: int, writer: SessionWriter, rng: np.random.Generator
+) -> Generator[str, bool, None]:
+    """Endless tasks from what is there; is told after each whether it was solved."""
+    oracle = TaskOracle(table.scene)
+    counts = dict.fromkeys(TASKS, 0)
+    _start(table, turn, rng)
+    last, failures = None, 0
+    while True:
+        if held_block(table.state()) and rng.random() < PUT_DOWN_SHARE:
+            writer.cut()
+            _put_down(table, rng)
+        tasks = startable(oracle, table.state())
+        if not tasks or failures >= 2:
+            # nothing works here any more: begin again elsewhere
+            writer.cut()
+            _start(table, int(rng.integers(len(TASKS))), rng)
+            last, failures = None, 0
+            continue
+        last = _choose(tasks, counts, last, rng)
+        counts[last] += 1
+        failures = 0 if (yield last) else failures + 1
+
+
+def _chains(
+    table: Table, turn: int, writer: SessionWriter, rng: np.random.Generator
+) -> Generator[str, bool, None]:
+    """Endless tasks, five from each start or until one is not solved; is told as `_play` is."""
+    while True:
+        state, tasks = draw_chain(rng)
+        writer.cut()
+        _start_near(table, state, rng)
+        for task in tasks:
+            if not (yield task):
+                break
+
+
 def record_session(
     out: Path, split: str, session: int, settings: CollectSettings, astray: Astray | None = None
 ) -> dict:
@@ -314,7 +362,8 @@ def record_session(
         the session's marker, with `attempts` {task: [solved, all]}.
     """
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), session])
-    scene = settings.scenes[session % len(settings.scenes)]
+    turn, which = divmod(session, len(settings.scenes))
+    scene = settings.scenes[which]
     look = int(rng.integers(2**31)) if settings.randomize else -1
     appearance = None
     if settings.randomize:
@@ -322,32 +371,17 @@ def record_session(
     writer = SessionWriter(
         Path(out) / split, session, shard=settings.shards > 0, scene=scene, appearance=look
     )
-    oracle = TaskOracle(scene)
-    counts = dict.fromkeys(TASKS, 0)
     attempts: dict[str, list[int]] = {}
     with settings.simulator.open(scene, appearance=appearance) as table:
-        _start(table, session, rng)
-        last, failures = None, 0
+        tasks = (_chains if turn % 2 else _play)(table, turn // 2, writer, rng)
+        solved = None  # of the task before
         for _ in range(settings.tasks_per_session):
             if writer.room < TASK_STEPS + 12:
                 break
-            if held_block(table.state()) and rng.random() < PUT_DOWN_SHARE:
-                writer.cut()
-                _put_down(table, rng)
-            tasks = startable(oracle, table.state())
-            if not tasks or failures >= 2:
-                # nothing works here any more: begin again elsewhere
-                writer.cut()
-                _start(table, int(rng.integers(len(TASKS))), rng)
-                tasks, last, failures = startable(oracle, table.state()), None, 0
-                if not tasks:
-                    continue
-            last = _choose(tasks, counts, last, rng)
-            counts[last] += 1
+            task = tasks.send(solved)
             began = writer.next_frame_id
-            solved = _demonstrate(table, last, settings, writer, rng, astray)
-            failures = 0 if solved else failures + 1
-            tried = attempts.setdefault(last, [0, 0])
+            solved = _demonstrate(table, task, settings, writer, rng, astray)
+            tried = attempts.setdefault(task, [0, 0])
             tried[0] += solved
             tried[1] += 1
             if not solved:

@@ -249,7 +249,23 @@ def stack(look: Look) -> np.ndarray:
         bases = [c for c in COLOURS if c != look.held]
     base = min(bases, key=lambda c: norm(look.position(c)[:2] - look.tcp[:2]))
     goal = look.position(base) + np.array([0.0, 0.0, 0.042])
-    return lower(look, look.held, goal, hand_down(look, goal))
+    return lower(look, look.held, goal, _upright(look, look.held, hand_down(look, goal)))
+
+
+def _upright(look: Look, colour: str, rotation: np.ndarray) -> np.ndarray:
+    """A rotation (3, 3) of the hand, tilted so that the block which it holds stands on a face.
+
+    A block that was taken with the hand tilted, as from the shelf, would lie askew under an upright
+    one, and slide off.
+    """
+    block = quaternion_to_matrix(look.state.blocks[colour].orientation)
+    faces = rotation @ look.rotation.T @ block  # of the block, once the hand is turned so
+    up = faces[:, np.argmax(np.abs(faces[2]))]
+    up = up * np.sign(up[2])
+    axis = np.cross(up, (0.0, 0.0, 1.0))
+    # Rodrigues' formula: the shortest turn that brings `up` upright
+    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return (np.eye(3) + k + k @ k / (1 + up[2])) @ rotation
 
 
 def unstack(look: Look) -> np.ndarray:

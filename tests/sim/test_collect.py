@@ -17,6 +17,9 @@ import yaml
 from vw2_ros.sim import collect, session
 from vw2_ros.sim import dataset_writer as dw
 from vw2_ros.sim.landmarks import teach
+from vw2_ros.sim.long_horizon import draw_chain
+from vw2_ros.sim.table import open_table
+from vw2_ros.sim.tasks import TASKS
 
 
 def _frame(value, size=8):
@@ -42,6 +45,21 @@ def _session(split, session, shard):
     for i in range(10, 13):
         writer.add(**_frame(i))
     return writer.close()
+
+
+def test_every_other_session_is_made_of_chains(tmp_path):
+    writer = dw.SessionWriter(tmp_path, 0, shard=True, scene='D')
+    _, wanted = draw_chain(np.random.default_rng(5))
+    with open_table('D') as table:
+        tasks = session._chains(table, 0, writer, np.random.default_rng(5))
+        given = [tasks.send(None)] + [tasks.send(True) for _ in range(4)]
+        assert tuple(given) == wanted
+        start = table.scene_obs()
+        assert tasks.send(True) in TASKS  # of the next chain, from a start of its own
+        assert not np.allclose(table.scene_obs(), start, atol=1e-3)
+        start = table.scene_obs()
+        assert tasks.send(False) in TASKS  # one that was not solved ends its chain
+        assert not np.allclose(table.scene_obs(), start, atol=1e-3)
 
 
 @pytest.mark.parametrize('shard', [False, True])

@@ -40,6 +40,19 @@ def test_every_frozen_chain_is_possible_step_by_step():
     assert {t for c in chains for t in c.tasks} == set(TASKS)
 
 
+def test_chains_can_be_drawn_that_are_possible_and_others_than_the_protocols():
+    rng = np.random.default_rng(3)
+    drawn = [lh.draw_chain(rng) for _ in range(8)]
+    known = {(str(c.initial_state), c.tasks) for c in lh.chains()}
+    for state, tasks in drawn:
+        assert (str(state), tasks) not in known
+        assert len({lh.CATEGORY[t] for t in tasks}) == 5
+        for task in tasks:
+            state = lh.after(state, task)
+            assert state is not None
+    assert len({tasks for _, tasks in drawn}) == 8
+
+
 def frozen_by_state():
     """State number -> its chains in the order of the draw, undoing the shuffle."""
     states = lh.initial_states()
