@@ -337,7 +337,8 @@ def test_every_module_of_a_rollout_is_in_the_fingerprint():
             [sys.executable, '-c', program], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout.split()
         known = {str(path.resolve()) for _, path in sources(bool(ros))}
-        beside = {str(ROOT / 'vw2_ros' / f'{name}.py') for name in ('errors', 'files', 'progress')}
+        names = ('errors', 'files', 'progress', 'timings')
+        beside = {str(ROOT / 'vw2_ros' / f'{name}.py') for name in names}
         assert {str(pathlib.Path(f).resolve()) for f in loaded} <= known | beside
 
 

@@ -93,14 +93,14 @@ def test_four_calls_lead_from_the_command_line_to_a_loss(data, tmp_path, monkeyp
     """The command's function, `run`, `Stage.loss`, and the model's loss."""
     callers, loss = [], DLDM.loss
 
-    def traced(model, *arguments):
+    def traced(model, *arguments, **named):
         if model.training:
             frame, names = sys._getframe(1), []
             for _ in range(3):
                 names.append(frame.f_code.co_name)
                 frame = frame.f_back
             callers.append(names)
-        return loss(model, *arguments)
+        return loss(model, *arguments, **named)
 
     monkeypatch.setattr(DLDM, 'loss', traced)
     words = ['--config', 'tiny', '--data', str(data), '--out', str(tmp_path / 'dldm')]
