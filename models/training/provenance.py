@@ -38,7 +38,7 @@ def git_commit() -> str:
 
 def provenance(**facts) -> dict:
     """What made a checkpoint: command, commit, versions, and the facts given."""
-    program = Path(sys.argv[0]).name
+    program = Path(sys.argv[0]).name.replace('cli.py', 'vw2')  # as in python -m vw2_ros.cli
     return {
         'command': ' '.join([program, *sys.argv[1:]]),
         'git_commit': git_commit(),
