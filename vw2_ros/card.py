@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,12 @@ from vw2_ros.files import file_sha256, write_whole
 
 FILE = 'README.md'
 _SHOWN = 200  # characters of a value in a table
+
+
+def command_line() -> str:
+    """The command that runs now, as one types it."""
+    program = Path(sys.argv[0]).stem
+    return shlex.join(['vw2' if program in ('cli', '__main__') else program, *sys.argv[1:]])
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 
-from vw2_ros.card import Card
+from vw2_ros.card import Card, command_line
 
 
 def git_commit() -> str:
@@ -38,9 +37,8 @@ def git_commit() -> str:
 
 def provenance(**facts) -> dict:
     """What made a checkpoint: command, commit, versions, and the facts given."""
-    program = Path(sys.argv[0]).name.replace('cli.py', 'vw2')  # as in python -m vw2_ros.cli
     return {
-        'command': ' '.join([program, *sys.argv[1:]]),
+        'command': command_line(),
         'git_commit': git_commit(),
         'torch': torch.__version__,
         'created': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),

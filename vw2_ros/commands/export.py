@@ -3,8 +3,6 @@
 """`vw2 export`: recordings in the formats of others."""
 
 import pathlib
-import shlex
-import sys
 from typing import Annotated
 
 import typer
@@ -54,6 +52,7 @@ def lerobot(
 
     Pictures lose nothing. A command that was killed goes on where it was.
     """
+    from vw2_ros.card import command_line
     from vw2_ros.recording import export, export_sources
 
     if actions not in export_sources.ACTIONS:
@@ -65,7 +64,7 @@ def lerobot(
     source = export.find_source(
         data, contract, urdf, camera or (), instruction, actions, left_out=left_out
     )
-    command = shlex.join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = command_line()
     result = export.export_lerobot(source, out, command)
     result['refused'] |= {str(path): why for path, why in left_out.items()}
     if json_file is not None:

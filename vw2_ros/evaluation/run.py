@@ -33,15 +33,13 @@ Result keys:
 
 import contextlib
 import pathlib
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-from vw2_ros.card import Card, write_card
+from vw2_ros.card import Card, command_line, write_card
 from vw2_ros.evaluation import report
 from vw2_ros.evaluation.fingerprint import checkpoint_sha256, settings_of, trained_on
 from vw2_ros.evaluation.record import Record
@@ -107,7 +105,7 @@ def run(options: Options) -> dict:
         'seed': options.seed,
         'ros': options.ros,
         'real_time': options.real_time,
-        'command': _command(),
+        'command': command_line(),
         'videos': shown,
     }
     write_json(options.out / 'result.json', result)
@@ -195,11 +193,6 @@ def _shown(rollout: Rollout, film: pathlib.Path, out: pathlib.Path, line: dict) 
         'success': all(s['success'] for s in line['subtasks']),
         'subtasks': line['subtasks'],
     }
-
-
-def _command() -> str:
-    program = pathlib.Path(sys.argv[0]).stem
-    return shlex.join(['vw2' if program in ('cli', '__main__') else program, *sys.argv[1:]])
 
 
 @contextlib.contextmanager

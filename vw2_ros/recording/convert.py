@@ -18,7 +18,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from vw2_ros.bags.bag import Bag, BagError, cdr_reader, files_of
 from vw2_ros.bags.find import find_bags
 from vw2_ros.bags.images import message_picture
 from vw2_ros.bags.stamps import stamp_of
+from vw2_ros.card import command_line
 from vw2_ros.episodes import EditList, marker_path, read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import FileHashes, LeftOut, only_one, write_whole
@@ -213,7 +213,7 @@ class Conversion:
         began = time.monotonic()
         report: dict = {
             'bag': path.name,
-            'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            'command': command_line(),
             'contract': {'name': self.contract.name, 'sha256': self.contract.sha256},
             'made': made,
             'options': options,

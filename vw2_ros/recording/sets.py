@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from vw2_ros.arms.contract import Contract
+from vw2_ros.card import command_line
 from vw2_ros.episodes import read_markers
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import only_one
@@ -120,7 +121,7 @@ class SetConversion(Conversion):
         options, made = self.how()
         report: dict = {
             'bag': root.resolve().name,
-            'command': ' '.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            'command': command_line(),
             'contract': {'name': self.contract.name, 'sha256': self.contract.sha256},
             'made': made,
             'options': options,
