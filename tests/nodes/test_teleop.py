@@ -121,6 +121,7 @@ def test_an_operator_moves_the_arm_and_only_hand_back_brings_the_policy_back(ben
     assert stands(bench, operator) and node.loop.command.status == 'holding'
     assert bench.until(lambda: call(bench, operator, names.HAND_BACK).success)
     assert bench.until(lambda: node.loop.command.status == 'moving', 10, each=operator)
+    leads(bench, heard, 'policy', operator)
     kinds = [m.data for m in heard]
     assert kinds[-3:] == ['correction', 'nobody', 'policy']
 
