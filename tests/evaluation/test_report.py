@@ -129,4 +129,7 @@ def test_report_of_single_tasks_only(folder):
     some = {k: v for k, v in RESULT.items() if k not in ('videos', 'success_at', 'avg_len')}
     report.write(folder / 'r.html', {**some, 'chains': 0}, folder)
     text = (folder / 'r.html').read_text()
+    assert 'on the play table, scene D' in text
+    report.write(folder / 'r2.html', {**some, 'chains': 0, 'table': 'calvin'}, folder)
+    assert 'on the real CALVIN, scene D' in (folder / 'r2.html').read_text()
     assert 'in a row' not in text and 'Films' not in text and 'Success by task' in text

@@ -100,10 +100,11 @@ def settings(rows: Iterable[tuple[str, object]]) -> str:
 def render(result: Mapping, folder: pathlib.Path) -> str:
     """The report as text."""
     policy = result.get('policy', 'policy')
+    table = 'the real CALVIN' if result.get('table') == 'calvin' else 'the play table'
     return page(
         f'{policy}: evaluation',
         [
-            f'<h1>{_text(policy)} on the play table, scene {_text(result.get("scene", "?"))}</h1>',
+            f'<h1>{_text(policy)} on {table}, scene {_text(result.get("scene", "?"))}</h1>',
             f'<p>{_text(_extent(result))}</p>',
             _tiles(result),
             *_chains(result),
