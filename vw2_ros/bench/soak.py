@@ -11,9 +11,8 @@ its own. An instruction drives the arm; from time to time it is another one, and
 |                       | first fifth (at most 10 minutes), in which caches fill                   |
 | memory_mb             | node -> memory at the end                                                |
 | deadline_misses       | periods in which the action node sent no command                         |
-| misses_explained      | of them, those around which a thread of the node had to wait for a core, |
-|                       | although it was ready to run, and this wait and the timer's jitter (p99) |
-|                       | are together longer than half a period: that makes a miss                |
+| misses_explained      | of them, those around which a thread of the node had to wait for a core  |
+|                       | longer than half a period, although it was ready to run                  |
 | misses_during_resets  | of them, those while the table was reset                                 |
 | false_alarms          | of the watchdog                                                          |
 """
@@ -119,13 +118,12 @@ class _Record:
             values = {v.key: v.value for v in status.values}
             self.seen[name] = values
             if name == 'action':
-                jitter_s = 1e-3 * float(values.get('command jitter p99 [ms]', 0.0))
-                self._count(int(values.get('deadline misses', 0)), jitter_s)
+                self._count(int(values.get('deadline misses', 0)))
                 count = int(values.get('commands', 0))  # begins anew with each reset
                 self.commands += count - self._newest if count >= self._newest else count
                 self._newest = count
 
-    def _count(self, misses: int, jitter_s: float) -> None:
+    def _count(self, misses: int) -> None:
         new, self.counted = misses - self.counted, misses
         if new <= 0:
             return
@@ -136,8 +134,7 @@ class _Record:
                 'at_s': round(now - self.began_s, 1),
                 'count': new,
                 'waited_for_a_core_ms': round(1e3 * waited_s, 1),
-                'jitter_ms': round(1e3 * jitter_s, 1),
-                'explained': waited_s + jitter_s > HALF_PERIOD_S and waited_s > 0,
+                'explained': waited_s > HALF_PERIOD_S,
                 'reset': now - self.reset_s < WINDOW_S,
             }
         )
