@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """`kill -9` at any moment of convert and export: nothing is lost, and the command can be run again."""
 
+from unittest import mock
+
 import calvin_files
 import numpy as np
 import pytest
@@ -23,8 +25,8 @@ FEW = [17, 88]  # moments of the fast test
 
 
 def export(paths, out):
-    lerobot_writer.FILE_MB = 0  # a file for each episode
-    export_lerobot(find_source(paths), out, 'vw2 export')
+    with mock.patch.object(lerobot_writer, 'FILE_MB', 0):  # a file for each episode
+        export_lerobot(find_source(paths), out, 'vw2 export')
 
 
 def convert(bag, out):
