@@ -20,7 +20,7 @@ from vw2_ros import files
 from vw2_ros.control.loop import ControlLoop
 from vw2_ros.evaluation import rollouts as rollouts_module
 from vw2_ros.evaluation.fingerprint import code_sha256, sources
-from vw2_ros.evaluation.players import PolicyTurn
+from vw2_ros.evaluation.players import PolicyTurn, player
 from vw2_ros.evaluation.record import EvaluationError, Record
 from vw2_ros.evaluation.rollouts import Options, Rollout, rollouts
 from vw2_ros.evaluation.run import run, summarise
@@ -396,6 +396,29 @@ def test_phrases_must_cover_the_tasks(tmp_path, short):
 def test_unknown_policy(tmp_path):
     with pytest.raises(Exception, match='no_such_policy'):
         run(Options(policy='no_such_policy', chains=1, out=tmp_path))
+
+
+@pytest.mark.parametrize(
+    'delay, frames',
+    [
+        (0, [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3]),
+        (2, [None, None, 2, 3, 4, 5, 2, 3, 4, 5, 2, 3]),
+        (5, [None] * 5 + [5, 6, 7, 8, 5, 6, 7]),
+    ],
+)
+def test_a_delayed_plan_is_entered_where_it_has_got_to(delay, frames):
+    late = player('play_table', 4, delay=delay)
+    with PlayTable('D') as table:
+        late.reset(table, (0,))
+        late.begin(table, 'open_drawer', 'open the drawer')
+        start, followed = table.joint_positions(), []
+        for _ in frames:
+            action = late.act(table)
+            followed.append(late._loop.loop.command.frame)
+            if followed[-1] is None:
+                assert np.abs(action[1][:-1] - start).max() < 1e-3
+            table.step(action)
+    assert followed == frames
 
 
 def test_a_policy_takes_its_turn_in_a_collection():

@@ -11,8 +11,8 @@ its own. An instruction drives the arm; from time to time it is another one, and
 |                       | first fifth (at most 10 minutes), in which caches fill                   |
 | memory_mb             | node -> memory at the end                                                |
 | deadline_misses       | periods in which the action node sent no command                         |
-| misses_explained      | of them, those around which a thread of the node had to wait for a core  |
-|                       | longer than half a period, although it was ready to run                  |
+| misses_explained      | of them, those around which a thread of the node, ready to run, waited   |
+|                       | for a core for more than half a period within about one period           |
 | misses_during_resets  | of them, those while the table was reset                                 |
 | false_alarms          | of the watchdog                                                          |
 """
@@ -72,7 +72,10 @@ class Waits:
         self._thread.start()
 
     def longest_s(self, since_s: float) -> float:
-        """The longest wait that began after `since_s` of the monotonic clock [s]."""
+        """The most that a thread waited within two looks, since `since_s` of the monotonic clock [s].
+
+        Two looks, since a period is longer than one, and a thread may wait more than once in it.
+        """
         return max((wait for at, wait in tuple(self._over) if at >= since_s), default=0.0)
 
     def close(self) -> None:
@@ -81,7 +84,7 @@ class Waits:
         self._thread.join(2)
 
     def _watch(self) -> None:
-        before: dict[str, int] = {}
+        looks: deque[dict[str, int]] = deque(maxlen=3)  # thread -> all its waits so far [ns]
         while not self._stopped.wait(LOOK_S):
             now = {}
             for task in pathlib.Path(f'/proc/{self.pid}/task').glob('*'):
@@ -89,9 +92,9 @@ class Waits:
                     now[task.name] = int((task / 'schedstat').read_text().split()[1])
                 except (OSError, IndexError):
                     continue
-            waits = [(n - before[k]) * 1e-9 for k, n in now.items() if k in before]
-            before = now
-            if waits and max(waits) > HALF_PERIOD_S / 2:
+            looks.append(now)
+            waits = [(n - looks[0][k]) * 1e-9 for k, n in now.items() if k in looks[0]]
+            if max(waits, default=0.0) > HALF_PERIOD_S / 2:
                 self._over.append((time.monotonic(), max(waits)))
 
 

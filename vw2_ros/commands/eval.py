@@ -83,6 +83,12 @@ def run(
             min=1, max=16, help='Actions of a plan to execute before the next plan is made.'
         ),
     ] = 8,
+    delay: Annotated[
+        int,
+        typer.Option(
+            min=0, max=8, help='Steps of 1/30 s from a picture until its plan is followed.'
+        ),
+    ] = 0,
     ros: Annotated[
         bool, typer.Option('--ros', help='Run through the nodes, in lockstep with the table.')
     ] = False,
@@ -114,6 +120,7 @@ def run(
         ros=ros,
         real_time=real_time,
         execute=execute,
+        delay=delay,
         out=out,
     )
     from vw2_ros.evaluation.rollouts import Options

@@ -62,6 +62,8 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         table['arm'] = options.simulator.arm
     if options.simulator.look != Simulator.look:
         table['look'] = options.simulator.look
+    if options.delay:
+        table['delay'] = options.delay
     return {
         **table,
         'policy': options.policy if sha256 is None else 'weights',

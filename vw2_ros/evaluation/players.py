@@ -7,6 +7,7 @@ the next action as `Table.step` takes it.
 """
 
 import functools
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -57,8 +58,8 @@ class RandomPlayer:
 class _Loop:
     """The nodes' control loop in lockstep with a table: actions in, joint commands out."""
 
-    def __init__(self, contract: Contract, table: Table, execute: int, chunk: int):
-        how = ControlConfig(lockstep=True, execute=execute, blend=0, chunk=chunk)
+    def __init__(self, contract: Contract, table: Table, followed: int, chunk: int):
+        how = ControlConfig(lockstep=True, execute=followed, blend=0, chunk=chunk)
         self.loop = ControlLoop(contract, how)
         self._ticks = 0
         if contract.disarmed_at_start:
@@ -73,17 +74,20 @@ class _Loop:
         """Stamp of the period that begins now."""
         return 10**9 + self._ticks * 10**9 // ACTION_HZ
 
-    def accept(self, actions) -> None:
-        """Follow these relative actions (n, 7) from now on."""
-        now_s = self.now_ns * 1e-9
-        dropped = self.loop.accept(Chunk(self.now_ns, actions, now_s), now_s)
+    def accept(self, actions, taken_ns: int) -> None:
+        """Follow from now on these relative actions (n, 7), made from the picture of `taken_ns`."""
+        chunk = Chunk(taken_ns, actions, taken_ns * 1e-9)
+        dropped = self.loop.accept(chunk, self.now_ns * 1e-9)
         if dropped:
             raise EvaluationError(f'the control loop refused a plan: {dropped}')
 
     def act(self, table: Table):
         """The command of this period, as `Table.step` takes it."""
-        command = self.loop.step(self.now_ns * 1e-9, table.joint_positions())
+        joints = table.joint_positions()
+        command = self.loop.step(self.now_ns * 1e-9, joints)
         self._ticks += 1
+        if command.status == 'waiting' and self.loop.newest_ns < 0:  # for the first plan
+            return 'joint_abs', np.append(joints, command.gripper)
         if command.joints is None:
             raise EvaluationError(f'the control loop gives no command: {command.reasons}')
         return 'joint_abs', np.append(command.joints, command.gripper)
@@ -97,7 +101,7 @@ class ThroughContract:
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
-        self._loop = _Loop(self._contract, table, execute=1, chunk=1)
+        self._loop = _Loop(self._contract, table, followed=1, chunk=1)
         self._player.reset(table, seed)
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
@@ -106,25 +110,31 @@ class ThroughContract:
 
     def act(self, table: Table):
         """The next action, as `Table.step` takes it."""
-        self._loop.accept(self._player.act(table)[None])  # (7,) -> (1, 7)
+        self._loop.accept(self._player.act(table)[None], self._loop.now_ns)  # (7,) -> (1, 7)
         return self._loop.act(table)
 
 
 class LearnedPlayer:
-    """Planner and head through the same control loop as the nodes, the world waiting for them."""
+    """Planner and head through the same control loop as the nodes, the world waiting for them.
 
-    def __init__(self, policy: str, execute: int, contract: Contract):
+    Args:
+        delay: steps that pass before a plan is followed, as if making it took so long. It is then
+            entered where it has got to, and the one before goes on until then.
+    """
+
+    def __init__(self, policy: str, execute: int, contract: Contract, delay: int = 0):
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
         self._policy.check_action_frame(contract.action_frame)
         self._contract = contract
-        self._execute = execute
+        self._execute, self._delay = execute, delay
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
         self._policy.check_renderer(table.renderer)
-        self._loop = _Loop(self._contract, table, self._execute, self._policy.chunk)
+        followed = self._execute + self._delay
+        self._loop = _Loop(self._contract, table, followed, self._policy.chunk)
 
     def begin(self, table: Table, task: str, instruction: str) -> None:
         """Begin a subtask."""
@@ -132,13 +142,17 @@ class LearnedPlayer:
         self._policy.reset(0)
         self._loop.loop.instruct(instruction)
         self._steps = 0
+        self._made: deque[tuple] = deque()  # (when it arrives, its actions, when it was seen)
 
     def act(self, table: Table):
         """The next action, as `Table.step` takes it."""
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)
             plan = self._policy.plan(rgb, self._instruction)
-            self._loop.accept(self._policy.actions(plan.hidden))
+            arrives = self._steps + self._delay
+            self._made.append((arrives, self._policy.actions(plan.hidden), self._loop.now_ns))
+        if self._made and self._made[0][0] == self._steps:
+            self._loop.accept(*self._made.popleft()[1:])
         self._steps += 1
         return self._loop.act(table)
 
@@ -146,17 +160,20 @@ class LearnedPlayer:
 Player = ExpertPlayer | RandomPlayer | ThroughContract | LearnedPlayer
 
 
-def player(policy: str, execute: int = 8, simulator: Simulator | None = None) -> Player:
+def player(
+    policy: str, execute: int = 8, simulator: Simulator | None = None, delay: int = 0
+) -> Player:
     """The player of that name.
 
     The scripted ones act on CALVIN's own arm directly, on others through the arm's contract.
 
     Args:
         simulator: the table that it will act on; None: the play table.
+        execute, delay: of a `LearnedPlayer`.
     """
     simulator = simulator or Simulator()
     if policy not in SCRIPTED:
-        return LearnedPlayer(policy, execute, simulator.contract)
+        return LearnedPlayer(policy, execute, simulator.contract, delay)
     scripted = ExpertPlayer() if policy == 'expert' else RandomPlayer()
     if simulator.arm == Simulator.arm:
         return scripted
@@ -170,6 +187,7 @@ class PolicyTurn:
     policy: str
     steps: tuple[int, int] = (8, 97)  # least, and below which
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
+    delay: tuple[int, ...] = (0, 1, 2)  # one of them: from picture to command, as in real time
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -185,7 +203,7 @@ class PolicyTurn:
         self, table: Table, task: str, rng: np.random.Generator, solved: Callable[[], bool]
     ) -> None:
         """Try `task` for some steps or until it is solved, in one of its training wordings."""
-        act = _loaded(self.policy, int(rng.choice(self.execute)))
+        act = _loaded(self.policy, int(rng.choice(self.execute)), int(rng.choice(self.delay)))
         wordings = train_phrases(task)
         act.reset(table, (0,))
         act.begin(table, task, wordings[rng.integers(len(wordings))])
@@ -205,5 +223,5 @@ def weights_of(policy: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _loaded(policy: str, execute: int):
-    return player(policy, execute)
+def _loaded(policy: str, execute: int, delay: int):
+    return player(policy, execute, delay=delay)

@@ -51,6 +51,7 @@ class Options:
     real_time: bool = False  # through the nodes, and the table waits for nobody
     out: pathlib.Path | None = None  # None: out/eval/<policy>-<tasks, chains, ros>
     execute: int = 8  # actions of a plan that are executed before the next; the policy checks it
+    delay: int = 0  # steps from a picture until its plan is followed, in lockstep in one process
 
     def __post_init__(self):
         get_scene(self.scene)
@@ -95,6 +96,12 @@ class Options:
             )
         if self.execute < 1:
             raise InvalidValueError(f'execute must be at least 1. Got {self.execute}.')
+        if self.delay < 0:
+            raise InvalidValueError(f'delay must be at least 0. Got {self.delay}.')
+        if self.delay and (self.ros or self.real_time):
+            raise InvalidValueError(
+                'a delay goes with a run in this process. Got --ros or --real-time. Leave one out'
+            )
         object.__setattr__(self, 'ros', self.ros or self.real_time)
         if self.ros and self.policy in SCRIPTED:
             raise InvalidValueError(

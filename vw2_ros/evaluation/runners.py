@@ -20,7 +20,7 @@ class InProcess:
 
     def __init__(self, options: Options):
         self._table = options.simulator.open(options.scene)
-        self._player = player(options.policy, options.execute, options.simulator)
+        self._player = player(options.policy, options.execute, options.simulator, options.delay)
 
     def close(self) -> None:
         """Free the table."""
