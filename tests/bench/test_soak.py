@@ -43,14 +43,33 @@ def test_a_process_without_a_core_is_seen_to_wait():
     waits, began_s = soak.Waits(children[0].pid), time.monotonic()
     try:
         end = began_s + 20
-        while not waits.longest_s(began_s) and time.monotonic() < end:
+        while waits.within_s(began_s, time.monotonic()) < 0.1 and time.monotonic() < end:
             time.sleep(0.1)
-        assert waits.longest_s(began_s) > soak.HALF_PERIOD_S / 2
+        now_s = time.monotonic()
+        assert 0.1 <= waits.within_s(began_s, now_s) <= (now_s - began_s) * 2
+        assert waits.within_s(now_s + 1, now_s + 2) == 0  # no look is so young
     finally:
         waits.close()
         for child in children:
             child.kill()
             child.wait()
+
+
+@pytest.mark.parametrize(
+    'gap_ms, waited_ms, explained',
+    [
+        (50.1, 0, False),
+        (50.1, 8, False),  # the node's own delay is the larger part
+        (50.1, 9, True),
+        (83, 30, False),  # it would have been late without the waiting, too
+        (83, 34, True),
+        (400, 340, False),
+        (400, 360, True),
+    ],
+)
+def test_waiting_explains_a_miss_that_would_not_have_been_without_it(gap_ms, waited_ms, explained):
+    assert soak.missed_in(gap_ms / 1e3) >= 1
+    assert soak.is_explained(gap_ms / 1e3, waited_ms / 1e3) is explained
 
 
 @pytest.mark.slow

@@ -143,9 +143,13 @@ def test_account_of_latency_and_misses():
     report = world.loop.report() | world.clock.report()
     assert report['image to command p50 [ms]'] == pytest.approx(40, abs=0.1)
     assert report['deadline misses'] == 0 and report['plans'] == 20
+    assert 'latest gaps [monotonic s]' not in report
     world.now_s += 3 * PERIOD_S
     world.run(1)
-    assert world.clock.report()['deadline misses'] == 3
+    report = world.clock.report()
+    assert report['deadline misses'] == 3
+    begin, end = map(float, report['latest gaps [monotonic s]'].split('-'))
+    assert end - begin == pytest.approx(4 * PERIOD_S, abs=2e-4)
 
 
 def test_a_restart_does_not_undo_a_stop():

@@ -11,14 +11,16 @@ its own. An instruction drives the arm; from time to time it is another one, and
 |                       | first fifth (at most 10 minutes), in which caches fill                   |
 | memory_mb             | node -> memory at the end                                                |
 | deadline_misses       | periods in which the action node sent no command                         |
-| misses_explained      | of them, those around which a thread of the node, ready to run, waited   |
-|                       | for a core for more than half a period within about one period           |
+| misses_explained      | of them, those in a gap that was too long because the node, ready to     |
+|                       | run, waited for a core: see `is_explained`                               |
 | misses_during_resets  | of them, those while the table was reset                                 |
 | false_alarms          | of the watchdog                                                          |
 """
 
 import contextlib
 import json
+import math
+import os
 import pathlib
 import tempfile
 import threading
@@ -42,7 +44,8 @@ INSTRUCTIONS = (
 INSTRUCTION_S, RESET_S, SAMPLE_S = 20.0, 120.0, 5.0
 WINDOW_S = 3.0  # a miss is reported up to so long after it happened
 LOOK_S = 0.02  # how often it is looked how long threads waited for a core
-HALF_PERIOD_S = 0.5 / 30
+PERIOD_S = 1 / 30  # of the commands
+CLOCK_TICKS_S = 1 / os.sysconf('SC_CLK_TCK')
 
 
 def own_memory_mb(pid: int) -> float:
@@ -63,20 +66,48 @@ def slope(times_s, values) -> float:
     return float(np.median((v[j] - v[i]) / (t[j] - t[i]))) if len(i) else 0.0
 
 
+def missed_in(gap_s: float) -> int:
+    """How many commands did not come in a gap between two of them [s]."""
+    return max(0, round(gap_s / PERIOD_S) - 1)
+
+
+def is_explained(gap_s: float, waited_s: float) -> bool:
+    """Whether a gap between two commands missed one because the node waited for a core.
+
+    Without the waiting none would have been missed, and the waiting makes up most of what the gap
+    is longer than a period.
+    """
+    return not missed_in(gap_s - waited_s) and waited_s > (gap_s - PERIOD_S) / 2
+
+
 class Waits:
-    """How long the threads of a process were ready and had to wait for a core; a thread of its own."""
+    """How long the threads of a process were ready and had no core; looked at by a thread of its own.
+
+    A thread waits where another one has the core (`schedstat`), and where the host of a virtual
+    machine took it away (`steal`, known to 10 ms).
+    """
 
     def __init__(self, pid: int):
-        self.pid, self._over, self._stopped = pid, deque(maxlen=10_000), threading.Event()
+        self.pid, self._stopped = pid, threading.Event()
+        self._looks: deque[tuple[float, dict[str, float]]] = deque(maxlen=int(10 / LOOK_S))
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def longest_s(self, since_s: float) -> float:
-        """The most that a thread waited within two looks, since `since_s` of the monotonic clock [s].
+    def within_s(self, begin_s: float, end_s: float) -> float:
+        """The longest that one thread waited, and one core was stolen, in this time [s].
 
-        Two looks, since a period is longer than one, and a thread may wait more than once in it.
+        Args:
+            begin_s, end_s: of the monotonic clock, at most 10 s ago. What is counted begins with
+                the last look before, and ends with the first one after.
         """
-        return max((wait for at, wait in tuple(self._over) if at >= since_s), default=0.0)
+        looks = tuple(self._looks)
+        before = [sums for at, sums in looks if at <= begin_s] or [looks[0][1]] if looks else [{}]
+        after = [sums for at, sums in looks if at >= end_s] or [looks[-1][1]] if looks else [{}]
+        longest = {'thread': 0.0, 'cpu': 0.0}
+        for name, sum_s in after[0].items():
+            kind = name.split()[0]
+            longest[kind] = max(longest[kind], sum_s - before[-1].get(name, sum_s))
+        return sum(longest.values())
 
     def close(self) -> None:
         """Watch no longer."""
@@ -84,18 +115,25 @@ class Waits:
         self._thread.join(2)
 
     def _watch(self) -> None:
-        looks: deque[dict[str, int]] = deque(maxlen=3)  # thread -> all its waits so far [ns]
         while not self._stopped.wait(LOOK_S):
-            now = {}
+            sums = _stolen_s()
             for task in pathlib.Path(f'/proc/{self.pid}/task').glob('*'):
                 try:
-                    now[task.name] = int((task / 'schedstat').read_text().split()[1])
+                    waited_ns = int((task / 'schedstat').read_text().split()[1])
                 except (OSError, IndexError):
                     continue
-            looks.append(now)
-            waits = [(n - looks[0][k]) * 1e-9 for k, n in now.items() if k in looks[0]]
-            if max(waits, default=0.0) > HALF_PERIOD_S / 2:
-                self._over.append((time.monotonic(), max(waits)))
+                sums[f'thread {task.name}'] = waited_ns * 1e-9
+            self._looks.append((time.monotonic(), sums))
+
+
+def _stolen_s() -> dict[str, float]:
+    # "cpu0 user nice system idle iowait irq softirq steal ...", in clock ticks since the start
+    lines = (line.split() for line in pathlib.Path('/proc/stat').read_text().splitlines())
+    return {
+        f'cpu {line[0][3:]}': int(line[8]) * CLOCK_TICKS_S
+        for line in lines
+        if line[0].startswith('cpu') and line[0] != 'cpu' and len(line) > 8
+    }
 
 
 class _Record:
@@ -109,7 +147,7 @@ class _Record:
         self.seen: dict[str, dict[str, str]] = {}
         self.misses: list[dict] = []
         self.counted = self.commands = self._newest = 0
-        self.reset_s = -1e9
+        self.reset_s = self._told_s = -1e9
         self.waits = Waits(children.running['action'].pid)
 
     def passed_s(self) -> float:
@@ -121,24 +159,34 @@ class _Record:
             values = {v.key: v.value for v in status.values}
             self.seen[name] = values
             if name == 'action':
-                self._count(int(values.get('deadline misses', 0)))
+                gaps = values.get('latest gaps [monotonic s]', '')
+                self._count(int(values.get('deadline misses', 0)), gaps)
                 count = int(values.get('commands', 0))  # begins anew with each reset
                 self.commands += count - self._newest if count >= self._newest else count
                 self._newest = count
 
-    def _count(self, misses: int) -> None:
+    def _count(self, misses: int, gaps: str) -> None:
         new, self.counted = misses - self.counted, misses
         if new <= 0:
             return
-        now = time.monotonic()
-        waited_s = self.waits.longest_s(now - WINDOW_S)
+        told = [tuple(map(float, gap.split('-'))) for gap in gaps.split()]
+        for begin_s, end_s in [gap for gap in told if gap[0] >= self._told_s]:
+            self._told_s = end_s
+            count, waited_s = missed_in(end_s - begin_s), self.waits.within_s(begin_s, end_s)
+            new -= count
+            self._miss(count, end_s, end_s - begin_s, waited_s)
+        if new > 0:  # more than the newest gaps
+            self._miss(new, time.monotonic(), math.nan, 0.0)
+
+    def _miss(self, count: int, at_s: float, gap_s: float, waited_s: float) -> None:
         self.misses.append(
             {
-                'at_s': round(now - self.began_s, 1),
-                'count': new,
+                'at_s': round(at_s - self.began_s, 2),
+                'count': count,
+                'gap_ms': round(1e3 * gap_s, 1) if math.isfinite(gap_s) else None,
                 'waited_for_a_core_ms': round(1e3 * waited_s, 1),
-                'explained': waited_s > HALF_PERIOD_S,
-                'reset': now - self.reset_s < WINDOW_S,
+                'explained': math.isfinite(gap_s) and is_explained(gap_s, waited_s),
+                'reset': time.monotonic() - self.reset_s < WINDOW_S,
             }
         )
 

@@ -31,6 +31,7 @@ class TickClock:
         self.period_s = period_s
         self.ticks = 0
         self.missed = 0
+        self.gaps_s: deque[tuple[float, float]] = deque(maxlen=5)  # around what was missed lately
         self._last_s: float | None = None
         self._late_s: deque[float] = deque(maxlen=history)
 
@@ -41,6 +42,8 @@ class TickClock:
             interval_s = now_s - self._last_s
             self._late_s.append(interval_s - self.period_s)
             missed = max(0, round(interval_s / self.period_s) - 1)
+            if missed:
+                self.gaps_s.append((self._last_s, now_s))
         self._last_s = now_s
         self.ticks += 1
         self.missed += missed
@@ -85,6 +88,9 @@ class RealTime:
             'command jitter p99 [ms]': self.ticks.jitter_ms(99),
             'deadline misses': self.ticks.missed,
         }
+        if self.ticks.gaps_s:
+            gaps = (f'{begin:.4f}-{end:.4f}' for begin, end in self.ticks.gaps_s)
+            out['latest gaps [monotonic s]'] = ' '.join(gaps)
         if self.latency_ms:
             for p in (50, 99):
                 out[f'image to command p{p} [ms]'] = float(np.percentile(self.latency_ms, p))
