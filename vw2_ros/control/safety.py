@@ -304,7 +304,7 @@ def _astray(state: GateState, request: Request, limits: Limits) -> str:
         return f'{limits.joints[i]} {how}: call rearm to go on from here'
     return (
         f'{limits.joints[i]} is {away[i]:.2f} rad from its command, {limit}: is the arm blocked, '
-        'are its brakes on, or was it moved?'
+        'are its brakes on, was it moved, or do commands not reach it yet?'
     )
 
 
