@@ -34,6 +34,7 @@ class Robot:
         self.period_s = contract.limits.period_s
         self.now_s, self.joints = 100.0, contract.home_rad.copy()
         self.actions, self.planner, self.camera, self.driver = SLOWLY, True, True, True
+        self.reached = True  # commands reach the driver
         self.frames = self.planned_s = 0
         self.stamps_s, self.commands = [], []  # of all that was sent
 
@@ -52,7 +53,8 @@ class Robot:
         if command.joints is not None:
             self.stamps_s.append(self.now_s)
             self.commands.append(command.joints)
-            self.joints = command.joints
+            if self.reached:
+                self.joints = command.joints
         return command
 
     def run(self, seconds):
@@ -106,6 +108,35 @@ def test_motion_blends_in_over_a_second():
     assert speed[1] < 0.02 and 0.04 < speed[13] < 0.08
     np.testing.assert_allclose(speed[32:], 0.12, atol=0.005)
     assert (np.diff(speed[:30]) > -0.005).all(), 'faster and faster'
+
+
+def test_nothing_runs_ahead_of_an_arm_that_no_command_reaches():
+    robot = Robot()
+    robot.run(0.5)
+    robot.rearm()
+    robot.reached = False
+    waited = robot.run(5.0)[-1]
+    assert waited.status == 'holding' and 'do they reach its driver' in waited.reasons[0]
+    assert 0.02 <= np.abs(np.array(robot.commands) - CONTRACT.home_rad).max() < 0.025
+    assert 'stop' not in robot.told()
+    robot.reached = True  # the middleware has found it
+    count = len(robot.commands)
+    robot.run(2.0)
+    assert robot.loop.command.status == 'moving'
+    tool = np.array([ARM.forward(q)[0] for q in robot.commands[count - 1 :]])
+    speed = np.linalg.norm(np.diff(tool, axis=0), axis=1) / PERIOD_S
+    assert speed[:4].max() < 0.03, 'it begins slowly, once more'
+    np.testing.assert_allclose(speed[35:], 0.12, atol=0.005)
+
+
+def test_an_arm_that_follows_was_tried_once():
+    robot = moving()
+    robot.reached = False
+    robot.actions = np.tile([0.5, 0, 0, 0, 0, 0, 1.0], (16, 1))
+    assert robot.run(2.0)[-1].status == 'stopped'
+    assert 'is the arm blocked' in robot.loop.command.reasons[0]
+    robot.rearm()
+    assert robot.run(2.0)[-1].status == 'holding', 'a re-arm tries again'
 
 
 def test_the_play_table_is_armed_at_start():

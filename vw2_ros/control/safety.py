@@ -75,6 +75,7 @@ class Request:
     # joints (n,) [rad] -> pose of the tool in the base frame; None: the tool has no limits
     forward: Callable | None = None
     idle: bool = False  # nobody wants anything of the arm
+    unfollowed: str = ''  # why it is not known whether the arm follows; '' where it is
     # what a robot is owed: nothing is sent while nobody knows where it is (Contract.on_stale)
     silent_on_stale: bool = False
     # and an arm that others moved while its command stood is not moved back
@@ -187,6 +188,8 @@ def ready(state: GateState | None, request: Request, limits: Limits) -> tuple[st
             stale.append(f'{topic} is {age_s * 1e3:.0f} ms old, limit {allowed_s * 1e3:.0f} ms')
     if request.camera_frozen:
         stale.append(f'camera frozen: {limits.frozen_frames} identical frames')
+    if request.unfollowed:
+        stale.append(request.unfollowed)
     return ('holding', tuple(stale)) if stale else ('moving', ())
 
 
