@@ -222,14 +222,21 @@ class ScratchFolder:
 
     def __init__(self) -> None:
         self._remove_unused()
-        while True:
-            self.path = pathlib.Path(tempfile.mkdtemp(prefix=self.PREFIX))
+        while not self._taken():  # another process took it for one that nobody uses
+            pass
+
+    def _taken(self) -> bool:
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix=self.PREFIX))
+        try:
             self._held = os.open(self.path, os.O_RDONLY)
-            with contextlib.suppress(OSError):
-                fcntl.flock(self._held, fcntl.LOCK_EX)
-            if self.path.is_dir():
-                return
-            os.close(self._held)  # another process took it for one that nobody uses
+        except FileNotFoundError:
+            return False
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+        if not self.path.is_dir():
+            os.close(self._held)
+            return False
+        return True
 
     def close(self) -> None:
         """Remove it; a second call does nothing."""

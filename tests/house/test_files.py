@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -150,6 +151,22 @@ def test_yaml_refuses_a_key_that_is_given_twice():
 
 
 # ------------------------------------------------------------------- scratch folders
+
+
+def test_a_scratch_folder_that_another_process_removes_at_once_is_made_again(monkeypatch):
+    made, make = [], tempfile.mkdtemp
+
+    def made_and_gone(**options):
+        made.append(make(**options))
+        if len(made) == 1:  # before it can be locked
+            os.rmdir(made[0])
+        return made[-1]
+
+    monkeypatch.setattr('tempfile.mkdtemp', made_and_gone)
+    folder = files.ScratchFolder()
+    assert len(made) == 2 and folder.path.is_dir() and str(folder.path) == made[1]
+    folder.close()
+    assert not folder.path.exists()
 
 
 def test_a_scratch_folder_goes_also_if_its_process_was_killed(tmp_path, monkeypatch):

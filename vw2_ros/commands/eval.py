@@ -43,6 +43,14 @@ Words = Annotated[
         help="Validation phrases to say: play_table, or calvin: CALVIN's own, from --calvin-env."
     ),
 ]
+Execute = Annotated[
+    int,
+    typer.Option(min=1, max=16, help='Actions of a plan to execute before the next plan is made.'),
+]
+Delay = Annotated[
+    int,
+    typer.Option(min=0, max=8, help='Steps of 1/30 s from a picture until its plan is followed.'),
+]
 Out = Annotated[
     pathlib.Path | None,
     typer.Option(
@@ -77,18 +85,8 @@ def run(
     workers: Workers = None,
     on: On = 'local',
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
-    execute: Annotated[
-        int,
-        typer.Option(
-            min=1, max=16, help='Actions of a plan to execute before the next plan is made.'
-        ),
-    ] = 8,
-    delay: Annotated[
-        int,
-        typer.Option(
-            min=0, max=8, help='Steps of 1/30 s from a picture until its plan is followed.'
-        ),
-    ] = 0,
+    execute: Execute = 8,
+    delay: Delay = 0,
     ros: Annotated[
         bool, typer.Option('--ros', help='Run through the nodes, in lockstep with the table.')
     ] = False,

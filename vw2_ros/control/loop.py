@@ -14,10 +14,7 @@ that is too old, or older than the present one, is dropped and counted.
 
 An operator's motion is a chunk, too, of one action over and over (`take_over`). From then on plans
 are dropped, until he hands the arm back.
-
-A robot begins disarmed (`Contract.disarmed_at_start`): only `rearm` lets it move, and its time then
-goes from standing still to full pace within `BLEND_IN_S`. Its command goes no further than `TRIED_RAD`
-before the arm is seen to follow: it may be that no command reaches it yet.
+A robot begins disarmed: only `rearm` lets it move, and then slowly at first (`FirstMotion`).
 
 Joints are in rad, in the order of `Limits.joints`. Actions are relative movements of the tool in
 the arm's base frame, in [-1, 1] (units: `vw2_ros.arms`), then the gripper: -1 closed, +1 open.
@@ -37,6 +34,7 @@ from vw2_ros.arms.contract import Contract
 from vw2_ros.control.camera import CameraWatch
 from vw2_ros.control.chunk import Chunk, ControlConfig
 from vw2_ros.control.command import COUNTS, Command, Event
+from vw2_ros.control.first_motion import FirstMotion
 from vw2_ros.control.safety import (
     DISARMED,
     GateState,
@@ -56,9 +54,6 @@ from vw2_ros.errors import InvalidValueError
 __all__ = ['Chunk', 'Command', 'ControlConfig', 'ControlLoop', 'Event']
 
 SHORTEST_TICK_S = 1e-4  # a tick so soon after another sends nothing
-BLEND_IN_S = 1.0  # from `rearm` until a robot moves at full pace
-TRIED_RAD = 0.02  # so far a robot's command goes after `rearm`, as long as the arm stands
-SEEN_RAD = 0.005  # an arm that was seen to move so far follows
 OPERATED = 30  # actions that an operator's motion fills: its age ends it sooner
 
 
@@ -120,8 +115,7 @@ class ControlLoop:
         self._joints_s: float | None = None
         self._image_s: float | None = None
         self._stepped_s: float | None = None  # time of the last step
-        self._armed_s = -np.inf  # a robot's motion begins slowly from then on
-        self._untried: tuple | None = None  # command and joints at `rearm`, until it follows
+        self._first: FirstMotion | None = None  # of a robot that was armed
         self._told = ('', False)  # status and whether limits changed the command, last step
         if self.contract.disarmed_at_start:
             self._stopped = self._stopped or DISARMED
@@ -221,8 +215,8 @@ class ControlLoop:
             return f'{names.TELEOP_TWIST} must be silent. Got a message just now. Let go first.'
         self.takeover = Takeover()
         self._settle()
-        if np.isfinite(self._armed_s):
-            self._armed_s = now_s
+        if self._first:
+            self._first.begin(now_s)
         self.events.append(Event(now_s, 'handback', 'asked for'))
         return ''
 
@@ -241,8 +235,7 @@ class ControlLoop:
         """
         if self._joints is not None:
             refuse_jump(self._joints, joints, now_s - self._joints_s, self.limits)
-        armed = np.isfinite(self._armed_s)
-        if not (self.counts['commands'] or armed):  # until then others may have moved it
+        if not (self.counts['commands'] or self._first):  # until then others may have moved it
             state = armed_at(joints, self.limits)
             self.state = stopped(state, self._stopped) if self._stopped else state
             self.controller.reset(self.state.position, self.gripper)
@@ -290,8 +283,7 @@ class ControlLoop:
         self._bad_in_a_row = 0
         self._stopped = ''
         if self.contract.disarmed_at_start:
-            self._armed_s = now_s
-            self._untried = self.state.position.copy(), self._joints.copy()
+            self._first = FirstMotion(self.state.position, self._joints, now_s)
         self.events.append(Event(now_s, 'arm', 'rearm'))
         return ''
 
@@ -365,7 +357,10 @@ class ControlLoop:
             self.controller.reset(at, self.gripper)
         ages_s = self._ages_s(now_s)
         fresh = self._joints is not None and ages_s[names.JOINT_STATES] <= self.limits.max_age_s
-        unfollowed = self._unfollowed(now_s)
+        unfollowed, speed = '', 1.0
+        if self._first:
+            unfollowed = self._first.unfollowed(self.state.position, self._joints, now_s)
+            speed = self._first.speed(now_s)
         return Request(
             target=None,
             ages_s=ages_s,
@@ -378,30 +373,12 @@ class ControlLoop:
             },
             elapsed_s=None if self.config.lockstep else self._elapsed_s(now_s),
             forward=self.controller.forward,
-            speed=float(np.clip((now_s - self._armed_s) / BLEND_IN_S, 0, 1)),
+            speed=speed,
             idle=self._instruction_id == '' and not self.takeover.active,
             unfollowed=unfollowed,
             silent_on_stale=self.contract.on_stale == 'silent',
             movable=self.contract.disarmed_at_start,
         )
-
-    def _unfollowed(self, now_s: float) -> str:
-        """Return why it is not known whether a robot follows what it is sent, '' where it is."""
-        if self._untried is None or self.state is None:
-            return ''
-        command, joints = self._untried
-        sent = np.abs(self.state.position - command).max()
-        seen = np.abs(self._joints - joints).max()
-        if seen >= SEEN_RAD:
-            self._untried = None
-            if self._told[0] == 'holding':  # it waited for this
-                self._armed_s = now_s
-        elif sent >= TRIED_RAD:
-            return (
-                f'the arm must follow its commands. It stood, and was sent {sent:.3f} rad: do they '
-                'reach its driver, and are its brakes off?'
-            )
-        return ''
 
     def _elapsed_s(self, now_s: float) -> float:
         """Return the time since the last command; after a long one the arm begins anew, at rest."""
