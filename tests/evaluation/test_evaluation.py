@@ -18,6 +18,7 @@ from policy_files import tiny_policy
 
 from vw2_ros import files
 from vw2_ros.control.loop import ControlLoop
+from vw2_ros.errors import VW2Error
 from vw2_ros.evaluation import rollouts as rollouts_module
 from vw2_ros.evaluation.fingerprint import code_sha256, sources
 from vw2_ros.evaluation.players import PolicyTurn, player
@@ -419,6 +420,13 @@ def test_a_delayed_plan_is_entered_where_it_has_got_to(delay, frames):
                 assert np.abs(action[1][:-1] - start).max() < 1e-3
             table.step(action)
     assert followed == frames
+
+
+def test_a_delay_beyond_the_plan_is_refused():
+    with pytest.raises(VW2Error, match='execute \\+ delay must be at most 16, .* Got 12 \\+ 5'):
+        player('play_table', 12, delay=5)
+    with pytest.raises(VW2Error, match='a delay goes with a run in this process'):
+        Options(chains=1, delay=1, ros=True)
 
 
 def test_a_policy_takes_its_turn_in_a_collection():

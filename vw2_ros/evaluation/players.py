@@ -16,6 +16,7 @@ import numpy as np
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.evaluation.record import EvaluationError
 from vw2_ros.evaluation.rollouts import SCRIPTED
 from vw2_ros.sim.expert.expert import Expert
@@ -120,6 +121,8 @@ class LearnedPlayer:
     Args:
         delay: steps that pass before a plan is followed, as if making it took so long. It is then
             entered where it has got to, and the one before goes on until then.
+    Raises:
+        InvalidValueError: so many actions no plan has.
     """
 
     def __init__(self, policy: str, execute: int, contract: Contract, delay: int = 0):
@@ -127,6 +130,11 @@ class LearnedPlayer:
 
         self._policy = Policy.load(policy, threads=1, execute=execute)
         self._policy.check_action_frame(contract.action_frame)
+        if execute + delay > self._policy.chunk:
+            raise InvalidValueError(
+                f'execute + delay must be at most {self._policy.chunk}, the actions of a plan. '
+                f'Got {execute} + {delay}.'
+            )
         self._contract = contract
         self._execute, self._delay = execute, delay
 
