@@ -30,6 +30,7 @@ from collections import deque
 import numpy as np
 
 from vw2_ros.bench.machine import machine
+from vw2_ros.control.clock import missed_in
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.files import config_file, write_json
 from vw2_ros.interruption import Interruption
@@ -66,18 +67,13 @@ def slope(times_s, values) -> float:
     return float(np.median((v[j] - v[i]) / (t[j] - t[i]))) if len(i) else 0.0
 
 
-def missed_in(gap_s: float) -> int:
-    """How many commands did not come in a gap between two of them [s]."""
-    return max(0, round(gap_s / PERIOD_S) - 1)
-
-
 def is_explained(gap_s: float, waited_s: float) -> bool:
     """Whether a gap between two commands missed one because the node waited for a core.
 
     Without the waiting none would have been missed, and the waiting makes up most of what the gap
     is longer than a period.
     """
-    return not missed_in(gap_s - waited_s) and waited_s > (gap_s - PERIOD_S) / 2
+    return not missed_in(gap_s - waited_s, PERIOD_S) and waited_s > (gap_s - PERIOD_S) / 2
 
 
 class Waits:
@@ -172,7 +168,10 @@ class _Record:
         told = [tuple(map(float, gap.split('-'))) for gap in gaps.split()]
         for begin_s, end_s in [gap for gap in told if gap[0] >= self._told_s]:
             self._told_s = end_s
-            count, waited_s = missed_in(end_s - begin_s), self.waits.within_s(begin_s, end_s)
+            count, waited_s = (
+                missed_in(end_s - begin_s, PERIOD_S),
+                self.waits.within_s(begin_s, end_s),
+            )
             new -= count
             self._miss(count, end_s, end_s - begin_s, waited_s)
         if new > 0:  # more than the newest gaps

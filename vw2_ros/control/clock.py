@@ -16,6 +16,11 @@ from vw2_ros.control.loop import Command, ControlLoop
 from vw2_ros.errors import InvalidValueError
 
 
+def missed_in(interval_s: float, period_s: float) -> int:
+    """How many ticks should have come in an interval between two of them, but did not."""
+    return max(0, round(interval_s / period_s) - 1)
+
+
 class TickClock:
     """Keeps time of a periodic timer: ticks that came too late are skipped, counted, never queued.
 
@@ -41,7 +46,7 @@ class TickClock:
         if self._last_s is not None:
             interval_s = now_s - self._last_s
             self._late_s.append(interval_s - self.period_s)
-            missed = max(0, round(interval_s / self.period_s) - 1)
+            missed = missed_in(interval_s, self.period_s)
             if missed:
                 self.gaps_s.append((self._last_s, now_s))
         self._last_s = now_s

@@ -43,12 +43,15 @@ class FirstMotion:
         Args:
             command, joints: the last command, and where the arm is [rad] (n,).
         """
-        if not self._seen and np.abs(joints - self._joints).max() >= SEEN_RAD:
+        if self._seen:
+            return ''
+        if np.abs(joints - self._joints).max() >= SEEN_RAD:
             self._seen = True
             if self._waited:
                 self.begin(now_s)
+            return ''
         sent = np.abs(command - self._command).max()
-        if self._seen or sent < TRIED_RAD:
+        if sent < TRIED_RAD:
             return ''
         self._waited = True
         return (
