@@ -54,6 +54,16 @@ class ControlConfig:
                 f'gripper_hysteresis must lie in [0, 1). Got {self.gripper_hysteresis}.'
             )
 
+    def malformed(self, actions: np.ndarray) -> str:
+        """Say what is wrong with the actions of a chunk, '' if nothing is."""
+        n = self.chunk or max(1, len(actions) if actions.ndim else 0)
+        if actions.shape == (n, 7) and np.isfinite(actions).all():
+            return ''
+        return (
+            f'plan must be {self.chunk or "n"} x 7 finite numbers. Got shape {actions.shape} with '
+            f'{int((~np.isfinite(actions)).sum())} that are not.'
+        )
+
     def followed(self, limits: Limits) -> 'ControlConfig':
         """Return what is done with it at the rate of `limits`: in lockstep, what the class says."""
         if not self.lockstep:

@@ -9,8 +9,9 @@ each command (`control.clock`).
 The action head makes a *chunk* of relative actions (n, 7) from each plan. Action i of it belongs to
 the 1/30 s that begins i times as long after the plan's image was taken. A step moves the arm by what
 the actions say for the time since the step before, be it a part of one action or of several. A chunk
-that arrives late is entered where it has got to when the arm will follow (`command_delay_s`). One
-that is too old, or older than the present one, is dropped and counted.
+that arrives late is entered where it has got to when the arm will follow (`command_delay_s`), and
+what it wanted until then is caught up with (`catch_up`). One that is too old, or older than the
+present one, is dropped and counted.
 
 An operator's motion is a chunk, too, of one action over and over (`take_over`). From then on plans
 are dropped, until he hands the arm back.
@@ -32,6 +33,7 @@ from vw2_ros import names
 from vw2_ros.arms.actions import ACTION_PERIOD_S, EndEffectorController
 from vw2_ros.arms.contract import Contract
 from vw2_ros.control.camera import CameraWatch
+from vw2_ros.control.catch_up import Followed
 from vw2_ros.control.chunk import Chunk, ControlConfig
 from vw2_ros.control.command import COUNTS, Command, Event
 from vw2_ros.control.first_motion import FirstMotion
@@ -119,6 +121,7 @@ class ControlLoop:
         self._told = ('', False)  # status and whether limits changed the command, last step
         if self.contract.disarmed_at_start:
             self._stopped = self._stopped or DISARMED
+        self._followed = Followed()
         self._camera = CameraWatch(self.limits.max_age_s, self.limits.frozen_frames)
         self.takeover = Takeover()
         self.drop_plan()
@@ -150,15 +153,11 @@ class ControlLoop:
             '' if it is followed from now on, else why it was dropped.
         """
         actions, age_s = np.array(chunk.actions, np.float64), now_s - chunk.observed_s
-        if not self._well_formed(actions):
+        if malformed := self.config.malformed(actions):
             self._bad_in_a_row += 1
             if self._bad_in_a_row >= self.limits.latch_after:
                 self.stop(f'{self._bad_in_a_row} plans in a row were not finite')
-            return self._dropped(
-                'bad',
-                f'plan must be {self.config.chunk or "n"} x 7 finite numbers. Got shape '
-                f'{actions.shape} with {int((~np.isfinite(actions)).sum())} that are not.',
-            )
+            return self._dropped('bad', malformed)
         self._bad_in_a_row = 0
         if self.takeover.active:
             return self._dropped(
@@ -183,7 +182,7 @@ class ControlLoop:
             self._intervals_s.append(chunk.observed_s - self._newest_s)
         self.newest_ns, self._newest_s = chunk.stamp_ns, chunk.observed_s
         self._before, self._since_switch = self._chunk, 0
-        self._chunk = replace(chunk, actions=np.clip(actions, -1, 1))
+        self._chunk = self._followed.catch_up(replace(chunk, actions=np.clip(actions, -1, 1)))
         self.counts['plans'] += 1
         return ''
 
@@ -296,7 +295,7 @@ class ControlLoop:
             return replace(self.command, joints=None)
         self._stepped_s = now_s
         frame, action, periods = self._plan(now_s, inputs.elapsed_s)
-        target = self._act(action, periods * inputs.speed, inputs)
+        target = self._act(action, periods, inputs, now_s)
         verdict = gate(self.state, replace(inputs, target=target), self.limits)
         if target is not None and self.controller.slowed:
             verdict = replace(verdict, reasons=(*verdict.reasons, self.controller.slowed))
@@ -440,14 +439,18 @@ class ControlLoop:
         end = (at_s + self.limits.period_s - chunk.observed_s) / ACTION_PERIOD_S
         return end - periods, end
 
-    def _act(self, action, periods: float, inputs: Request) -> np.ndarray | None:
+    def _act(self, action, periods: float, inputs: Request, now_s: float) -> np.ndarray | None:
         """Move the target by the action and solve for the joints [rad] (n,).
 
         A held arm adds nothing to the target, so that it does not catch up with a jump.
         """
         if action is None or ready(self.state, inputs, self.limits)[0] != 'moving':
+            self._followed.forget()
             return None
-        joints, self.gripper = self.controller.step(action, periods)
+        # of one that begins slowly, the whole: what it was kept from is not made up for
+        end_s = now_s + self.config.command_delay_s + self.limits.period_s
+        self._followed.add(action, end_s - periods * ACTION_PERIOD_S, end_s)
+        joints, self.gripper = self.controller.step(action, periods * inputs.speed)
         return joints
 
     def _commanded(self, verdict: Verdict, inputs: Request, frame, action, now_s) -> Command:
@@ -490,10 +493,6 @@ class ControlLoop:
         self._told = verdict.status, limited
 
     # ---------------------------------------------------------------- refusals
-
-    def _well_formed(self, actions: np.ndarray) -> bool:
-        n = self.config.chunk or max(1, len(actions) if actions.ndim else 0)
-        return actions.shape == (n, 7) and bool(np.isfinite(actions).all())
 
     def _dropped(self, count: str, why: str) -> str:
         self.counts[count] += 1

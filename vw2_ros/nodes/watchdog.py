@@ -71,6 +71,7 @@ class WatchdogNode(NodeBase):
         self.log = None
         if contract.disarmed_at_start:
             self.log = EventLog(self.get_fully_qualified_name(), limits=contract.sha256)
+            self.remember(self.log, EventLog.close)
 
     @transition
     def on_activate(self):
