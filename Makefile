@@ -59,7 +59,7 @@ demo: $(READY)
 	@$(RUN) vw2 demo $(ARGS)
 
 test: $(READY)
-	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -m 'not slow' -n 2 --dist loadfile $(ARGS)
+	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -m 'not slow' -n 2 --dist worksteal $(ARGS)
 
 test-slow: $(READY)
 	@$(RUN) OMP_NUM_THREADS=1 python -m pytest -q -m slow $(ARGS)

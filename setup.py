@@ -96,6 +96,7 @@ setup(
         # pytest < 9: launch_testing of Jazzy, loaded as a plugin where ROS is sourced, needs it
         'test': [
             'pytest>=7.4,<9',
+            'pytest-rerunfailures>=14',
             'pytest-xdist>=3.5',
             'hypothesis>=6.100',
             'ruff>=0.9',

