@@ -210,6 +210,35 @@ def topics(source: str | os.PathLike) -> Topics:
     )
 
 
+class Following(NamedTuple):
+    """What somebody needs to know of a robot whose tool he moves."""
+
+    action_frame: str  # whose axes his twists have: 'base' or 'tool'
+    frame: str  # the link of these axes
+    tool_speed_m_s: float  # highest speed of the tool
+    rate_hz: float  # commands per second
+    joint_states: tuple[str, ...]  # where it says what it does
+
+
+def following(source: str | os.PathLike) -> Following:
+    """How a robot's tool is moved, which needs no URDF.
+
+    Raises:
+        ContractError: there is no such file, or these keys make no sense.
+    """
+    path, values, _ = _read(source)
+    keys = Keys(values, _title(path))
+    links = {'base': keys.text('base_frame'), 'tool': keys.text('tool_frame')}
+    axes = keys.text('action_frame', 'base', of=ACTION_FRAMES)
+    return Following(
+        axes,
+        links[axes],
+        keys.into('limits').number('tool_speed_m_s', 0.25),
+        _command(keys.into('command', {}), links['base']).rate_hz,
+        keys.names('joint_states', ['joint_states']),
+    )
+
+
 def needs_description(source: str | os.PathLike) -> bool:
     """Whether a contract's URDF is the text of the topic `robot_description`.
 

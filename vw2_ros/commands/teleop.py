@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vw2_ros.commands.options import ContractFile
 from vw2_ros.errors import InvalidValueError, UsageError
 
 EXAMPLE = 'vw2 teleop --speed 0.05'
@@ -21,8 +22,16 @@ def _axes(text: str) -> tuple[int | None, ...]:
 
 
 def run(
-    speed: Annotated[float, typer.Option(help='Of the tool [m/s]; + and - change it.')] = 0.1,
-    turn: Annotated[float, typer.Option(help='Of the tool [rad/s].')] = 0.5,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            help='Of the tool [m/s]; + and - change it (default: 0.1; with --leader at most as the '
+            'contract allows).'
+        ),
+    ] = None,
+    turn: Annotated[
+        float | None, typer.Option(help='Of the tool [rad/s] (default: 0.5; with --leader 1.5).')
+    ] = None,
     namespace: Annotated[
         str, typer.Option(help='Namespace that the action node is in, e.g. /left.')
     ] = '',
@@ -39,19 +48,48 @@ def run(
     axes: Annotated[
         str, typer.Option(help='Its axes of x, y, z, roll, pitch and yaw; nothing for none.')
     ] = GAMEPAD,
+    leader: Annotated[
+        str,
+        typer.Option(help='Lead with another arm: topic of its joint_states.', metavar='TOPIC'),
+    ] = '',
+    leader_contract: Annotated[
+        str,
+        typer.Option(help='Its contract, likewise (default: it is of the same kind as the arm).'),
+    ] = '',
+    leader_urdf: Annotated[
+        str,
+        typer.Option(
+            help="Its URDF (default: the contract's, or robot_description beside its joint_states)."
+        ),
+    ] = '',
+    contract: ContractFile = 'play_table',
 ) -> None:
-    """Move the arm by keys or a joystick, within the limits of its contract.
+    """Move the arm by keys, a joystick or a leader arm, within the limits of its contract.
 
     It must be armed as always (e: rearm). The first key that moves it takes it from a policy. The arm
     holds when you let go, and the policy goes on after p.
+
+    A leader arm leads by its motion, not by its pose: the tool makes the same way along the axes of the
+    contract's action_frame, from where it is, while you are clutched in (enter; with --joy while the
+    deadman button is down).
     """
+    if not leader and (leader_contract or leader_urdf):
+        raise UsageError('say --leader TOPIC, too: the joint_states of the leader arm')
     numbers = _axes(axes)
-    from vw2_ros import teleop
+    from vw2_ros.teleop.hand import Hand, JoySpec, Pace
+    from vw2_ros.teleop.leader_hand import leader_hand
+    from vw2_ros.teleop.program import run as follow
 
     try:
-        hand = teleop.Hand(
-            teleop.Pace(speed, turn), teleop.JoySpec(joy_topic, deadman, gripper_button, numbers)
-        )
+        buttons = JoySpec(joy_topic, deadman, gripper_button, numbers)
+        if leader:
+            arms = leader, contract, leader_contract, leader_urdf, namespace
+            speeds = {'speed_m_s': speed, 'turn_rad_s': turn}
+            hand: Hand = leader_hand(*arms, **speeds, joy=buttons, by_button=joy)
+        else:
+            hand = Hand(
+                Pace(0.1 if speed is None else speed, 0.5 if turn is None else turn), buttons
+            )
     except InvalidValueError as error:
         raise UsageError(str(error)) from error
-    raise typer.Exit(teleop.run(hand, namespace, joy))
+    raise typer.Exit(follow(hand, namespace, joy))
