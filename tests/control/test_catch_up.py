@@ -88,6 +88,16 @@ def test_the_memory_ends():
     assert followed.catch_up(late) is not late
 
 
+def test_a_clock_that_was_set_back_begins_anew():
+    rng = np.random.default_rng(4)
+    followed = Followed()
+    for begin_s in (5.0, 5.1, 1.0, 1.1):
+        followed.add(rng.uniform(-1, 1, 7), begin_s, begin_s + 0.1)
+    before, late = chunk(rng, 0.9), chunk(rng, 1.05)
+    assert followed.catch_up(before) is before
+    assert followed.catch_up(late) is not late
+
+
 # ------------------------------------------------------------------- in the loop
 
 

@@ -29,7 +29,13 @@ class Followed:
         self._sums: deque[np.ndarray] = deque()  # from the beginning until then
 
     def add(self, action: np.ndarray, begin_s: float, end_s: float) -> None:
-        """Note the action (7,) of the time from one to another; zeros where the arm stood."""
+        """Note the action (7,) of the time from one to another; zeros where the arm stood.
+
+        A time that is not after the last one begins anew: the clock was set back.
+        """
+        if self._at_s and end_s <= self._at_s[-1]:
+            self._at_s.clear()
+            self._sums.clear()
         if not self._at_s:
             self._at_s.append(begin_s)
             self._sums.append(np.zeros(6))
