@@ -14,12 +14,19 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import arm_files
 import leader_arm
 from leader_arm import HEIGHT_M, PERIOD_S
 from node_peers import ARM, Robot, contract_file
+from std_msgs.msg import String
 
 from vw2_ros import names
+from vw2_ros.client import Client
+from vw2_ros.errors import UsageError
+from vw2_ros.messages import qos
 from vw2_ros.nodes.action import ActionNode
+from vw2_ros.teleop.leader_hand import leader_hand
+from vw2_ros.teleop.program import Teleop
 
 TOPIC = 'leader/joint_states'
 
@@ -124,3 +131,27 @@ def test_a_leader_arm_leads_when_it_is_clutched_in(bench, follower):
             two = f'one node may publish on {TOPIC}'
             assert bench.until(lambda: two in program.said()[told:], 20, robot), program.said()
             assert stands(bench, robot, PERIOD_S / 2)
+
+
+def test_the_urdf_of_another_leader_lies_beside_its_joints(bench, monkeypatch):
+    path = pathlib.Path(arm_files.example_urdf('xarm7'))
+    monkeypatch.setattr('vw2_ros.teleop.leader_hand.DESCRIPTION_S', 0.3)
+    with pytest.raises(UsageError, match='must come on leader/robot_description. Got nothing'):
+        leader_hand(TOPIC, 'panda', 'xarm7')
+    monkeypatch.setattr('vw2_ros.teleop.leader_hand.DESCRIPTION_S', 30.0)
+    out = bench.peer.create_publisher(String, 'leader/robot_description', qos.latched())
+    out.publish(String(data=path.read_text()))
+    for hand in (
+        leader_hand(TOPIC, 'panda', 'xarm7'),
+        leader_hand(TOPIC, 'panda', 'xarm7', str(path)),
+    ):
+        assert hand.leader.contract.name == 'xarm7' and hand.frame == 'panda_link0'
+        assert hand.pace.speed_m_s == 0.25
+
+
+def test_an_arm_does_not_lead_itself(bench):
+    with (
+        Client() as client,
+        pytest.raises(UsageError, match='Got /joint_states, which are those of'),
+    ):
+        Teleop(client, leader_hand('/joint_states', 'panda'), False, print)

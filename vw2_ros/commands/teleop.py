@@ -25,12 +25,12 @@ def run(
     speed: Annotated[
         float | None,
         typer.Option(
-            help='Of the tool [m/s]; + and - change it (default: 0.1; with --leader at most as the '
-            'contract allows).'
+            help='Of the tool, in m/s; + and - change it (default: 0.1; with --leader at most as '
+            'the contract allows).'
         ),
     ] = None,
     turn: Annotated[
-        float | None, typer.Option(help='Of the tool [rad/s] (default: 0.5; with --leader 1.5).')
+        float | None, typer.Option(help='Of the tool, in rad/s (default: 0.5; with --leader 1.5).')
     ] = None,
     namespace: Annotated[
         str, typer.Option(help='Namespace that the action node is in, e.g. /left.')
@@ -69,9 +69,9 @@ def run(
     It must be armed as always (e: rearm). The first key that moves it takes it from a policy. The arm
     holds when you let go, and the policy goes on after p.
 
-    A leader arm leads by its motion, not by its pose: the tool makes the same way along the axes of the
-    contract's action_frame, from where it is, while you are clutched in (enter; with --joy while the
-    deadman button is down).
+    A leader arm leads by its motion, not by its pose: the tool makes the same way from where it is,
+    along the axes of the contract's action_frame, while you are clutched in (enter; with --joy
+    while the deadman button is down).
     """
     if not leader and (leader_contract or leader_urdf):
         raise UsageError('say --leader TOPIC, too: the joint_states of the leader arm')

@@ -45,11 +45,12 @@ class Leader:
         contract: of the leader. follower: whose tool shall follow.
 
     Attributes:
+        contract: as given.
         clutched: the follower follows. why: it does not; '' if it does. speed_m_s: of the last twist.
     """
 
     def __init__(self, contract: Contract, follower: Following):
-        self._contract, self._follower = contract, follower
+        self.contract, self._follower = contract, follower
         self.clutched, self.why, self.speed_m_s = False, BEGIN, 0.0
         self._fault = ''  # of the newest message
         self._stamp_ns, self._observed_s = -1, -math.inf  # of the newest message
@@ -84,7 +85,7 @@ class Leader:
         if why:
             self.refuse(why)
             return None
-        self._fault, self._pose = '', self._contract.arm.forward(joints)
+        self._fault, self._pose = '', self.contract.arm.forward(joints)
         why = self._jumped(stamp_ns)
         if why and self.clutched:
             self.clutch_out(why)
@@ -97,7 +98,7 @@ class Leader:
             self.clutch_out(why)
 
     def _out_of_range(self, joints, finger: float | None) -> str:
-        c = self._contract
+        c = self.contract
         for name, q, low, high in zip(c.joints, joints, c.limits.lower_rad, c.limits.upper_rad):
             if not low - BEYOND_RAD <= q <= high + BEYOND_RAD:
                 return (
@@ -131,7 +132,7 @@ class Leader:
         return f'it jumped by {way:.2f} m, {angle:.2f} rad within {elapsed_s * 1e3:.0f} ms'
 
     def _grip(self, finger: float) -> bool | None:
-        opening, before = self._contract.gripper.opening(finger), self._squeezed
+        opening, before = self.contract.gripper.opening(finger), self._squeezed
         if opening < SQUEEZED:
             self._squeezed = True
         elif opening > RELEASED:

@@ -50,7 +50,8 @@ class Teleop:
         client.subscribe(DiagnosticArray, names.DIAGNOSTICS, self._on_state, QoSProfile(depth=10))
         if joystick:
             client.subscribe(Joy, hand.joy.topic, self._on_joy, qos.newest())
-        self._led, self._leading = False, hand if isinstance(hand, LeaderHand) else None
+        self._leading = hand if isinstance(hand, LeaderHand) else None
+        self._led = self._two = False  # the arm was led before; two nodes publish as leaders
         if self._leading:
             self._refuse_own(self._leading)
             client.subscribe(JointState, self._leading.topic, self._on_led, qos.newest(10))
@@ -118,8 +119,9 @@ class Teleop:
             self._say(str(error))
 
     def _on_led(self, msg) -> None:
-        clock_ns = self.client.node.get_clock().now().nanoseconds
-        self._leading.see(msg, clock_ns, time.monotonic())
+        if not self._two:
+            clock_ns = self.client.node.get_clock().now().nanoseconds
+            self._leading.see(msg, clock_ns, time.monotonic())
 
     def _refuse_own(self, hand: LeaderHand) -> None:
         resolved = self.client.node.resolve_topic_name
