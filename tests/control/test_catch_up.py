@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """A late plan ends where it would have, had it come at once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from contracts import panda_at
@@ -114,8 +116,7 @@ def moving(value, stamp_ns, observed_s):
 def following(late_s, at_seen=lambda loop: None, at_accepted=lambda loop: None):
     """How far in x [m] an arm is beside where it saw the late plan's image, twelve actions later."""
     limits = panda_at(rate_hz=60.0).limits
-    contract = Contract.load('play_table')
-    contract = type(contract)(**{**contract.__dict__, 'limits': limits})
+    contract = replace(Contract.load('play_table'), limits=limits)
     loop = ControlLoop(contract, ControlConfig(watch_camera=False, blend=0, max_plan_age_s=0.6))
     joints, now_s = contract.arm.rest_rad, 0.0
     loop.see_joints(joints, now_s)

@@ -82,14 +82,12 @@ def run(
 
     try:
         buttons = JoySpec(joy_topic, deadman, gripper_button, numbers)
+        speeds = {'speed_m_s': speed, 'turn_rad_s': turn}
         if leader:
             arms = leader, contract, leader_contract, leader_urdf, namespace
-            speeds = {'speed_m_s': speed, 'turn_rad_s': turn}
             hand: Hand = leader_hand(*arms, **speeds, joy=buttons, by_button=joy)
         else:
-            hand = Hand(
-                Pace(0.1 if speed is None else speed, 0.5 if turn is None else turn), buttons
-            )
+            hand = Hand(Pace(**{k: v for k, v in speeds.items() if v is not None}), buttons)
     except InvalidValueError as error:
         raise UsageError(str(error)) from error
     raise typer.Exit(follow(hand, namespace, joy))
