@@ -29,9 +29,16 @@ if str(ROOT) not in sys.path:  # the tests are of this tree, installed or not
 import pytest  # noqa: E402
 
 from vw2_ros.bringup.domain import private_environment  # noqa: E402
+from vw2_ros.bringup.system import PROFILE_VARIABLES  # noqa: E402
 
 # Workers that run beside each other, and other people's robots, must not hear one another.
 os.environ.update(private_environment())
+if 'ROS_LOCALHOST_ONLY' not in os.environ:
+    # LOCALHOST would add shared memory to what the profile says: there Fast DDS may crash in what opens
+    # the rest of a killed process (its issue 6501), and these tests kill many
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SYSTEM_DEFAULT'
+    loopback = str(ROOT / 'tests' / 'loopback.xml')
+    os.environ.update(dict.fromkeys(PROFILE_VARIABLES, loopback))
 
 
 # Of these, real programs find each other over real DDS, at a pace that a busy machine may not keep. The
@@ -42,8 +49,7 @@ AT_A_PACE = ('bench', 'bringup', 'demo', 'examples', 'recording')
 def pytest_collection_modifyitems(items):
     """Run a test once more whose pytest worker crashed; at a pace, also one that failed.
 
-    Many tests kill processes, and Fast DDS may crash in the next program that opens the shared memory
-    which these leave (its issue 6501). The summary lists what was run again.
+    The summary lists what was run again.
     """
     for item in items:
         room = item.path.relative_to(ROOT / 'tests').parts[0]

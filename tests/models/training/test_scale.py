@@ -46,6 +46,8 @@ VIDEO_JOBS = ['vdm', 'disentangle'] if find_spec('diffusers') else []
 if VIDEO_JOBS:
     RUNS.update({'vdm/vae': 'rebuilt_mse', 'vdm': 'loss', 'disentangle': 'denoising_loss'})
 
+FSDP = ('--use_fsdp', '--fsdp_version', '2', '--fsdp_auto_wrap_policy', 'TRANSFORMER_BASED_WRAP')
+
 
 def launch(folder, out, *jobs, options=('--multi_gpu',)):
     """Start two processes with accelerate's launcher; without a GPU they are two of the CPU."""
@@ -160,25 +162,22 @@ def pieces(folder):
     """Runs of two processes under FSDP, the last of them ended by a SIGTERM to the launcher."""
     out = folder / 'pieces'
     half_done(folder, out / 'half')
-    process = launch(
-        folder,
-        out,
-        'half',
-        *VIDEO_JOBS,
-        'endless',
-        options=(
-            '--use_fsdp',
-            '--fsdp_version',
-            '2',
-            '--fsdp_auto_wrap_policy',
-            'TRANSFORMER_BASED_WRAP',
-        ),
-    )
+    process = launch(folder, out, 'half', 'endless', options=FSDP)
     log = out / 'endless' / 'log.jsonl'
     while process.poll() is None and not (log.exists() and log.read_text().count('\n') > 3):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     process.wait(60)
+    return out
+
+
+@pytest.fixture(scope='module')
+def video_pieces(folder):
+    """Runs of two processes under FSDP that train the VDM and codes through it."""
+    out = folder / 'video_pieces'
+    out.mkdir()
+    process = launch(folder, out, *VIDEO_JOBS, options=FSDP)
+    assert process.wait(900) == 0, Path(f'{out}.txt').read_text()
     return out
 
 
@@ -254,18 +253,19 @@ def test_pieces_go_on_where_one_process_was(folder, pieces):
     torch.testing.assert_close(out[name], wanted[name], rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', [stage for stage in RUNS if stage.split('/')[0] in VIDEO_JOBS])
-def test_pieces_of_the_vdm_give_the_loss_of_one_process(folder, pieces, stage):
-    same_curve(pieces / stage, folder / 'one' / stage)
-    same_curve(
-        pieces / stage, folder / 'one' / stage, kind='validation', key=RUNS[stage], rel=0.01
-    )
+def test_pieces_of_the_vdm_give_the_loss_of_one_process(folder, video_pieces, stage):
+    got, wanted = video_pieces / stage, folder / 'one' / stage
+    same_curve(got, wanted)
+    same_curve(got, wanted, kind='validation', key=RUNS[stage], rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', VIDEO_JOBS)
-def test_pieces_of_the_vdm_are_put_together(folder, pieces, stage):
+def test_pieces_of_the_vdm_are_put_together(folder, video_pieces, stage):
     out, wanted = (
-        load_tensors(run / stage / 'vdm.safetensors')[0] for run in (pieces, folder / 'one')
+        load_tensors(run / stage / 'vdm.safetensors')[0] for run in (video_pieces, folder / 'one')
     )
     assert {k: v.shape for k, v in out.items()} == {k: v.shape for k, v in wanted.items()}
     name = 'transformer.transformer_blocks.0.attn1.to_q.weight'
