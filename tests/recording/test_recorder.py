@@ -332,24 +332,25 @@ def feed(bench, robot, child, seconds, folder):
     raise AssertionError(child.communicate())
 
 
-def test_killed(bench, tmp_path):
+AT_S = [2.0, *(pytest.param(s, marks=pytest.mark.slow) for s in np.linspace(1, 4, 50))]
+
+
+@pytest.mark.parametrize('at_s', AT_S)
+def test_killed(bench, tmp_path, at_s):
     """At most a second is lost, and the rest needs no repair (measured: 0.1 s)."""
     robot = Robot(bench)
     robot.words.publish(String(data='wave'))
     child = start(tmp_path)
     try:
-        feed(bench, robot, child, 2.0, tmp_path / 'bag')
+        feed(bench, robot, child, at_s, tmp_path / 'bag')
     finally:
         child.kill()
     killed_ns = time.time_ns()
     child.communicate()
-    (file,) = bags.files_of(tmp_path / 'bag')
-    os.utime(file, (1e9, 1e9))  # long ago
-    last_ns = max(m[2] for m in bags.Bag(tmp_path / 'bag').messages())
-    print(f'lost {(killed_ns - last_ns) * 1e-9:.2f} s')
-    assert (killed_ns - last_ns) * 1e-9 < 1.0
+    os.utime(*bags.files_of(tmp_path / 'bag'), (1e9, 1e9))  # long ago
+    assert killed_ns - max(m[2] for m in bags.Bag(tmp_path / 'bag').messages()) < 1e9
     result = convert_bags([tmp_path / 'bag'], tmp_path / 'data', progress=False)
-    assert result['training']['annotations'] >= 1 and result['training']['frames'] > 30
+    assert result['training']['annotations'] >= 1 and result['training']['frames'] > 15 * at_s
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
