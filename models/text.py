@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.words import split_words
+from vw2_ros.words import MOST_WORDS, split_words
 
 PAD, UNK = 0, 1
 
@@ -43,7 +43,7 @@ class Tokenizer:
         self,
         words: Iterable[str],
         *,
-        max_length: int = 16,
+        max_length: int = MOST_WORDS,
         buckets: int = 2048,
         max_ngrams: int = 16,
     ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 
+MOST_WORDS = 16  # of an instruction, for a policy whose config does not say otherwise
 _DROPPED = frozenset("'\u2018\u2019\u02bc")  # apostrophes: "don't" is one word
 
 

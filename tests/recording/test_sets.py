@@ -18,6 +18,7 @@ from video_files import number  # noqa: E402
 from vw2_ros import cli  # noqa: E402
 from vw2_ros.models.data.store import FrameStore  # noqa: E402
 from vw2_ros.recording.sets import convert_sets  # noqa: E402
+from vw2_ros.recording.told import tell  # noqa: E402
 from vw2_ros.sim.dataset_writer import decode_png  # noqa: E402
 
 HAND = {'column': -1, 'open': 1.0, 'closed': 0.0}
@@ -241,6 +242,24 @@ def test_a_damaged_file_costs_its_episode(tmp_path):
     assert len(found) == 1 and [e['episode'] for e in report['episodes']] == [1]
     assert all('episode_000000.parquet' in e['reason'] for e in report['refused'])
     assert {e['episode'] for e in report['refused']} == {0}
+
+
+def test_a_film_that_is_missing_is_no_episode_that_was_read(tmp_path):
+    root, _ = joint_set(tmp_path / 'set', version='v2.1', filmed=True)
+    next(root.glob(f'videos/*/{FRONT}/episode_000000.mp4')).unlink()
+    found, report = converted(tmp_path, root, RAD)
+    assert len(found) == 1 and [e['episode'] for e in report['episodes']] == [1]
+    lines = list(tell({'bags': {'set': report}, 'edits_gone': 0, 'left_out': {}}))
+    assert [line for line in lines if 'episode 0' in line and 'No such file' in line]
+
+
+def test_words_that_no_policy_reads_are_told(tmp_path):
+    m = motion(20)
+    state = np.column_stack([m['joints'], m['open']])
+    one = lerobot_files.episode(state, state, ' '.join(['open'] * 17))
+    _, report = converted(tmp_path, write_set(tmp_path / 'set', [one]), RAD)
+    lines = list(tell({'bags': {'set': report}, 'edits_gone': 0, 'left_out': {}}))
+    assert [line for line in lines if 'TOO LONG: 17 words' in line]
 
 
 def test_the_head_learns_from_a_set(tmp_path):

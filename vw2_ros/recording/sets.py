@@ -171,7 +171,6 @@ class SetConversion(Conversion):
                 continue
             numbers.discard(number)
             parts, facts, reasons = self._parts(found, number, source)
-            told += facts
             refused += reasons
             parts = [p for p in parts if p.key not in there]
             try:
@@ -179,9 +178,10 @@ class SetConversion(Conversion):
             except DataError:
                 raise
             except Exception as error:  # damaged films make the libraries raise nearly anything
-                refused.append(
-                    _what(number, '', 0, 0) | {'reason': f'its pictures cannot be read: {error}'}
-                )
+                reason = {'reason': f'its pictures cannot be read: {error}'}
+                refused += [fact | reason for fact in facts]
+            else:
+                told += facts
             bar.advance(task)
         why = '; '.join(f'{name}: {reason}' for name, reason in broken.items())
         reason = f'it has no pictures. {why}'.removesuffix('. ')

@@ -4,6 +4,8 @@
 
 from collections.abc import Iterator
 
+from vw2_ros.words import MOST_WORDS, split_words
+
 
 def tell(result: dict) -> Iterator[str]:
     """What `convert_bags` or `convert_sets` did, in lines for people."""
@@ -31,6 +33,8 @@ def tell(result: dict) -> Iterator[str]:
             yield f'  not whole, read as far as it is ({report["cut_short"]})'
         for e in report.get('episodes', ()):
             note = f'; {e["note"]}' if 'note' in e else ''
+            if (words := len(split_words(e['instruction']))) > MOST_WORDS:
+                note += f'; TOO LONG: {words} words, a policy reads {MOST_WORDS}: relabel it'
             failed = ', FAILED: no words are learned' if e.get('success') is False else ''
             fast = f', {e["too_fast"]:.0%} faster than actions can be' if e['too_fast'] else ''
             yield (
@@ -59,5 +63,10 @@ def tell(result: dict) -> Iterator[str]:
 
 
 def _when(e: dict) -> str:
+    """Which episode it is: of a data set by its number, of a bag by its time."""
+    which = f'episode {e["episode"]}' if 'episode' in e else ''
+    if which and not e['to_s']:  # what it shows was not read
+        return which
     said = f'"{e["instruction"]}"' if e['instruction'] else 'without words'
-    return f'{e["from_s"]:.1f} to {e["to_s"]:.1f} s, {said}'
+    when = f'{e["from_s"]:.1f} to {e["to_s"]:.1f} s, {said}'
+    return f'{which}, {when}' if which else when

@@ -13,7 +13,8 @@
 | twice            | the same motion is in another episode, too                                    |
 | leak             | validation holds what training holds: its figures would be too good           |
 | still joint      | a joint never moves, in no episode: it is another one, or it is blocked       |
-| few, like        | an instruction has few episodes, or differs from another one by a slip        |
+| few, like, long  | an instruction has few episodes, or differs from another one by a slip, or    |
+|                  | has more words than a policy reads                                            |
 
 The score of an episode is 100 less what its findings cost (`COSTS`), at least 0.
 """
@@ -29,6 +30,7 @@ import numpy as np
 
 from vw2_ros.arms.actions import ACTION_HZ
 from vw2_ros.review.recordings import Entry, Motion, Unusable
+from vw2_ros.words import MOST_WORDS, split_words
 
 STILL = 0.02  # share of the largest action; less is no motion
 IDLE_SHARE, IDLE_S = 0.3, 1.5  # more of an episode, or longer at once, is a finding
@@ -246,6 +248,8 @@ def _labels(labels: dict[str, tuple[int, float]]) -> list[Finding]:
     for text in named:
         if labels[text][0] < FEW:
             found.append(Finding('few', f'"{text}" has {counted(labels[text][0])}'))
+        if (n := len(split_words(text))) > MOST_WORDS:
+            found.append(Finding('long', f'"{text}" has {n} words: a policy reads {MOST_WORDS}'))
     for i, text in enumerate(named):
         for other in named[i + 1 :]:
             if difflib.SequenceMatcher(None, text, other).ratio() > LIKE:

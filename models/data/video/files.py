@@ -173,7 +173,7 @@ def _promised_s(container, stream) -> tuple[float, bool]:
     And whether they count from the file's beginning: a video may start later.
     """
     if stream.duration:
-        return float(stream.duration * stream.time_base), False
+        return float(stream.duration * stream.time_base), 'asf' in container.format.name  # WMV
     told = re.fullmatch(r'(\d+):(\d+):(\d+(\.\d+)?)', stream.metadata.get('DURATION', ''))
     if told:  # Matroska, WebM
         return 3600.0 * int(told[1]) + 60.0 * int(told[2]) + float(told[3]), True

@@ -118,6 +118,10 @@ def test_video_that_starts_late(tmp_path, kind, sound):
     assert len(frames) == 40 and frames[0][0] == pytest.approx(5.0, abs=0.05)
 
 
+def test_a_late_wmv_says_how_long_it_is_from_zero(tmp_path):
+    assert len(list(video_frames(write(tmp_path / 'a.wmv', start_s=5.0, codec='wmv2')))) == 40
+
+
 @pytest.mark.parametrize('kind', ['.mp4', '.mkv'])
 def test_late_video_that_is_cut_short(tmp_path, kind):
     path = write(tmp_path / f'a{kind}', n=200, start_s=5.0, options={'bf': '0'})
