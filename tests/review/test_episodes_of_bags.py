@@ -141,12 +141,15 @@ def test_what_cannot_be_done_is_told(tmp_path, capsys):
         assert told in capsys.readouterr().err
 
     refused(2, 'there are episodes 0 to 2. Got [7]', 'drop', bag, '7')
+    refused(2, 'Got [3, 99999999999]', 'drop', bag, '1-99999999999')
     refused(2, "e.g. 3 or 5-9. Got 'one'", 'drop', bag, 'one')
     refused(1, 'split inside. Got 9 s of', 'split', bag, '0', '--at', '9')
     refused(2, 'say --instruction or --outcome', 'relabel', bag, '0')
     refused(2, 'must hold a word', 'relabel', bag, '0', '--instruction', '!')
     refused(1, 'must follow each other', 'merge', bag, '1', '1')
     vw2('episodes', 'drop', bag, '1')
+    assert vw2('episodes', 'drop', bag, '1') == 0
+    assert 'Nothing to change' in capsys.readouterr().out
     refused(1, 'Restore it first', 'merge', bag, '0', '2')
     (bag / 'edits.json').write_text('{"version": 1, "edits": [')
     refused(1, 'Mend it, or remove it', 'list', bag)

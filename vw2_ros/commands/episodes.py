@@ -44,6 +44,9 @@ def _tell(done: str, chosen, data: pathlib.Path) -> None:
 
     for entry in chosen:
         print(f'{done} {title(entry)}')
+    if not chosen:
+        print(f'Nothing to change: all of them are {done} already')
+        return
     print(f'Take it back: vw2 episodes undo {data}')
 
 
@@ -94,7 +97,9 @@ def restore(data: Data, numbers: Numbers) -> None:
     from vw2_ros.review import decide
 
     _, found = _entries(data)
-    _tell('restored', decide.drop(decide.chosen(found, numbers), restore=True), data)
+    back = {entry.number for entry in decide.drop(decide.chosen(found, numbers), restore=True)}
+    _, found = _entries(data)
+    _tell('restored', [entry for entry in found if entry.number in back], data)
 
 
 @app.command(epilog=epilog('vw2 episodes relabel bags/monday 4 --instruction "open the drawer"'))

@@ -26,11 +26,13 @@ def chosen(entries: Sequence[Entry], numbers: Sequence[str]) -> list[Entry]:
         UsageError: no numbers, or no such episode.
     """
     wanted: set[int] = set()
+    beyond = max((entry.number for entry in entries), default=-1) + 1
     for word in (w for words in numbers for w in words.split(',') if w):
         first, _, last = word.partition('-')
         if not (first.isdecimal() and (last or first).isdecimal()):
             raise UsageError(f'episodes are numbers, e.g. 3 or 5-9. Got {word!r}')
-        wanted |= set(range(int(first), int(last or first) + 1))
+        begin, end = int(first), int(last or first)
+        wanted |= {*range(begin, min(end, beyond) + 1), *([end] if end >= begin else [])}
     missing = sorted(wanted - {entry.number for entry in entries})
     if missing or not wanted:
         there = f'0 to {len(entries) - 1}' if entries else 'none'
