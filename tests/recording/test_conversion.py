@@ -123,6 +123,9 @@ def test_command(tmp_path, capsys):
     assert report['training']['annotations'] == 2
     assert cli.main(['convert', '--bag', str(tmp_path / 'none'), '--out', str(out)]) == 1
     assert cli.main([*arguments, '--actions', 'command']) == 2
+    bags = str(tmp_path / 'bags')
+    assert cli.main(['convert', '--bag', bags, '--out', f'{bags}/.']) == 2
+    assert not (tmp_path / 'bags/training').exists()
     write(tmp_path / 'quiet', Motion(words=()).messages())
     assert (
         cli.main(['convert', '--bag', str(tmp_path / 'quiet'), '--out', str(tmp_path / 'q')]) == 1

@@ -57,6 +57,11 @@ def data(tmp_path_factory):
     return root, found
 
 
+def test_what_data_folders_do_not_have_is_refused(data):
+    with pytest.raises(ValueError, match='have one camera'):
+        find_source([data[0]], cameras=['top=/top'])
+
+
 def test_a_data_folder(tmp_path, data):
     root, content = data
     out = tmp_path / 'set'

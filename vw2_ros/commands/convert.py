@@ -67,6 +67,8 @@ def run(
         )
     if bool(bag) == bool(lerobot):
         raise UsageError('give either --bag or --lerobot: one command converts one of them')
+    if any(path.resolve() == out.resolve() for path in (bag or lerobot)):
+        raise UsageError(f'--out must be another folder than what is converted. Got {out}')
     from vw2_ros.recording import convert, sets
     from vw2_ros.recording.told import tell
 

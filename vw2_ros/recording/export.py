@@ -184,6 +184,11 @@ def find_source(
                 'joints can be exported from bags alone: data folders have no commanded joints. '
                 'Leave out --actions'
             )
+        if cameras or instruction:
+            raise InvalidValueError(
+                'data folders have one camera and their own instructions. Leave out --camera and '
+                '--instruction, or export the bags'
+            )
         return DataSource(folders)
     if folders:
         raise InvalidValueError(

@@ -359,8 +359,9 @@ def _told(recorder: Recorder, out: Path, live: bool) -> int:
     """Say what was recorded, and what to do next; the exit status."""
     writer, missing = recorder.writer, recorder.missing()
     if isinstance(writer, RingWriter):
-        bags = ', '.join(map(str, writer.saved)) or f'nothing: {bench.SAVE_HELP}'
-        print(f'{chr(10) if live else ""}{writer.written} messages in {bags}')
+        bags = ', '.join(map(str, writer.saved))
+        told = f'{writer.written} messages in {bags}' if bags else 'Nothing was written'
+        print(f'{chr(10) if live else ""}{told}')
     else:
         first = f'vw2 episodes list {out}' if recorder.bench else f'vw2 convert --bag {out}'
         more = '' if recorder.bench else ' --out data/mine'
