@@ -142,9 +142,14 @@ class Checkout:
         Raises:
             InvalidValueError: it has no such scene. MissingFileError: another layout, no assets.
         """
+        if not self.scenes:
+            raise MissingFileError(
+                'the checkout must have scenes, conf/scene/calvin_scene_D.yaml and others. Got '
+                f'none in {self.root}. Clone it whole'
+            )
         if scene not in self.scenes:
             raise InvalidValueError(
-                f'scene must be one of {", ".join(self.scenes) or "none"}. Got {scene!r}: '
+                f'scene must be one of {", ".join(self.scenes)}. Got {scene!r}: '
                 f'{self.root / "conf" / "scene"} has no calvin_scene_{scene}.yaml'
             )
         robot = self._yaml('robot', ROBOT)

@@ -90,12 +90,12 @@ def redraw(
     made = _made(simulator, randomize, seed)
     configs = {split: _config(data / split, made, simulator) for split in SPLITS}
     check_same_settings(out, 'redrawn', configs['training']['redrawn'])
-    jobs = [
-        (split, marker)
-        for split in SPLITS
-        for marker in read_markers(data / split)
-        if not is_finished(out / split, marker['session'])
-    ]
+    markers = [(split, marker) for split in SPLITS for marker in read_markers(data / split)]
+    if not markers:
+        raise InvalidValueError(
+            f'data to redraw must be sessions of `vw2 collect --shards`. Got none in {data}'
+        )
+    jobs = [(s, marker) for s, marker in markers if not is_finished(out / s, marker['session'])]
     simulator.check(''.join(sorted({marker['scene'] for _, marker in jobs})))
     told = time.monotonic()
     for number, (split, marker) in enumerate(jobs):

@@ -53,6 +53,7 @@ def write_split(
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
+    write_config(folder, {'renderer': 'camera'})
     images, actions, places, ranges, spans, tasks, phrases = [], [], [], [], [], [], []
     names = sorted(PHRASES)
     for k in range(episodes):

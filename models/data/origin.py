@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,17 @@ import yaml
 
 from vw2_ros.models.checkpoint import ACTION_FRAMES
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.calvin import CalvinFolder, load_annotations
+from vw2_ros.models.data.calvin import (
+    CalvinFolder,
+    load_annotations,
+    member_of,
+    reading_file,
+    split_folder,
+)
 from vw2_ros.models.data.store import FrameStore
 
 CONFIG = '.hydra/merged_config.yaml'
+LOOKED_AT = 64  # files of a folder, or up to twice as many, whose pictures' size is looked at
 _LETTER = re.compile(r'calvin_(?:scene|table)_([A-Z])(?![A-Za-z])')
 
 
@@ -33,6 +41,61 @@ def merged_config(folder: CalvinFolder) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def check_origin(roots: Iterable[Path | str]) -> None:
+    """Refuse training data without a word on what drew them, before anything is decoded.
+
+    Raises:
+        DataError: a folder has no config that can be read; all that writes data here writes one,
+            and CALVIN's downloads have theirs.
+    """
+    for root in roots:
+        path = split_folder(root, 'training') / CONFIG
+        try:
+            found = yaml.safe_load(path.read_text())
+        except FileNotFoundError:
+            said = 'no such file'
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            said = f'{type(error).__name__}: {str(error).splitlines()[0]}'
+        else:
+            if isinstance(found, dict):
+                continue
+            said = f'{found!r:.40}'
+        raise DataError(
+            f'{path} must say what drew the pictures: renderer, or env.use_egl of CALVIN. '
+            f"Got {said}. Copy it from where the data came from; of a camera's pictures it says "
+            '"renderer: camera"'
+        )
+
+
+def check_pictures(roots: Iterable[Path | str], size: int) -> None:
+    """Refuse training data that a policy would see enlarged, by some files of each folder.
+
+    What `vw2 convert` wrote may be small: that robot's camera is no larger when the policy runs.
+
+    Args:
+        size: side of the square that the policy sees [px].
+    Raises:
+        DataError: a picture is smaller; or see `CalvinFolder`.
+    """
+    for folder in (CalvinFolder(split_folder(root, 'training')) for root in roots):
+        if 'recorded' in merged_config(folder):
+            continue
+        files = folder.shards or [
+            folder.path / f'episode_{number:07d}.npz' for number in folder.recorded_ids
+        ]
+        for path in files[:: max(1, len(files) // LOOKED_AT)]:
+            with reading_file(path), np.load(path, allow_pickle=False) as archive:
+                if folder.shards:
+                    shape = (int(member_of(archive, 'image_size', path)),) * 2
+                else:
+                    shape = member_of(archive, 'rgb_static', path).shape[:2]
+                if min(shape) < size:
+                    raise DataError(
+                        f'{path}: rgb_static must have at least {size} x {size} pixels, which the '
+                        f'policy sees. Got {" x ".join(map(str, shape))}. Collect larger ones'
+                    )
 
 
 def renderer_of(store: FrameStore) -> str:

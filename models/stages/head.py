@@ -37,7 +37,14 @@ from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.codes import CodedFrames, LabelledFrames, clips_of, codes_for
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.keypoints import Shown
-from vw2_ros.models.data.origin import action_frame_of, calvin_env_of, renderer_of, united
+from vw2_ros.models.data.origin import (
+    action_frame_of,
+    calvin_env_of,
+    check_origin,
+    check_pictures,
+    renderer_of,
+    united,
+)
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.dldm import DLDM, DLDMConfig
@@ -192,12 +199,14 @@ class HeadStage(Stage):
         self.labels, self.learn_sight, self.teacher = labels, learn_sight, teacher
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        check_origin(self.data)
         self.device = device
         planner, tokenizer, self.dldm, self.frames = (
             _from_planner_run(self.init)
             if self.init
             else _from_scratch(self.config, self.data, self.train.seed, self.sight)
         )
+        check_pictures(self.data, planner.config.vision.image_size)
         self.store = FrameStore(self.data, 'training', planner.config.vision.image_size)
         self.action_frame = action_frame_of(self.store)
         known = len(tokenizer.words)

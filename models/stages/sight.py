@@ -43,7 +43,14 @@ from vw2_ros.models.data.augment import AugmentConfig, moved
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.calvin import with_validation
 from vw2_ros.models.data.keypoints import find_all
-from vw2_ros.models.data.origin import calvin_env_of, renderer_of, scene_of_frames, static_camera
+from vw2_ros.models.data.origin import (
+    calvin_env_of,
+    check_origin,
+    check_pictures,
+    renderer_of,
+    scene_of_frames,
+    static_camera,
+)
 from vw2_ros.models.data.store import FrameStore
 from vw2_ros.models.errors import ConfigError
 from vw2_ros.models.planner import PlannerConfig
@@ -178,6 +185,7 @@ class SightStage(Stage):
             )
 
     def read(self, out: Path, device: torch.device, resume: bool) -> None:
+        check_origin(self.data)
         self.begun = load_checkpoint(self.start) if self.start is not None else None
         if self.begun:
             sizes = self.begun.planner.config
@@ -187,6 +195,7 @@ class SightStage(Stage):
             self.vision = self.settings.vision
         self.width, size = sizes.width, self.vision.image_size
         self.device = device
+        check_pictures(self.data, size)
         self.store = FrameStore(self.data, 'training', size)
         teach_landmarks(self.store, self.teacher)
         self._mean = self.store.scene_state.mean(0)

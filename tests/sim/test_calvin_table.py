@@ -238,6 +238,8 @@ def test_bad_checkouts_are_told_in_one_sentence(folder, tmp_path):
     refused(MissingFileError, 'no calvin_table_D.urdf', 'data/calvin_table_D/urdf')
     (folder / 'calvin_env/conf/env/play_table_env.yaml').unlink()
     refused(MissingFileError, 'conf/env/play_table_env.yaml', str(folder / 'calvin_env'))
+    (folder / 'calvin_env/conf/scene/calvin_scene_D.yaml').unlink()
+    refused(MissingFileError, 'must have scenes', f'Got none in {folder / "calvin_env"}')
 
 
 def test_missing_packages_are_named_with_what_installs_them(folder, monkeypatch):

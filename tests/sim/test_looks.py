@@ -20,6 +20,7 @@ from vw2_ros.sim.meshes import part_faces
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.redraw import redraw
 from vw2_ros.sim.scenes import SCENES
+from vw2_ros.sim.session import SPLITS
 from vw2_ros.sim.table import Simulator
 
 
@@ -206,6 +207,12 @@ def test_redrawn_at_random_the_camera_stays(recorded, tmp_path):
 def test_what_cannot_be_redrawn_is_refused(recorded, tmp_path):
     with pytest.raises(MissingFileError, match='folder of `vw2 collect`'):
         redraw(tmp_path / 'none', tmp_path / 'out', Simulator(), progress=False)
+    for split in SPLITS:  # single frames, as CALVIN ships them
+        hydra = tmp_path / 'frames' / split / '.hydra'
+        hydra.mkdir(parents=True)
+        (hydra / 'merged_config.yaml').write_text('{}')
+    with pytest.raises(InvalidValueError, match='sessions of `vw2 collect --shards`. Got none in'):
+        redraw(tmp_path / 'frames', tmp_path / 'out', Simulator(), progress=False)
 
 
 def test_a_picture_of_a_table_in_detail_has_its_size():

@@ -8,7 +8,13 @@ import pytest
 
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.calvin import CalvinFolder
-from vw2_ros.models.data.origin import scene_of_frames, static_camera
+from vw2_ros.models.data.origin import (
+    CONFIG,
+    check_origin,
+    check_pictures,
+    scene_of_frames,
+    static_camera,
+)
 
 TABLE = {'objects': {'fixed_objects': {'table': {'file': 'calvin_table_D/urdf/table.urdf'}}}}
 
@@ -61,3 +67,25 @@ def test_the_camera_is_the_configs(folder):
     assert static_camera(folder) == {}
     calvin_files.write_config(folder.path, {'cameras': {'static': {'fov': 9, 'name': 'static'}}})
     assert static_camera(folder)['fov'] == 9
+
+
+@pytest.mark.parametrize(
+    'text, said', [(None, 'Got no such file'), ('a: [', 'Got ParserError'), ('7', 'Got 7')]
+)
+def test_data_that_do_not_say_what_drew_them_are_refused(folder, text, said):
+    check_origin([folder.path.parent, folder.path])
+    (folder.path / CONFIG).unlink()
+    if text:
+        (folder.path / CONFIG).write_text(text)
+    with pytest.raises(DataError, match=f'{CONFIG} must say what drew the pictures.*{said}'):
+        check_origin([folder.path.parent])
+
+
+@pytest.mark.parametrize('shards', [False, True])
+def test_pictures_too_small_for_a_policy_are_refused(tmp_path, shards):
+    calvin_files.write_split(tmp_path / 'training', episodes=1, frames=8, size=64, shards=shards)
+    check_pictures([tmp_path], 64)
+    with pytest.raises(DataError, match=r'_0+.npz: .*at least 96 x 96 pixels.* Got 64 x 64'):
+        check_pictures([tmp_path], 96)
+    calvin_files.write_config(tmp_path / 'training', {'recorded': {}})
+    check_pictures([tmp_path], 96)

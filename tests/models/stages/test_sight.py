@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from vw2_ros.models.checkpoint import load_checkpoint
+from vw2_ros.models.data import DataError
 from vw2_ros.models.data.augment import AugmentConfig, moved, shift_images
 from vw2_ros.models.data.batches import FrameSource
 from vw2_ros.models.data.keypoints import KEPT, Shown, find_all
@@ -167,6 +168,15 @@ def test_data_without_landmarks_is_refused(tmp_path):
     root = calvin_files.write_data(tmp_path / 'data', shards=True, episodes=2, frames=20)
     with pytest.raises(ConfigError, match=r'training must say where things are.*Got neither'):
         run(SightStage('tiny', [root]), tmp_path / 'out')
+
+
+@pytest.mark.parametrize('stage', [SightStage, HeadStage])
+def test_data_without_a_config_are_refused(tmp_path, stage):
+    root = calvin_files.write_data(tmp_path / 'data', episodes=2, frames=20, landmarks=True)
+    shutil.rmtree(root / 'training/.hydra')
+    with pytest.raises(DataError, match='merged_config.yaml must say what drew the pictures'):
+        run(stage('tiny', [root]), tmp_path / 'out')
+    assert not (root / 'training/cache').exists()  # it is said before anything is decoded
 
 
 @pytest.fixture(scope='module')
