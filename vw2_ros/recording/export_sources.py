@@ -42,7 +42,7 @@ from vw2_ros.models.data.episodes import outcomes
 from vw2_ros.models.data.origin import merged_config
 from vw2_ros.recording import labels
 from vw2_ros.recording.episodes import IMAGE_OFF_NS, MIN_FRAMES, Episode, Unusable, label, spans
-from vw2_ros.recording.lerobot import OWN
+from vw2_ros.recording.lerobot import OWN, OWN_JOINTS
 from vw2_ros.recording.lerobot_writer import EpisodeKey, Picture, Row
 from vw2_ros.recording.tracks import FINGER_M, Tracks
 from vw2_ros.sim.dataset_writer import decode_png, encode_png
@@ -308,7 +308,7 @@ class BagSource:
         if self.actions == 'steps':
             return _features(sizes, STATE_NAMES, _steps(self.contract.action_frame))
         joints = [*self.contract.joints, 'gripper']
-        return _features(sizes, joints, {'names': joints})
+        return _features(sizes, joints, {'names': joints, 'info': OWN_JOINTS})
 
     def outcomes(self) -> bool:
         """See `Source`."""

@@ -50,6 +50,7 @@ MOVES_GRIPPER = 0.05  # of the gripper's way: what moves, moves at least so far
 MOST_TOO_FAST = 0.5  # of the frames
 # in the feature `info` of `action`, where vw2 export wrote it: what docs/recording.md calls steps
 OWN = {'vw2': 'steps', 'position_step_m': POSITION_STEP_M, 'rotation_step_rad': ROTATION_STEP_RAD}
+OWN_JOINTS = {'vw2': 'joints', 'angle': 'rad', 'open': 1.0, 'closed': 0.0}
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class LeRobotSet:
         return info
 
     def _spec(self) -> LeRobotSpec:
+        if self.index.features.get('action', {}).get('info') == OWN_JOINTS:
+            return JOINTS
         if self.contract.lerobot is None:
             shape = self.index.features.get('action', {}).get('shape')
             names = ', '.join(column_names(self.index.features.get('action', {})))
@@ -375,4 +378,12 @@ STEPS = LeRobotSpec(
     closed=-1.0,
     camera='',
     file='vw2 export',
+)
+JOINTS = dataclasses.replace(
+    STEPS,
+    form='joints',
+    state_form='joints',
+    gripper='gripper',
+    state_gripper='gripper',
+    closed=0.0,
 )
