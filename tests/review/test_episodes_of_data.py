@@ -43,6 +43,12 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
+def test_a_lerobot_set_is_to_be_converted(tmp_path, capsys):
+    files.write_json(tmp_path / 'meta/info.json', {})
+    assert vw2('episodes', 'list', tmp_path) == 1
+    assert 'vw2 convert --lerobot' in capsys.readouterr().err
+
+
 def test_converted_data(data, tmp_path):
     found = listed(data, tmp_path)
     assert [e['instruction'] for e in found] == ['open it', 'close it', 'push it']

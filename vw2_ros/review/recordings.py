@@ -276,6 +276,11 @@ def open_recordings(
             splits = [root / s for s in SPLITS if (root / s / 'ep_start_end_ids.npy').is_file()]
             found += [SplitRecording(path, path.name) for path in splits or [root]]
             continue
+        if (root / 'meta' / 'info.json').is_file():
+            raise InvalidValueError(
+                f'{root} must hold bags or data. Got a LeRobot data set, of which data are made by '
+                'vw2 convert --lerobot'
+            )
         for path in find_bags([root], left_out):
             try:
                 found.append(BagRecording(path, image, contract))
