@@ -47,7 +47,7 @@ def test_keys_become_episodes(tmp_path):
     assert person.status() == 'RECORDING "close it", 1 good, 1 failed'
     assert person.do('discard')[0] and person.ended == ['success', 'failure', None, None]
     person.do('start')
-    person.close()
+    assert 'nobody said how it went' in person.close() and not person.close()
     writer.close()
     found = [(s.text, s.success, s.dropped) for s in bag_spans(Bag(tmp_path / 'bag')) if s.text]
     assert found == [

@@ -120,11 +120,13 @@ class Bench:
         self.at = (self.at + 1) % len(self.instructions)
         return True, f'next: "{self.instruction}"'
 
-    def close(self) -> None:
-        """End what runs: nobody said how it went."""
-        if self.running:
-            self._say(names.INSTRUCTION, '')
-            self.running = False
+    def close(self) -> str:
+        """End what runs: nobody said how it went; a line for people, or ''."""
+        if not self.running:
+            return ''
+        self._say(names.INSTRUCTION, '')
+        self.running = False
+        return 'The last episode was running: it is kept, and nobody said how it went'
 
 
 class Takeovers(Bench):

@@ -189,7 +189,7 @@ class Recorder:
             self._executor.spin_once(timeout_sec=0.02)  # one message, or the timer
             quiet = 0 if sum(h.count for h in self.heard.values()) > before else quiet + 1
         if self.bench is not None:
-            self.bench.close()
+            self.said += filter(None, [self.bench.close()])
         self._leave()
         self.writer.close()
 
@@ -330,7 +330,10 @@ def _record(out: Path, wanted: Wanted, seconds: float) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # the bag is being closed
         signal.signal(number, signal.SIG_IGN)
     recorder.close()
-    return _told(recorder, out, live)
+    status = _told(recorder, out, live)
+    for line in recorder.said:
+        print(line)
+    return status
 
 
 def _follow(recorder: Recorder, keyboard: Keyboard, seconds: float, live: bool) -> None:
