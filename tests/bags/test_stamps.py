@@ -11,6 +11,7 @@ T0, N = 1_700_000_000_000_000_000, 90
 AT = T0 + np.arange(N) * 33_333_333
 CAME = AT + 4_000_000
 K = np.arange(N)
+GAP = AT + (K >= 2) * 100_000_000  # nothing was sent after the second message
 
 
 def late(which, by_ns):
@@ -43,6 +44,7 @@ def late(which, by_ns):
         (AT + (K >= 30) * 10**9, CAME + (K >= 30) * 10**9, ''),  # nothing came for a second
         (AT, np.maximum(CAME, CAME[50]) * (K >= 35) + CAME * (K < 35), ''),  # the network stood
         (AT, late(slice(0, 3), 300_000_000), ''),
+        (GAP, np.maximum.accumulate(late(slice(0, 2), 200_000_000) + GAP - AT), ''),
     ],
 )
 def test_stamps_are_a_clock_or_not(stamps, came, why):
