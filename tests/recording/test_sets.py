@@ -2,12 +2,14 @@
 # Copyright 2026 vw2_ros maintainers
 """LeRobot data sets become data for the action head."""
 
+import json
 import re
 
 import numpy as np
 import pytest
 
-pytest.importorskip('pyarrow')
+pa = pytest.importorskip('pyarrow')
+pq = pytest.importorskip('pyarrow.parquet')
 pytest.importorskip('rosbags')
 
 import lerobot_files  # noqa: E402
@@ -251,6 +253,19 @@ def test_a_film_that_is_missing_is_no_episode_that_was_read(tmp_path):
     assert len(found) == 1 and [e['episode'] for e in report['episodes']] == [1]
     lines = list(tell({'bags': {'set': report}, 'edits_gone': 0, 'left_out': {}}))
     assert [line for line in lines if 'episode 0' in line and 'No such file' in line]
+
+
+@pytest.mark.parametrize('version', ['v2.1', 'v3.0'])
+@pytest.mark.parametrize('task', [['open it'], 7])
+def test_a_task_must_be_text(tmp_path, version, task):
+    root, _ = joint_set(tmp_path / 'set', 1, version=version)
+    if version == 'v3.0':
+        pq.write_table(pa.table({'task_index': [0], 'task': [task]}), root / 'meta/tasks.parquet')
+    else:
+        line = json.dumps({'task_index': 0, 'task': task})
+        (root / 'meta/tasks.jsonl').write_text(line + '\n')
+    _, report = converted(tmp_path, root, RAD)
+    assert 'a task must be text' in str(report) and not report.get('episodes')
 
 
 def test_words_that_no_policy_reads_are_told(tmp_path):

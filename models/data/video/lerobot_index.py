@@ -215,7 +215,7 @@ class LeRobotIndex:
         lines, table = self.root / 'meta' / 'tasks.jsonl', self.root / 'meta' / 'tasks.parquet'
         if lines.is_file():
             with reading_index(lines):
-                return {int(t['task_index']): str(t['task']) for t in _json_lines(lines)}
+                return {int(t['task_index']): _words(t['task'], lines) for t in _json_lines(lines)}
         if not table.is_file():
             return {}
         with reading_index(table):
@@ -223,7 +223,8 @@ class LeRobotIndex:
             words = [name for name in found.column_names if name != 'task_index']
             named = next((n for n in ('task', '__index_level_0__') if n in words), words[0])
             numbers = found['task_index'].to_pylist()
-            return {int(n): str(text) for n, text in zip(numbers, found[named].to_pylist())}
+            texts = found[named].to_pylist()
+            return {int(n): _words(text, table) for n, text in zip(numbers, texts)}
 
     @functools.cached_property
     def _rows_of(self) -> dict[int, str]:
@@ -296,6 +297,12 @@ def _json_lines(path: Path) -> Iterator[dict]:
     for line in path.read_text(encoding='utf-8').splitlines():
         if line.strip():
             yield json.loads(line)
+
+
+def _words(task, path: Path) -> str:
+    if not isinstance(task, str | None):
+        raise DataError(f'{path}: a task must be text. Got {task!r:.100}')
+    return task or ''
 
 
 def _is_depth(feature: dict) -> bool:
