@@ -316,7 +316,8 @@ def split_folder(path: Path | str, split: str) -> Path:
         return path
     raise DataError(
         f'{path} must hold {split}/ep_start_end_ids.npy. Got no such file. Make data with '
-        '`vw2 collect --out DIR`, or give the root of a CALVIN data set'
+        '`vw2 collect --out DIR`, or of your bags with `vw2 convert`, or give the root of a CALVIN '
+        'data set'
     )
 
 
