@@ -68,24 +68,33 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.width, config.width, bias=False)
 
     def forward(
-        self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, cache: Cache | None, layer: int
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        mask: Tensor,
+        cache: Cache | None,
+        layer: int,
+        last: int,
     ) -> Tensor:
-        B, S, W = x.shape
+        """(B, S, W) -> (B, last, W): all positions are looked at, by the last ones alone."""
+        B, _, W = x.shape
         # (B, S, W) -> (B, S, H, W / H) -> (B, H, S, W / H)
         q, k, v = (
-            project(x).view(B, S, self.heads, -1).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
+            project(y).view(B, y.shape[1], self.heads, -1).transpose(1, 2)
+            for project, y in ((self.q_proj, x[:, -last:]), (self.k_proj, x), (self.v_proj, x))
         )
-        q, k = rotate(q, *turn), rotate(k, *turn)
+        q, k = rotate(q, *(part[:, :, -last:] for part in turn)), rotate(k, *turn)
         if cache is not None:
             if layer in cache:
                 before_k, before_v = cache[layer]
                 k, v = torch.cat([before_k, k], dim=2), torch.cat([before_v, v], dim=2)
             cache[layer] = k, v
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        # (B, H, S, W / H) -> (B, S, H, W / H) -> (B, S, W)
-        return self.o_proj(y.transpose(1, 2).reshape(B, S, W))
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask[..., -last:, :], dropout_p=dropout
+        )
+        # (B, H, last, W / H) -> (B, last, H, W / H) -> (B, last, W)
+        return self.o_proj(y.transpose(1, 2).reshape(B, last, W))
 
 
 class SwiGLU(nn.Module):
@@ -112,9 +121,17 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width)
 
     def forward(
-        self, x: Tensor, turn: tuple[Tensor, Tensor], mask: Tensor, cache: Cache | None, layer: int
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        mask: Tensor,
+        cache: Cache | None,
+        layer: int,
+        last: int,
     ) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), turn, mask, cache, layer)
+        """(B, S, W) -> (B, last, W)."""
+        seen = self.self_attn(self.input_layernorm(x), turn, mask, cache, layer, last)
+        x = x[:, -last:] + seen
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -136,7 +153,12 @@ class Llama(nn.Module):
                 nn.init.normal_(module.weight, std=INITIAL_STD)
 
     def forward(
-        self, x: Tensor, mask: Tensor, positions: Tensor, cache: Cache | None = None
+        self,
+        x: Tensor,
+        mask: Tensor,
+        positions: Tensor,
+        cache: Cache | None = None,
+        last: int | None = None,
     ) -> Tensor:
         """Hidden states of embeddings.
 
@@ -144,12 +166,15 @@ class Llama(nn.Module):
             x: (B, S, W). positions: int64 (S,).
             mask: bool, broadcast to (B, 1, S, all positions so far), True where a query may look.
             cache: positions before these; gets these too.
+            last: how many positions' hidden states are wanted, from the end; None: of all. The last
+                layer is spared the others, which nobody looks at any more.
         Returns:
-            (B, S, W), normalized.
+            (B, last, W), normalized.
         """
         angles = positions[:, None].float() * self._inverse.float()  # (S, D / 2)
         angles = torch.cat([angles, angles], dim=-1)[None, None]  # (1, 1, S, D)
         turn = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        for number, layer in enumerate(self.layers):
-            x = layer(x, turn, mask, cache, number)
+        for number, layer in enumerate(self.layers, 1):
+            wanted = last if last and number == len(self.layers) else x.shape[1]
+            x = layer(x, turn, mask, cache, number, wanted)
         return self.norm(x)

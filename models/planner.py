@@ -181,12 +181,12 @@ class Planner(nn.Module):
                 f'Got {codes.dtype} {tuple(codes.shape)}.'
             )
         x, real, positions = self._prefix(rgb, tokens)
-        B, S, _ = x.shape
+        B = x.shape[0]
         x = torch.cat([x, self._start(B), self._steps(codes[:, :-1])], dim=1)
         first = c.max_words + c.vision.tokens
         positions = torch.cat([positions, torch.arange(first, first + c.steps, device=x.device)])
-        hidden = self.backbone(x, self._mask(real, c.steps), positions)
-        hidden = hidden[:, S:]  # (B, steps, W)
+        mask = self._mask(real, c.steps)
+        hidden = self.backbone(x, mask, positions, last=c.steps)  # (B, steps, W)
         return PlannerOutput(self._logits(hidden), hidden, codes)
 
     def _rollout(
@@ -207,7 +207,7 @@ class Planner(nn.Module):
         mask = self._mask(real, 1)
         hiddens, logits, codes = [], [], []
         for k in range(c.steps):
-            hidden = self.backbone(x, mask, positions, cache)[:, -1:]
+            hidden = self.backbone(x, mask, positions, cache, last=1)
             hiddens.append(hidden)
             logits.append(self._logits(hidden))
             codes.append(self._choose(logits[-1].detach(), temperature, generator))

@@ -88,6 +88,18 @@ def test_same_hidden_states_with_a_cache(own, oracle):
     assert torch.allclose(torch.cat(pieces, dim=1), own(*inputs()), atol=1e-5)
 
 
+@pytest.mark.parametrize('last', [1, 4, 9])
+def test_only_the_last_positions_are_wanted(own, last):
+    own.eval()
+    x, mask, positions = inputs()
+    cache, whole = {}, {}
+    got = own(x, mask, positions, cache, last=last)
+    assert torch.allclose(got, own(x, mask, positions, whole)[:, -last:], atol=1e-6)
+    for number, kept in whole.items():  # the next positions see them all
+        for mine, theirs in zip(cache[number], kept, strict=True):
+            assert torch.allclose(mine, theirs, atol=1e-6)
+
+
 def test_same_gradients_with_dropout(own, oracle):
     oracle.train()
     for model, call in ((own, own), (oracle, lambda *a: ask(oracle, *a))):
