@@ -21,7 +21,7 @@ from vw2_ros.sim.expert.motion import LEASH_M, back_out
 from vw2_ros.sim.expert.skills import skill_for
 from vw2_ros.sim.scenes import COLOURS
 from vw2_ros.sim.table import Table
-from vw2_ros.sim.tasks import check_task
+from vw2_ros.sim.tasks import check_task, held_block
 
 JAM_STEPS = 14  # that long behind its target, the hand is stuck
 
@@ -42,6 +42,8 @@ class Expert:
         self.start = table.state()
         self._judge = table.judge(self.task)
         self._skill = skill_for(task)
+        # what the fingers may close around
+        self._wanted = {*task.split('_'), held_block(self.start)}
         self._held_up = 0  # how long the hand has been kept from its target [steps]
         self._escape = 0  # for how long to back out still [steps]
         self._nudge = np.zeros(2)  # (2,) [m], see `Look`
@@ -76,7 +78,7 @@ class Expert:
         return any(
             (np.abs(look.rotation.T @ (look.position(colour) - look.tcp)) < room).all()
             for colour in COLOURS
-            if colour not in self.task.split('_')
+            if colour not in self._wanted
         )
 
     def look(self) -> Look:

@@ -36,6 +36,7 @@ from vw2_ros.sim.scenes import (
     SWITCH_TRAVEL,
     TABLE_TOP,
 )
+from vw2_ros.sim.tasks import DRAWER, PLANK, held_block
 
 Skill = Callable[[Look], np.ndarray]  # -> the next relative action (7,)
 
@@ -183,10 +184,18 @@ def push_into_drawer(look: Look) -> np.ndarray:
 def place_in_slider(look: Look) -> np.ndarray:
     """Put the held block onto the open half of the shelf."""
     if not look.held:
-        return retreat(look, OPEN)
+        return _fetch(look, PLANK)
     spot = _shelf_spot(look)
     goal = np.array([spot, 0.085, PLANK_TOP + 0.02])
     return lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW, shelf_tilt(goal[1])))
+
+
+def _fetch(look: Look, *places: str) -> np.ndarray:
+    """Take hold again of the block that slipped out of the hand, unless it lies in its place."""
+    lost = held_block(look.start)
+    if lost is None or look.touches(lost) & set(places):
+        return retreat(look, OPEN)
+    return grasp(look, lost)
 
 
 def _shelf_spot(look: Look) -> float:
@@ -213,7 +222,7 @@ def _open_half(look: Look) -> str:
 def place_in_drawer(look: Look) -> np.ndarray:
     """Put the held block into the open drawer."""
     if not look.held:
-        return retreat(look, OPEN)
+        return _fetch(look, DRAWER)
     y = -0.185 - 0.5 * look.state.drawer
     blocks = [
         look.position(c)[:2] for c in COLOURS if c != look.held and look.position(c)[2] < 0.43
@@ -231,7 +240,7 @@ def place_in_drawer(look: Look) -> np.ndarray:
 def stack(look: Look) -> np.ndarray:
     """Put the held block onto another one."""
     if not look.held:
-        return retreat(look, OPEN)
+        return _fetch(look, *(f'block_{c}' for c in COLOURS))
     bases = [
         c
         for c in COLOURS

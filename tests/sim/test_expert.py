@@ -61,6 +61,23 @@ def test_a_block_of_no_use_is_left_where_it_is(table, before, task):
     assert (np.diff(grips) <= 0).all()  # it opens, backs out and closes, once
 
 
+@pytest.mark.parametrize('task', ['place_in_slider', 'stack_block'])
+def test_a_block_that_slipped_is_taken_again(table, task):
+    _start(table, task, seed=1)
+    expert = Expert(table, task)
+    held = expert.look().held
+    for _ in range(8):
+        table.step(np.array([0, 0, 0, 0, 0, 0, 1.0]))
+    assert expert.look().held is None and not expert.done
+    taken = False
+    for _ in range(240):
+        table.step(expert.act())
+        taken |= expert.look().held == held
+        if expert.done:
+            break
+    assert taken and expert.done
+
+
 def test_actions_are_valid_and_reproducible(table):
     def play():
         _start(table, 'push_blue_block_right', seed=3)
