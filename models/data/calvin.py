@@ -65,16 +65,73 @@ def _latin1(text: str, encoding: str = 'latin1') -> bytes:
     return text.encode('latin1')
 
 
+def _objects(items: list) -> np.ndarray:
+    """Object array (n,), whatever the items are."""
+    out = np.empty(len(items), object)
+    for i, item in enumerate(items):
+        out[i] = item
+    return out
+
+
+class _Type:
+    """A pickled dtype: numpy's own believes any state, and damaged ones crash it."""
+
+    def __init__(self, name: str, *_):
+        self.dtype = np.dtype(name)
+        if self.dtype.kind not in 'biufSUO':
+            raise pickle.UnpicklingError(f'arrays of {name} are not allowed')
+
+    def __setstate__(self, state: tuple) -> None:
+        if state[1] in ('<', '>'):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+    def array(self, shape: tuple, content, order: str = 'C') -> np.ndarray:
+        """The array of a pickled content: a list of objects, else bytes."""
+        if self.dtype.hasobject:
+            flat = _objects(content)
+        else:
+            flat = np.frombuffer(bytes(content), self.dtype)
+        return flat.reshape(shape, order=order)
+
+
+class _Array:
+    """A pickled array, until `_plain` takes it."""
+
+    def __init__(self, *_):
+        self.array = np.zeros(0)
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, kind, fortran, content = state
+        self.array = kind.array(shape, content, 'F' if fortran else 'C')
+
+
+def _plain(value, depth: int = 0):
+    """Content with arrays in place of what stands for them."""
+    if depth > 20:
+        raise pickle.UnpicklingError('it is nested too deeply')
+    if isinstance(value, _Array):
+        value = value.array
+        if value.dtype.hasobject:
+            flat = _objects([_plain(item, depth + 1) for item in value.ravel()])
+            value = flat.reshape(value.shape)
+        return value
+    if isinstance(value, dict):
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item, depth + 1) for item in value)
+    return value
+
+
 def _allowed_globals() -> dict[tuple[str, str], object]:
     """What a pickle of numpy arrays in plain containers names, under all of numpy's spellings."""
     allowed = {
-        ('numpy', 'ndarray'): np.ndarray,
-        ('numpy', 'dtype'): np.dtype,
+        ('numpy', 'ndarray'): _Array,
+        ('numpy', 'dtype'): _Type,
         ('_codecs', 'encode'): _latin1,
     }
     for core in ('numpy.core', 'numpy._core'):
-        allowed[(f'{core}.multiarray', '_reconstruct')] = np.zeros(1).__reduce__()[0]
-        allowed[(f'{core}.multiarray', 'scalar')] = np.float64(0).__reduce__()[0]
+        allowed[(f'{core}.multiarray', '_reconstruct')] = _Array
+        allowed[(f'{core}.multiarray', 'scalar')] = lambda kind, data: kind.array((), data)[()]
     return allowed
 
 
@@ -113,7 +170,7 @@ def load_annotations(path: Path) -> dict:
             shape, _, dtype = read_header(file)
             if not dtype.hasobject or shape != ():
                 raise DataError(f'{path} must hold one pickled dict. Got an array {shape} {dtype}')
-            content = _PlainUnpickler(file).load()
+            content = _plain(_PlainUnpickler(file).load())
     except DataError:
         raise
     except FileNotFoundError as error:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.calvin import CalvinFolder, load_annotations, read_frame
+from vw2_ros.models.data.calvin import CalvinFolder, _PlainUnpickler, load_annotations, read_frame
 from vw2_ros.models.data.demonstrations import Demonstrations
 from vw2_ros.models.data.store import FrameStore
 
@@ -214,3 +214,17 @@ def test_a_phrase_must_be_text(tmp_path, key, text):
     np.save(path, content, allow_pickle=True)
     with pytest.raises(DataError, match=rf'language/{key}\[1\] must be text'):
         CalvinFolder(tmp_path / 'training')
+
+
+def test_pickled_arrays_never_reach_numpys_own_unpickling(tmp_path):
+    """It believes any state, and crashes on damaged ones."""
+    assert not {np.ndarray, np.dtype} & set(_PlainUnpickler.ALLOWED.values())
+    content = {
+        'lists': np.array([['a', 'b']], object),
+        'numbers': np.arange(6.0).reshape(2, 3),
+        'one': np.int64(4),
+    }
+    np.save(tmp_path / 'a.npy', content, allow_pickle=True)
+    found = load_annotations(tmp_path / 'a.npy')
+    assert found['lists'].tolist() == [['a', 'b']] and found['one'] == 4
+    np.testing.assert_array_equal(found['numbers'], content['numbers'])
