@@ -20,8 +20,7 @@ Frames are one npz each, as CALVIN ships them, or shards (`<split>/shards/shard_
 
 Nothing here executes what a data file says. CALVIN pickles its annotations
 (`lang_annotations/auto_lang_ann.npy` is an object array, and `sim/dataset_writer.py` writes the
-same); `load_annotations` reads them through an unpickler that knows NumPy arrays and plain
-containers only. Beside it, `published.py` reads others' torch files, as tensors alone.
+same); `pickled.py` reads them. Beside it, `published.py` reads others' torch files, as tensors alone.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ import dataclasses
 import functools
 import hashlib
 import os
-import pickle
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -42,6 +40,7 @@ import numpy as np
 from vw2_ros.episodes import EditList, Span, read_markers
 from vw2_ros.models.data import DataError
 from vw2_ros.models.data.episodes import edited_spans, what_is_left
+from vw2_ros.models.data.pickled import load_annotations
 from vw2_ros.models.data.pictures import Size, resize_area, sides
 from vw2_ros.words import split_words
 
@@ -56,132 +55,6 @@ ROW_SHAPES = {
 SIMULATED = ('scene_obs', 'landmarks', 'scene_state')  # nobody knows them of a real robot
 MOST_FRAMES, MOST_ID = 10**8, 10**15  # of a folder: an index that has more is damaged
 _TAIL_BYTES = 1 << 12  # a zip ends with the CRC-32 of each member: enough to tell content apart
-
-
-def _latin1(text: str, encoding: str = 'latin1') -> bytes:
-    """What `_codecs.encode` does in old numpy pickles, for the one encoding they use."""
-    if encoding not in ('latin1', 'latin-1'):
-        raise pickle.UnpicklingError(f'encoding {encoding!r} is not allowed')
-    return text.encode('latin1')
-
-
-def _objects(items: list) -> np.ndarray:
-    """Object array (n,), whatever the items are."""
-    out = np.empty(len(items), object)
-    for i, item in enumerate(items):
-        out[i] = item
-    return out
-
-
-class _Type:
-    """A pickled dtype: numpy's own believes any state, and damaged ones crash it."""
-
-    def __init__(self, name: str, *_):
-        self.dtype = np.dtype(name)
-        if self.dtype.kind not in 'biufSUO':
-            raise pickle.UnpicklingError(f'arrays of {name} are not allowed')
-
-    def __setstate__(self, state: tuple) -> None:
-        if state[1] in ('<', '>'):
-            self.dtype = self.dtype.newbyteorder(state[1])
-
-    def array(self, shape: tuple, content, order: str = 'C') -> np.ndarray:
-        """The array of a pickled content: a list of objects, else bytes."""
-        if self.dtype.hasobject:
-            flat = _objects(content)
-        else:
-            flat = np.frombuffer(bytes(content), self.dtype)
-        return flat.reshape(shape, order=order)
-
-
-class _Array:
-    """A pickled array, until `_plain` takes it."""
-
-    def __init__(self, *_):
-        self.array = np.zeros(0)
-
-    def __setstate__(self, state: tuple) -> None:
-        _, shape, kind, fortran, content = state
-        self.array = kind.array(shape, content, 'F' if fortran else 'C')
-
-
-def _plain(value, depth: int = 0):
-    """Content with arrays in place of what stands for them."""
-    if depth > 20:
-        raise pickle.UnpicklingError('it is nested too deeply')
-    if isinstance(value, _Array):
-        value = value.array
-        if value.dtype.hasobject:
-            flat = _objects([_plain(item, depth + 1) for item in value.ravel()])
-            value = flat.reshape(value.shape)
-        return value
-    if isinstance(value, dict):
-        return {key: _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item, depth + 1) for item in value)
-    return value
-
-
-def _allowed_globals() -> dict[tuple[str, str], object]:
-    """What a pickle of numpy arrays in plain containers names, under all of numpy's spellings."""
-    allowed = {
-        ('numpy', 'ndarray'): _Array,
-        ('numpy', 'dtype'): _Type,
-        ('_codecs', 'encode'): _latin1,
-    }
-    for core in ('numpy.core', 'numpy._core'):
-        allowed[(f'{core}.multiarray', '_reconstruct')] = _Array
-        allowed[(f'{core}.multiarray', 'scalar')] = lambda kind, data: kind.array((), data)[()]
-    return allowed
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Loads numpy arrays, str, numbers, dict, tuple, list; refuses every other name."""
-
-    ALLOWED = _allowed_globals()
-
-    def find_class(self, module: str, name: str):
-        try:
-            return self.ALLOWED[(module, name)]
-        except KeyError:
-            raise pickle.UnpicklingError(
-                f'it names {module}.{name}, which no annotation needs; it was not run'
-            ) from None
-
-    def persistent_load(self, pid):
-        raise pickle.UnpicklingError('it refers to something outside itself')
-
-
-def load_annotations(path: Path) -> dict:
-    """Content of CALVIN's `auto_lang_ann.npy` or `scene_info.npy`, a pickled dict; runs nothing.
-
-    Raises:
-        DataError: missing, damaged, or it names anything but numpy arrays and plain containers.
-    """
-    path = Path(path)
-    try:
-        with open(path, 'rb') as file:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
-            if not dtype.hasobject or shape != ():
-                raise DataError(f'{path} must hold one pickled dict. Got an array {shape} {dtype}')
-            content = _plain(_PlainUnpickler(file).load())
-    except DataError:
-        raise
-    except FileNotFoundError as error:
-        raise DataError(f'{path} is missing. Download or collect the data again') from error
-    except Exception as error:  # unpickling damaged bytes can raise nearly anything
-        raise DataError(f'{path} cannot be read as a pickled dict: {error}') from error
-    if isinstance(content, np.ndarray) and content.shape == ():
-        content = content.item()
-    if not isinstance(content, dict):
-        raise DataError(f'{path} must hold a dict. Got {type(content).__name__}')
-    return content
 
 
 @dataclasses.dataclass(frozen=True)

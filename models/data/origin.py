@@ -20,13 +20,8 @@ import yaml
 
 from vw2_ros.models.checkpoint import ACTION_FRAMES
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.calvin import (
-    CalvinFolder,
-    load_annotations,
-    member_of,
-    reading_file,
-    split_folder,
-)
+from vw2_ros.models.data.calvin import CalvinFolder, member_of, reading_file, split_folder
+from vw2_ros.models.data.pickled import load_annotations
 from vw2_ros.models.data.store import FrameStore
 
 CONFIG = '.hydra/merged_config.yaml'

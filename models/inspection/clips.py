@@ -36,12 +36,8 @@ import yaml
 
 from vw2_ros.errors import VW2Error
 from vw2_ros.models.data.batches import ClipConfig, to_video
-from vw2_ros.models.data.calvin import (
-    CalvinFolder,
-    load_annotations,
-    split_folder,
-    with_validation,
-)
+from vw2_ros.models.data.calvin import CalvinFolder, split_folder, with_validation
+from vw2_ros.models.data.pickled import load_annotations
 from vw2_ros.models.data.pictures import of_shape
 from vw2_ros.models.data.store import FrameStore
 

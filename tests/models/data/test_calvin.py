@@ -3,6 +3,7 @@
 """CALVIN's format: what is read, what is refused, and that nothing is executed."""
 
 import concurrent.futures
+import contextlib
 import os
 import pickle
 import sys
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 from vw2_ros.models.data import DataError
-from vw2_ros.models.data.calvin import CalvinFolder, _PlainUnpickler, load_annotations, read_frame
+from vw2_ros.models.data.calvin import CalvinFolder, read_frame
 from vw2_ros.models.data.demonstrations import Demonstrations
+from vw2_ros.models.data.pickled import _PlainUnpickler, load_annotations
 from vw2_ros.models.data.store import FrameStore
 
 
@@ -228,3 +230,42 @@ def test_pickled_arrays_never_reach_numpys_own_unpickling(tmp_path):
     found = load_annotations(tmp_path / 'a.npy')
     assert found['lists'].tolist() == [['a', 'b']] and found['one'] == 4
     np.testing.assert_array_equal(found['numbers'], content['numbers'])
+
+
+def test_a_pickle_that_would_take_for_ever_is_refused(tmp_path):
+    path = tmp_path / 'auto_lang_ann.npy'
+
+    def write(pickled):
+        with open(path, 'wb') as file:
+            np.lib.format.write_array_header_1_0(
+                file, {'descr': '|O', 'fortran_order': False, 'shape': ()}
+            )
+            file.write(pickled)
+
+    write(b'\x80\x04}r\xff\xff\xff\x7f.')  # LONG_BINPUT: makes room for two billion things
+    with pytest.raises(DataError, match='numbers 2147483647 things'):
+        load_annotations(path)
+    itself = {}
+    itself['a'] = itself['b'] = itself
+    write(pickle.dumps(itself))
+    with pytest.raises(DataError, match='it holds itself'):
+        load_annotations(path)
+    shared = ['open the drawer']
+    for _ in range(60):  # 2 ** 60 ways lead to the words
+        shared = [shared, shared]
+    write(pickle.dumps({'language': shared}))
+    assert load_annotations(path)['language'][1][0] is not None
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_annotations_damaged_anywhere_end_in_one_error(tmp_path, seed):
+    calvin_files.write_split(tmp_path / 'training')
+    path = tmp_path / 'training' / 'lang_annotations' / 'auto_lang_ann.npy'
+    whole, rng = path.read_bytes(), np.random.default_rng(seed)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for at in rng.integers(len(whole), size=rng.integers(1, 6)):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(DataError):
+            load_annotations(path)
