@@ -210,7 +210,8 @@ def _shelf_spot(look: Look) -> float:
 
     def cost(x):
         near = min((abs(x - b) for b in blocks), default=1.0)
-        return abs(x - middle) + 10.0 * max(0.0, 0.085 - near)
+        # of two equally good ones the nearer, so that a hand on its way stays on it
+        return abs(x - middle) + 0.5 * abs(x - look.tcp[0]) + 10.0 * max(0.0, 0.085 - near)
 
     return float(min(spots, key=cost))
 
@@ -231,7 +232,8 @@ def place_in_drawer(look: Look) -> np.ndarray:
 
     def cost(x):
         near = min((np.hypot(x - b[0], y - b[1]) for b in blocks), default=1.0)
-        return 0.2 * abs(x - look.scene.drawer_x) + max(0.0, 0.085 - near)
+        away = 0.2 * abs(x - look.scene.drawer_x) + 0.1 * abs(x - look.tcp[0])
+        return away + max(0.0, 0.085 - near)
 
     x = min(spots, key=cost)
     return lower(look, look.held, np.array([x, y, 0.342 + 0.024]), hand_rotation(NEUTRAL_YAW))
