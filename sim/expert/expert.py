@@ -4,7 +4,8 @@
 
 Its choice depends on what can be seen: where the hand is, how wide the gripper, where blocks and
 handles are. A network can therefore learn it from single pictures. What it remembers is the state
-at the start of the task, and uses it only to know how far to push or to turn.
+at the start of the task, and uses it only to know how far to push or to turn, and which block has
+slipped out of the hand.
 
 Each step has three parts: `look` (what there is to see), a skill of `skills` (one per task, made of
 the motions in `motion` and `grasp`), and here the ways out of a jam.

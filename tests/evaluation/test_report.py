@@ -122,6 +122,8 @@ def test_report_is_one_file(folder):
     ):
         assert part in text, part
     assert '<play>' not in text and 'stack_block, then open_drawer' not in text
+    (bar,) = re.findall('then stack_block</th>.*?width:([^"]+)"', text)
+    assert bar == '100.0%'  # as long as what was lost, not what was solved
     assert not list(folder.glob('*.part'))
 
 

@@ -329,7 +329,7 @@ def read_by_lerobot(root, tmp_path):
     """What the real library reads of a data set."""
     python = lerobot_python()
     if python is None:
-        pytest.skip('lerobot is not installed; VW2_LEROBOT_PYTHON names a Python that has it')
+        pytest.skip('lerobot[dataset] is missing; VW2_LEROBOT_PYTHON names a Python that has it')
     script = pathlib.Path(lerobot_files.__file__).with_name('lerobot_reader.py')
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
     env |= {'HF_HUB_OFFLINE': '1', 'HF_HOME': str(tmp_path / 'hf')}

@@ -191,7 +191,7 @@ def _transitions(rows: Iterable[Mapping]) -> list[str]:
     bars = [
         (
             f'{row["after"]}, then {row["task"]}',
-            row['success'] / row['trials'],
+            1 - row['success'] / row['trials'],
             f'{row["trials"] - row["success"]} of {row["trials"]} lost',
         )
         for row in lost[:LOST_SHOWN]
