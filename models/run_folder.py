@@ -11,7 +11,7 @@ from torch import nn
 
 from vw2_ros.models.config import from_dict, to_dict
 from vw2_ros.models.errors import CheckpointError
-from vw2_ros.models.planner import Planner
+from vw2_ros.models.planner import Planner, PlannerConfig
 from vw2_ros.models.storage import (
     MAX_STATE_BYTES,
     load_json,
@@ -51,26 +51,37 @@ def load_model(cls: type, config_cls: type, folder: Path, name: str) -> nn.Modul
 
 
 def load_sight(vision: KeypointEncoder, folder: Path) -> None:
-    """Give a planner's keypoint encoder the weights of a run.
+    """Give a planner's keypoint encoder the weights of a run, or of a policy.
 
+    Args:
+        folder: of `vw2 train sight`, or a policy's.
     Raises:
         CheckpointError: missing, damaged, or of other sizes.
     """
-    folder = Path(folder)
+    config, width, tensors = _sight_in(Path(folder))
+    wanted = dataclasses.replace(vision.config, frozen=False), vision.bias.shape[-1]
+    if (config, width) != wanted:
+        raise CheckpointError(
+            f'{folder} must fit planner.vision and planner.model.width, '
+            f'{wanted[0]}, {wanted[1]}. Got {config}, {width}'
+        )
+    load_state(vision, tensors, str(folder))
+
+
+def _sight_in(folder: Path) -> tuple[VisionConfig, int | None, dict]:
+    """Sizes, width and tensors of the keypoint encoder in a folder."""
     found = load_json(folder / 'config.json')
-    width = vision.bias.shape[-1]
+    if 'planner' in found:
+        planner = load_model(Planner, PlannerConfig, folder, 'planner')
+        vision = dataclasses.replace(planner.config.vision, frozen=False)
+        return vision, planner.config.width, planner.vision.state_dict()
     try:
         config = from_dict(VisionConfig, found['vision'])
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f'{folder} is no run of vw2 train sight: {error!r}') from error
-    wanted = dataclasses.replace(vision.config, frozen=False)
-    if (config, found.get('width')) != (wanted, width):
         raise CheckpointError(
-            f'{folder} must fit planner.vision and planner.model.width, '
-            f'{wanted}, {width}. Got {config}, {found.get("width")}'
-        )
-    tensors, _ = load_tensors(folder / 'vision.safetensors')
-    load_state(vision, tensors, str(folder))
+            f'{folder} is neither a run of vw2 train sight nor a policy: {error!r}'
+        ) from error
+    return config, found.get('width'), load_tensors(folder / 'vision.safetensors')[0]
 
 
 def with_keypoints(planner: Planner, folder: Path) -> Planner:

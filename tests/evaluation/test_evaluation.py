@@ -430,7 +430,7 @@ def test_a_delay_beyond_the_plan_is_refused():
 
 
 def test_a_policy_takes_its_turn_in_a_collection():
-    turn = PolicyTurn('play_table', (8, 12))
+    turn = PolicyTurn('play_table', (8, 12), lost_share=0)
     ends = []
     for _ in range(2):
         with PlayTable('D') as table:
@@ -441,3 +441,7 @@ def test_a_policy_takes_its_turn_in_a_collection():
     with PlayTable('D') as table:
         turn(table, 'open_drawer', np.random.default_rng(3), lambda: table.steps == 5)
         assert table.steps == 5
+    with PlayTable('D') as table:
+        lost = PolicyTurn('play_table', (8, 12), (40, 41), lost_share=1)
+        lost(table, 'open_drawer', np.random.default_rng(3), lambda: False)
+        assert table.steps == 40

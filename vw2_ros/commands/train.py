@@ -45,8 +45,8 @@ Out = Annotated[
 Sight = Annotated[
     pathlib.Path | None,
     typer.Option(
-        help='Folder of a sight run, whose keypoints are taken and kept, also in place of those '
-        'that --start or --init bring. Without any, sight is learned with the rest.'
+        help='Folder of a sight run or of a policy, whose keypoints are taken and kept, also in '
+        'place of those that --start or --init bring. Without any, sight is learned with the rest.'
     ),
 ]
 Resume = Annotated[

@@ -194,6 +194,8 @@ class PolicyTurn:
 
     policy: str
     steps: tuple[int, int] = (8, 97)  # least, and below which
+    lost: tuple[int, int] = (97, 301)  # the same for turns until it is solved, or until it hangs
+    lost_share: float = 0.5  # of the turns
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
     delay: tuple[int, ...] = (0, 1, 2)  # one of them: from picture to command, as in real time
 
@@ -215,7 +217,8 @@ class PolicyTurn:
         wordings = train_phrases(task)
         act.reset(table, (0,))
         act.begin(table, task, wordings[rng.integers(len(wordings))])
-        for _ in range(int(rng.integers(*self.steps))):
+        steps = self.lost if rng.random() < self.lost_share else self.steps
+        for _ in range(int(rng.integers(*steps))):
             table.step(act.act(table))
             if solved():
                 break

@@ -100,8 +100,9 @@ def test_sight_learns_where_the_square_is(data, tmp_path):
     assert again['steps'] == 60
 
 
-def test_head_from_scratch_takes_sight_too(runs, data, tmp_path):
-    run(HeadStage('tiny', [data], sight=runs / 'sight'), tmp_path / 'out')
+@pytest.mark.parametrize('folder', ['sight', 'head/policy'])
+def test_head_from_scratch_takes_sight_too(folder, runs, data, tmp_path):
+    run(HeadStage('tiny', [data], sight=runs / folder), tmp_path / 'out')
     seen = _weights(runs / 'sight' / 'vision.safetensors')
     policy = _weights(tmp_path / 'out' / 'policy' / 'planner.safetensors')
     assert torch.equal(seen['locate.heat.weight'], policy['locate.heat.weight'])
@@ -255,7 +256,7 @@ def test_sight_of_a_policy_learns_on(runs, data, calvins, tmp_path):
 def test_other_sizes_are_refused(runs, tmp_path):
     with pytest.raises(CheckpointError, match='must fit planner.vision'):
         load_sight(KeypointEncoder(VisionConfig(keypoints=12, frozen=True), 32), runs / 'sight')
-    with pytest.raises(CheckpointError, match='no run of vw2 train sight'):
+    with pytest.raises(CheckpointError, match='neither a run of vw2 train sight nor a policy'):
         load_sight(KeypointEncoder(VisionConfig(), 32), runs / 'dldm')
 
 
