@@ -114,10 +114,12 @@ class Imagination:
             _, z, low = self.policy.low_fidelity(rgb, codes)
             if c.control:
                 control = F.interpolate(low[0], c.size, mode='bilinear', antialias=True)[None]
-        video = self.vdm.sample(first, z, control, self.steps, self._generator)[0, 1:]
-        image = image.repeat(len(video), 1, 1, 1)  # (T, 3, H, W)
+        video = self.vdm.sample(first, z, control, self.steps, self._generator)[0]
+        image = image.repeat(self.length, 1, 1, 1)  # (T, 3, H, W)
         part = centre_of(image, c.size)
-        part.copy_(F.interpolate(video, part.shape[-2:], mode='bilinear', antialias=True))
+        # The change is coarse, the first frame need not be.
+        change = video[1:] - video[:1]
+        part += F.interpolate(change, part.shape[-2:], mode='bilinear', antialias=True)
         return frames(image)
 
     def chain(

@@ -8,8 +8,10 @@ VideoWorld 2, Algorithm 1 with both losses: MSE(decoder(sg(z), f_0), video) trai
 the denoising loss of the video diffusion model, which reads the codes through causal
 cross-attention and the decoder's detached video through its control branch, trains the codes. It
 starts from a warm-up run (`vw2 train dldm`) and from a VDM that continues a first frame: a run of
-`vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. Output, beside what `Training` writes:
-dldm.safetensors, vdm.safetensors, config.json, provenance.json, codes.safetensors as there.
+`vw2 train vdm`, or a diffusers folder of Cosmos-Predict2. With `learn_codes: false` the dLDM stays
+as it is, that of a policy for example, and the VDM learns to draw its codes. Output, beside what
+`Training` writes: dldm.safetensors, vdm.safetensors, config.json, provenance.json, and
+codes.safetensors as there.
 
 The public research code trains this stage with other losses: `loss: {mse: 0, l1: 2, perceptual:
 0.1, denoising: 10, edm: true}`. It adds the L1 of frames in [-1, 1] (twice that of ours, in [0, 1]),
@@ -75,6 +77,7 @@ class DisentangleConfig:
     # Share of the draws in which the control branch is off. Where it is on, the decoder's video
     # already tells the VDM where things go, and the codes get little gradient.
     control_dropout: float = 0.0
+    learn_codes: bool = True  # False: the dLDM stays, and the VDM learns to draw its codes
     lora_rank: int = 8  # of the adapters
 
     def __post_init__(self):
@@ -85,6 +88,8 @@ class DisentangleConfig:
             raise ConfigError(str(error)) from error
         if self.backbone not in BACKBONES:
             raise ConfigError(f'backbone must be one of {BACKBONES}. Got {self.backbone!r}')
+        if not self.learn_codes and self.backbone == 'frozen':
+            raise ConfigError('learn_codes false and backbone frozen: then nothing learns')
         if not self.denoising > 0 or self.lora_rank < 1:
             raise ConfigError(
                 f'denoising must be > 0 and lora_rank >= 1. Got {self.denoising}, {self.lora_rank}'
@@ -103,7 +108,12 @@ class DisentangleConfig:
 
     def identity(self) -> dict:
         """What runs are told apart by: younger fields only where they are not the default."""
-        younger = {'noise_draws': 1, 'code_times': (0.0, 1.0), 'control_dropout': 0.0}
+        younger = {
+            'noise_draws': 1,
+            'code_times': (0.0, 1.0),
+            'control_dropout': 0.0,
+            'learn_codes': True,
+        }
         return {k: v for k, v in dataclasses.asdict(self).items() if younger.get(k, ...) != v}
 
 
@@ -134,6 +144,7 @@ class Disentangled(nn.Module):
         self.dldm, self.vdm, self.config, self.readout = dldm, vdm, config, readout
         self.perceptual = perceptual_distance() if config.perceptual else None
         vdm.vae.requires_grad_(False)
+        dldm.requires_grad_(config.learn_codes)
         vdm.transformer.requires_grad_(config.backbone in ('full', 'random'))
         if config.backbone == 'lora':
             peft = _peft()
@@ -144,6 +155,13 @@ class Disentangled(nn.Module):
                     r=config.lora_rank, lora_alpha=config.lora_rank, target_modules=LORA_TARGETS
                 ),
             )
+
+    def train(self, mode: bool = True) -> Disentangled:
+        """As of every module; a dLDM that stays keeps its running statistics, too."""
+        super().train(mode)
+        if not self.config.learn_codes:
+            self.dldm.eval()
+        return self
 
     def loss(
         self,
@@ -300,7 +318,7 @@ class DisentangleStage(Stage):
 
     def report(self, reporter: Reporter, step: int) -> None:
         report_codes(reporter, step, self.usage)
-        if self.gain < LEAST_GAIN:
+        if self.gain < LEAST_GAIN and self.settings.loss.learn_codes:
             reporter.warn(
                 f'step {step}: knowing its codes lowers the denoising loss of a clip by '
                 f'{100 * self.gain:.1f} % only, so they learn little; raise '

@@ -203,6 +203,18 @@ def test_control_branch_starts_as_the_trained_backbone(runs):
     torch.testing.assert_close(vdm.statistics, prior.statistics)
 
 
+def test_a_vdm_learns_codes_that_stay(runs, data, tmp_path):
+    path = config(tmp_path / 'c.yaml', loss={'learn_codes': False})
+    run(DisentangleStage(path, [data], runs / 'warmup', runs / 'vdm'), tmp_path / 'out')
+    for name, first, same in (('dldm', 'warmup', True), ('vdm', 'vdm', False)):
+        before, _ = load_tensors(runs / first / f'{name}.safetensors')
+        after, _ = load_tensors(tmp_path / 'out' / f'{name}.safetensors')
+        equal = [torch.equal(before[k], after[k]) for k in before.keys() & after.keys()]
+        assert all(equal) is same
+    with pytest.raises(ConfigError, match='then nothing learns'):
+        DisentangleConfig(learn_codes=False, backbone='frozen')
+
+
 def test_missing_peft_is_told(runs, monkeypatch):
     monkeypatch.setitem(sys.modules, 'peft', None)
     with pytest.raises(ConfigError, match="needs peft, .*pip install 'peft>=0.17', or take back"):
