@@ -27,6 +27,9 @@ from vw2_ros.sim.tasks import check_task, held_block
 JAM_STEPS = 14  # that long behind its target, the hand is stuck
 
 
+ANY_BLOCK = ('unstack_block', 'push_into_drawer')  # tasks that may take any block
+
+
 class Expert:
     """Solves one task from the table's present state, always in the same way.
 
@@ -73,7 +76,7 @@ class Expert:
 
     def _would_catch(self, look: Look) -> bool:
         """Whether the open fingers still lie around a block that the task has no use for."""
-        if look.width < 0.02 or self.task == 'unstack_block':
+        if look.width < 0.02 or self.task in ANY_BLOCK:
             return False
         room = (0.03, 0.05, 0.05)  # [m] in the hand's frame: y from finger to finger, z ahead
         return any(

@@ -36,7 +36,9 @@ from vw2_ros.sim.scenes import (
     SWITCH_TRAVEL,
     TABLE_TOP,
 )
-from vw2_ros.sim.tasks import DRAWER, PLANK, held_block
+from vw2_ros.sim.tasks import DRAWER, PLANK, TOP, held_block
+
+FRONT_Y = 0.02  # from here on the cabinet's handles are in the way of a hand on the table [m]
 
 Skill = Callable[[Look], np.ndarray]  # -> the next relative action (7,)
 
@@ -165,9 +167,11 @@ def _broom(look: Look, colour: str, way) -> np.ndarray:
 
 
 def push_into_drawer(look: Look) -> np.ndarray:
-    """Push the nearest loose block over the edge into the open drawer."""
+    """Push a loose block over the edge into the open drawer, or carry it where no hand fits behind."""
+    way = np.array([0.0, -1.0])
     if look.held:
-        return let_go(look)
+        lay_loose = ('table', TOP) in look.start.blocks[look.held].contacts
+        return place_in_drawer(look) if lay_loose else let_go(look)
     loose = [
         c
         for c in COLOURS
@@ -177,8 +181,19 @@ def push_into_drawer(look: Look) -> np.ndarray:
     ]
     if not loose:
         return retreat(look, CLOSE)
-    colour = min(loose, key=lambda c: look.position(c)[1])
-    return _broom(look, colour, np.array([0.0, -1.0]))
+    jammed = look.nudge.any()
+    fits = {
+        c: not jammed and _can_sweep(look, c, way) and _broom_start(look, c, way)[1] < FRONT_Y
+        for c in loose
+    }
+
+    def cost(colour):
+        # a hand on its way to a block stays on it
+        away = norm(_broom_start(look, colour, way) - look.tcp[:2])
+        return look.position(colour)[1] + 0.5 * away + (not fits[colour])
+
+    colour = min(loose, key=cost)
+    return _broom(look, colour, way) if fits[colour] else grasp(look, colour)
 
 
 def place_in_slider(look: Look) -> np.ndarray:
