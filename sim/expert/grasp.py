@@ -187,11 +187,12 @@ def _free_spot(look: Look, held: str) -> np.ndarray:
     return min(spots, key=cost)
 
 
-def lower(look: Look, colour: str, goal, rotation) -> np.ndarray:
+def lower(look: Look, colour: str, goal, rotation, *, room: float = 0.012) -> np.ndarray:
     """Carry the held block to where its centre (3,) [m] shall be, and open there.
 
     Args:
         rotation: (3, 3) of the hand at the goal.
+        room: how far beside the goal it may stand where something keeps the hand from it [m].
     """
     goal = np.asarray(goal)
     block = look.position(colour)
@@ -200,6 +201,6 @@ def lower(look: Look, colour: str, goal, rotation) -> np.ndarray:
     supported = look.touches(colour) - {'robot'}
     blocked = norm(look.target - look.tcp) > 0.012
     down = error[2] > (-0.025 if blocked else -0.012) or supported
-    if norm(error[:2]) < 0.012 and down:
+    if norm(error[:2]) < (room if blocked else 0.012) and down:
         return straight(look, look.target, None, OPEN)
     return approach(look, point, rotation, CLOSE, tolerance=0.008)

@@ -38,6 +38,8 @@ from vw2_ros.sim.scenes import (
 )
 from vw2_ros.sim.tasks import DRAWER, PLANK, TOP, held_block
 
+ROOM_M = 0.03  # a block may stand so far beside its place on the shelf or in the drawer
+DOOR_HALF_M = 0.195  # of the sliding door, with room for a hand that holds a block
 FRONT_Y = 0.02  # from here on the cabinet's handles are in the way of a hand on the table [m]
 
 Skill = Callable[[Look], np.ndarray]  # -> the next relative action (7,)
@@ -167,33 +169,34 @@ def _broom(look: Look, colour: str, way) -> np.ndarray:
 
 
 def push_into_drawer(look: Look) -> np.ndarray:
-    """Push a loose block over the edge into the open drawer, or carry it where no hand fits behind."""
+    """Push a block over the edge into the open drawer, or carry it if it cannot be pushed."""
     way = np.array([0.0, -1.0])
+    lay = {
+        c for c in COLOURS if look.start.blocks[c].contacts == {('table', TOP)}
+    }  # others don't count
     if look.held:
-        lay_loose = ('table', TOP) in look.start.blocks[look.held].contacts
-        return place_in_drawer(look) if lay_loose else let_go(look)
-    loose = [
-        c
-        for c in COLOURS
-        if 'table' in look.touches(c)
-        and abs(look.position(c)[0] - look.scene.drawer_x) < 0.19
-        and look.position(c)[1] < 0.03
-    ]
+        return place_in_drawer(look) if look.held in lay else let_go(look)
+    loose = [c for c in COLOURS if c in lay and 'table' in look.touches(c)]
     if not loose:
         return retreat(look, CLOSE)
     jammed = look.nudge.any()
-    fits = {
-        c: not jammed and _can_sweep(look, c, way) and _broom_start(look, c, way)[1] < FRONT_Y
-        for c in loose
-    }
+    pushed = {c: not jammed and _slides_into_drawer(look, c, way) for c in loose}
 
     def cost(colour):
         # a hand on its way to a block stays on it
         away = norm(_broom_start(look, colour, way) - look.tcp[:2])
-        return look.position(colour)[1] + 0.5 * away + (not fits[colour])
+        return look.position(colour)[1] + 0.5 * away + (not pushed[colour])
 
     colour = min(loose, key=cost)
-    return _broom(look, colour, way) if fits[colour] else grasp(look, colour)
+    return _broom(look, colour, way) if pushed[colour] else grasp(look, colour)
+
+
+def _slides_into_drawer(look: Look, colour: str, way) -> bool:
+    """Whether the hand fits behind a block, and the drawer lies before it."""
+    before = abs(look.position(colour)[0] - look.scene.drawer_x) < 0.19
+    return (
+        before and _can_sweep(look, colour, way) and _broom_start(look, colour, way)[1] < FRONT_Y
+    )
 
 
 def place_in_slider(look: Look) -> np.ndarray:
@@ -202,7 +205,8 @@ def place_in_slider(look: Look) -> np.ndarray:
         return _fetch(look, PLANK)
     spot = _shelf_spot(look)
     goal = np.array([spot, 0.085, PLANK_TOP + 0.02])
-    return lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW, shelf_tilt(goal[1])))
+    rotation = hand_rotation(NEUTRAL_YAW, shelf_tilt(goal[1]))
+    return lower(look, look.held, goal, rotation, room=ROOM_M)
 
 
 def _fetch(look: Look, *places: str) -> np.ndarray:
@@ -222,11 +226,13 @@ def _shelf_spot(look: Look) -> float:
     ]
     spots = np.linspace(region.x[0] + 0.02, region.x[1] - 0.02, 5)
     middle = 0.5 * (region.x[0] + region.x[1])
+    door = _handle(look, 'slider')[0]
 
     def cost(x):
         near = min((abs(x - b) for b in blocks), default=1.0)
+        tight = max(0.0, 0.085 - near) + max(0.0, DOOR_HALF_M - abs(x - door))
         # of two equally good ones the nearer, so that a hand on its way stays on it
-        return abs(x - middle) + 0.5 * abs(x - look.tcp[0]) + 10.0 * max(0.0, 0.085 - near)
+        return abs(x - middle) + 0.5 * abs(x - look.tcp[0]) + 10.0 * tight
 
     return float(min(spots, key=cost))
 
@@ -251,7 +257,8 @@ def place_in_drawer(look: Look) -> np.ndarray:
         return away + max(0.0, 0.085 - near)
 
     x = min(spots, key=cost)
-    return lower(look, look.held, np.array([x, y, 0.342 + 0.024]), hand_rotation(NEUTRAL_YAW))
+    goal = np.array([x, y, 0.342 + 0.024])
+    return lower(look, look.held, goal, hand_rotation(NEUTRAL_YAW), room=ROOM_M)
 
 
 def stack(look: Look) -> np.ndarray:
