@@ -200,7 +200,7 @@ def _slides_into_drawer(look: Look, colour: str, way) -> bool:
 
 
 def place_in_slider(look: Look) -> np.ndarray:
-    """Put the held block onto the open half of the shelf."""
+    """Put the held block onto the shelf, where the door leaves it open."""
     if not look.held:
         return _fetch(look, PLANK)
     spot = _shelf_spot(look)
@@ -218,27 +218,22 @@ def _fetch(look: Look, *places: str) -> np.ndarray:
 
 
 def _shelf_spot(look: Look) -> float:
-    """Where on the open half of the shelf the held block goes (x)."""
-    half = _open_half(look)
-    region = look.scene.spawn[half]
+    """Where on the part of the shelf that the door leaves open the held block goes (x)."""
     blocks = [
         look.position(c)[0] for c in COLOURS if c != look.held and look.position(c)[1] > 0.02
     ]
-    spots = np.linspace(region.x[0] + 0.02, region.x[1] - 0.02, 5)
-    middle = 0.5 * (region.x[0] + region.x[1])
+    halves = [look.scene.spawn[half].x for half in ('slider_left', 'slider_right')]
+    spots = [(x, (a + b) / 2) for a, b in halves for x in np.linspace(a + 0.02, b - 0.02, 5)]
     door = _handle(look, 'slider')[0]
 
-    def cost(x):
+    def cost(spot):
+        x, middle = spot
         near = min((abs(x - b) for b in blocks), default=1.0)
         tight = max(0.0, 0.085 - near) + max(0.0, DOOR_HALF_M - abs(x - door))
         # of two equally good ones the nearer, so that a hand on its way stays on it
         return abs(x - middle) + 0.5 * abs(x - look.tcp[0]) + 10.0 * tight
 
-    return float(min(spots, key=cost))
-
-
-def _open_half(look: Look) -> str:
-    return 'slider_right' if look.state.slider > 0.5 * look.scene.slider_range else 'slider_left'
+    return float(min(spots, key=cost)[0])
 
 
 def place_in_drawer(look: Look) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vw2_ros.sim.expert.expert import Expert, run
-from vw2_ros.sim.expert.starts import prepare
+from vw2_ros.sim.expert.starts import prepare, settle
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS, TaskOracle
 
@@ -76,6 +76,31 @@ def test_a_block_that_slipped_is_taken_again(table, task):
         if expert.done:
             break
     assert taken and expert.done
+
+
+@pytest.mark.parametrize('x, y', [(-0.05, -0.13), (0.085, -0.043)])
+def test_a_block_that_cannot_be_pushed_is_carried_into_the_drawer(table, x, y):
+    """No drawer lies before the first; behind the second the handles leave no room for a hand."""
+    obs = table.scene.default_obs()
+    i = table.scene.block_order.index('pink')
+    obs[1] = 0.22  # the drawer is open
+    obs[6 + 6 * i : 12 + 6 * i] = [x, y, 0.46, 0, 0, 0.5 * np.pi]
+    for other, (ox, oy) in {'red': (-0.3, 0.09), 'blue': (-0.19, 0.09)}.items():
+        k = table.scene.block_order.index(other)
+        obs[6 + 6 * k : 12 + 6 * k] = [ox, oy, 0.461, 0, 0, 0.5 * np.pi]
+    table.reset(None, obs)
+    settle(table)
+    solved, _ = run(table, 'push_into_drawer', 240)
+    assert solved
+
+
+def test_a_block_finds_room_beside_a_door_that_is_half_open(table):
+    _start(table, 'place_in_slider')
+    robot_obs, obs = table.robot_obs(), table.scene_obs()
+    obs[0] = 0.5 * table.scene.slider_range + 0.001
+    table.reset(robot_obs, obs)
+    solved, _ = run(table, 'place_in_slider', 300)
+    assert solved
 
 
 def test_actions_are_valid_and_reproducible(table):
