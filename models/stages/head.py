@@ -356,7 +356,8 @@ class HeadStage(Stage):
         brought = self.sight or self.init
         if brought is None or not self.planner.config.vision.frozen:
             return ''
-        return previous(brought).get('renderer', '')
+        told = previous(brought)  # a planner's run tells it of the sight that it was given
+        return told.get('renderer') or told.get('sight', {}).get('renderer', '')
 
     def save(self, out: Path, record: dict) -> None:
         record['policy_sha256'] = save_checkpoint(

@@ -108,6 +108,16 @@ def test_head_from_scratch_takes_sight_too(folder, runs, data, tmp_path):
     assert torch.equal(seen['locate.heat.weight'], policy['locate.heat.weight'])
 
 
+def test_a_policy_knows_the_pictures_that_its_sight_learned_from(runs, data, tmp_path):
+    planner = shutil.copytree(runs / 'planner', tmp_path / 'planner')
+    record = json.loads((planner / 'provenance.json').read_text())
+    record['sight']['renderer'] = 'calvin_env_tiny'
+    (planner / 'provenance.json').write_text(json.dumps(record))
+    run(HeadStage('tiny', [data], init=planner), tmp_path / 'out')
+    known = load_checkpoint(tmp_path / 'out' / 'policy').provenance['renderer']
+    assert 'calvin_env_tiny' in known.split(', ')
+
+
 def test_sight_that_learns_with_the_head_may_have_a_teacher(runs, data, tmp_path):
     content = yaml.safe_load(config_path('tiny').read_text())
     content['head']['train'].update(steps=40, lr=1e-2, validate_every=40)
