@@ -215,6 +215,7 @@ class HeadStage(Stage):
         self.new_words = list(self.tokenizer.words[known:])
         if self.init and self.sight:
             planner = with_keypoints(planner, self.sight)
+        self.had_fixed_sight = planner.config.vision.frozen
         self.planner = _prepared(planner, self.tokenizer.vocab_size, self.learn_sight)
         c = self.planner.config
         self.demos = Demonstrations(
@@ -360,9 +361,13 @@ class HeadStage(Stage):
         return told.get('renderer') or told.get('sight', {}).get('renderer', '')
 
     def save(self, out: Path, record: dict) -> None:
+        planner = self.model.planner.cpu()
+        if self.had_fixed_sight:  # the next lesson leaves it as it is, unless it is told
+            vision = dataclasses.replace(planner.config.vision, frozen=True)
+            planner.config = dataclasses.replace(planner.config, vision=vision)
         record['policy_sha256'] = save_checkpoint(
             out / 'policy',
-            planner=self.model.planner.cpu(),
+            planner=planner,
             head=self.model.head.cpu(),
             tokenizer=self.tokenizer,
             dldm=self.dldm,
