@@ -25,8 +25,6 @@ from vw2_ros.sim.table import Table
 from vw2_ros.sim.tasks import check_task, held_block
 
 JAM_STEPS = 14  # that long behind its target, the hand is stuck
-
-
 ANY_BLOCK = ('unstack_block', 'push_into_drawer')  # tasks that may take any block
 
 

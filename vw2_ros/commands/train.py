@@ -273,7 +273,9 @@ def head(
     learn_sight: Annotated[
         bool,
         typer.Option(
-            '--learn-sight', help='Let the keypoints learn too, for another camera than they know.'
+            '--learn-sight',
+            help='Let the keypoints learn too, for another camera than they know. Those that were '
+            'fixed before are fixed again afterwards.',
         ),
     ] = False,
     contract: ContractFile = 'play_table',

@@ -193,8 +193,8 @@ class PolicyTurn:
     """Lets a policy act for a while during a collection (`sim.collect.Astray`)."""
 
     policy: str
-    steps: tuple[int, int] = (8, 97)  # least, and below which
-    lost: tuple[int, int] = (97, 301)  # the same for turns until it is solved, or until it hangs
+    steps: tuple[int, int] = (8, 97)  # of a turn at least, and below which [control steps]
+    lost: tuple[int, int] = (97, 301)  # the same of long turns, in which the policy can get stuck
     lost_share: float = 0.5  # of the turns
     execute: tuple[int, ...] = (3, 8)  # one of them: as in real time, and as in lockstep
     delay: tuple[int, ...] = (0, 1, 2)  # one of them: from picture to command, as in real time
