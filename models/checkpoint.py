@@ -9,7 +9,7 @@ A folder is written beside its place and renamed, so a reader meets the old one 
 | planner.safetensors | weights |
 | head.safetensors | weights and the action statistics |
 | dldm.safetensors | weights (optional: only `imagine` needs them) |
-| config.json | format, sizes of each part, `normalization` of the actions |
+| config.json | format, sizes of each part, `normalization` of the actions, `phrases` |
 | tokenizer.json | the words |
 | provenance.json | command, commit, data hash, steps, score, renderer, action_frame; SHA-256 of rest |
 """
@@ -54,7 +54,10 @@ MOST, MOST_PX = 512, 4096
 
 @dataclasses.dataclass
 class Checkpoint:
-    """A loaded model folder. dldm is None where the folder has none."""
+    """A loaded model folder. dldm is None where the folder has none.
+
+    phrases: task -> a wording of it that the policy learned; empty in older folders.
+    """
 
     planner: Planner
     head: ActionHead
@@ -63,6 +66,7 @@ class Checkpoint:
     provenance: dict[str, Any]
     sha256: str
     path: Path
+    phrases: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def folder_sha256(folder: str | Path) -> str:
@@ -105,12 +109,14 @@ def save_checkpoint(
     tokenizer: Tokenizer,
     dldm: DLDM | None = None,
     provenance: Mapping[str, Any] | None = None,
+    phrases: Mapping[str, str] | None = None,
     dtype: str | None = None,
 ) -> str:
     """Write a model folder; the one that was there before is replaced when all is written.
 
     Args:
         provenance: command, git_commit, data_sha256, steps, score, renderer, ...: JSON values.
+        phrases: task -> a wording of it that the policy learned.
         dtype: of the stored weights; None: float32, or float16 of a planner that would not fit into a
             file. Action statistics stay float32.
     Returns:
@@ -128,6 +134,7 @@ def save_checkpoint(
     config['format'] = FORMAT
     # The exact statistics stand here, whatever the dtype of the weights.
     config['normalization'] = {'mean': head.mean.tolist(), 'std': head.std.tolist()}
+    config['phrases'] = dict(phrases or {})
     with files.whole_folder(folder) as beside:
         for name, module in parts.items():
             save_tensors(beside / f'{name}.safetensors', module.state_dict(), dtype=dtype)
@@ -179,6 +186,9 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
             )
         statistics = config['normalization']
         mean, std = torch.tensor(statistics['mean']), torch.tensor(statistics['std'])
+        phrases = {**config.get('phrases', {})}
+        for phrase in phrases.values():
+            tokenizer.words_of(phrase)  # refuses what is no instruction
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f'{folder}: config.json and tokenizer.json must describe planner, '
@@ -200,7 +210,8 @@ def load_checkpoint(dir_or_name: str | Path = DEFAULT_NAME) -> Checkpoint:
             f'planner {planner.config}, head {head.config}, '
             f'{tokenizer.vocab_size} words. Do the files belong together?'
         )
-    return Checkpoint(planner, head, tokenizer, dldm, provenance, folder_sha256(folder), folder)
+    sha256 = folder_sha256(folder)
+    return Checkpoint(planner, head, tokenizer, dldm, provenance, sha256, folder, phrases)
 
 
 def _part(kind: type[nn.Module], config: Any, path: Path) -> nn.Module:

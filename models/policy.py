@@ -39,6 +39,7 @@ from vw2_ros.models.data.pictures import ALIKE, Size, centre, kept, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import CheckpointError
+from vw2_ros.models.recovery import STEP_S, Recovery
 from vw2_ros.timings import Timings
 
 
@@ -69,6 +70,8 @@ class Policy:
         temperature: 0 greedy; above, codes are sampled.
         execute: actions of a chunk that `act` executes before it plans anew.
         seed: of the sampling.
+        recover_after_s: how long an instruction is followed before it is tried anew [s], see
+            `Recovery`; 0: never.
         device: `cpu`, `cuda`, or `auto`: cuda where torch finds a GPU.
     Raises:
         InvalidValueError: a value out of its range, or cuda where torch finds no GPU.
@@ -81,6 +84,7 @@ class Policy:
         temperature: float = 0.0,
         execute: int = 8,
         seed: int = 0,
+        recover_after_s: float = 0.0,
         device: str = 'cpu',
     ) -> None:
         if not temperature >= 0:
@@ -102,6 +106,7 @@ class Policy:
         if not 1 <= execute <= self.chunk:
             raise InvalidValueError(f'execute must lie in 1..{self.chunk}. Got {execute}.')
         self.execute = execute
+        self.recovery = Recovery(recover_after_s, tuple(checkpoint.phrases.values()))
         self.image_size = self._planner.config.vision.image_size
         self._tokens: dict[str, torch.Tensor] = {}
         self._times = Timings()
@@ -116,7 +121,7 @@ class Policy:
 
         Args:
             threads: CPU threads of torch for this whole process; None leaves them.
-            options: `temperature`, `execute`, `seed`, `device`.
+            options: `temperature`, `execute`, `seed`, `recover_after_s`, `device`.
         Raises:
             CheckpointError: if the folder is missing, damaged or does not fit.
         """
@@ -208,7 +213,7 @@ class Policy:
     def reset(self, seed: int | None = None) -> None:
         """Forget the current chunk; with a seed, start the sampling anew."""
         self._actions: np.ndarray | None = None
-        self._next = 0
+        self._next = self._given = 0
         if seed is not None:
             self._generator.manual_seed(seed)
 
@@ -275,19 +280,21 @@ class Policy:
                 'were seen in training; say it in other words'
             )
 
-    def plan(self, rgb: np.ndarray, instruction: str) -> Plan:
+    def plan(self, rgb: np.ndarray, instruction: str, followed_s: float = 0.0) -> Plan:
         """Image and instruction -> latent codes and the hidden states that predicted them.
 
         Args:
             rgb: uint8 (S, S, 3). instruction: plain words.
+            followed_s: how long this instruction has been followed [s], for the recovery.
         Returns:
             codes int64 (steps, N), hidden float32 (steps, width), timings {"plan_ms"}.
         Raises:
             ValueError: on another dtype or shape; of the instruction, see `check_instruction`.
         """
         began = time.perf_counter()
+        words = self.recovery.words(instruction, followed_s)
         codes, hidden = self._planner.plan(
-            self._image(rgb), self._text(instruction), self.temperature, self._generator
+            self._image(rgb), self._text(words), self.temperature, self._generator
         )
         codes, hidden = codes[0].cpu().numpy(), hidden[0].float().cpu().numpy()
         return Plan(codes, hidden, self._times.note(plan_ms=1e3 * (time.perf_counter() - began)))
@@ -313,11 +320,12 @@ class Policy:
         self._times.note(head_ms=1e3 * (time.perf_counter() - began))
         return actions
 
-    def infer(self, observation: Mapping[str, Any]) -> Prediction:
+    def infer(self, observation: Mapping[str, Any], followed_s: float = 0.0) -> Prediction:
         """Predict the next chunk of actions.
 
         Args:
             observation: `rgb` uint8 (S, S, 3) and `instruction` str.
+            followed_s: as `plan` takes it.
         Returns:
             actions, codes, hidden, and timings {"plan_ms", "head_ms", "total_ms"}.
         Raises:
@@ -329,7 +337,7 @@ class Policy:
                 f'observation must hold rgb and instruction. Got {sorted(observation)}.'
             )
         began = time.perf_counter()
-        plan = self.plan(observation['rgb'], observation['instruction'])
+        plan = self.plan(observation['rgb'], observation['instruction'], followed_s)
         actions = self.actions(plan.hidden)
         timings = {
             **plan.timings,
@@ -356,6 +364,8 @@ class Policy:
     def act(self, observation: Mapping[str, Any], exact_gripper: bool = False) -> np.ndarray:
         """The next action (7,): plans every `execute` calls, else reads the chunk.
 
+        All calls since `reset` count as one instruction's.
+
         Args:
             observation: as `infer` takes it.
             exact_gripper: the gripper's value is -1 or +1, as CALVIN's environment wants it.
@@ -363,9 +373,10 @@ class Policy:
             float32 (7,), the caller's own.
         """
         if self._actions is None or self._next >= self.execute:
-            self._actions, self._next = self.infer(observation).actions, 0
+            self._actions = self.infer(observation, self._given * STEP_S).actions
+            self._next = 0
         action = self._actions[self._next].copy()
-        self._next += 1
+        self._next, self._given = self._next + 1, self._given + 1
         if exact_gripper:
             action[6] = 1.0 if action[6] > 0 else -1.0
         return action

@@ -103,13 +103,15 @@ class KeypointFinder(nn.Module):
                 f'rgb must be uint8 (B, 3, {size}, {size}). Got {rgb.dtype} {tuple(rgb.shape)}.'
             )
         x = rgb.contiguous(memory_format=torch.channels_last).float() / 127.5 - 1
-        feature = self.convs(x)  # (B, C, h, w)
-        heat = self.heat(F.relu(feature)).flatten(2)  # (B, P, h*w)
-        # Each map at one scale: left to itself the softmax stays flat and no keypoint forms.
-        heat = (heat - heat.mean(-1, keepdim=True)) / (heat.std(-1, keepdim=True) + 1e-3)
-        weight = (3 * heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
-        place = weight @ self.grid  # (B, P, 2)
-        local = weight @ feature.flatten(2).transpose(1, 2)  # (B, P, C)
+        feature = self.convs(x).float()  # (B, C, h, w)
+        # bf16 knows places to a fifth of a pixel only: under autocast, too, they are float32
+        with torch.autocast(rgb.device.type, enabled=False):
+            heat = self.heat(F.relu(feature)).flatten(2)  # (B, P, h*w)
+            # Each map at one scale: left to itself the softmax stays flat and no keypoint forms.
+            heat = (heat - heat.mean(-1, keepdim=True)) / (heat.std(-1, keepdim=True) + 1e-3)
+            weight = (3 * heat * self.log_sharpness.exp().view(1, -1, 1)).softmax(dim=-1)
+            place = weight @ self.grid  # (B, P, 2)
+            local = weight @ feature.flatten(2).transpose(1, 2)  # (B, P, C)
         return Keypoints(place, local)
 
 

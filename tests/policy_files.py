@@ -46,6 +46,7 @@ def tiny_policy(folder, *, words=None, planner=None, head=None, dldm=None, **opt
     torch.manual_seed(0)
     words = words or tiny_words()
     options.setdefault('provenance', {'command': 'test', 'action_frame': 'base'})
+    options.setdefault('phrases', dict(zip(('open_drawer', 'push_red_block_left'), PHRASES)))
     return save_checkpoint(
         folder,
         tokenizer=words,

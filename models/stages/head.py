@@ -372,6 +372,7 @@ class HeadStage(Stage):
             tokenizer=self.tokenizer,
             dldm=self.dldm,
             provenance=record,
+            phrases={task: phrases[0] for task, phrases in self.demos.phrases.items()},
         )
 
 

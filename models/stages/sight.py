@@ -315,6 +315,7 @@ class SightStage(Stage):
             tokenizer=self.begun.tokenizer,
             dldm=self.begun.dldm,
             provenance={**record, **taught},
+            phrases=self.begun.phrases,
         )
 
 

@@ -43,6 +43,7 @@ class TrainConfig:
     threads: int = 0  # torch threads; 0: as many as there are cores
     device: str = 'auto'  # auto, cpu, cuda
     bf16: bool = True  # on a GPU
+    bf16_cpu: bool = False  # on a CPU; quicker only if it has instructions for it (AVX512-BF16)
     recompute: bool = False  # the VDM's blocks in the backward pass: less memory, a third slower
     preload: bool = False  # hold all frames in the device's memory
     prefetch: int = 4  # batches made ahead

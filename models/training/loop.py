@@ -209,12 +209,10 @@ class Training:
 
     @contextlib.contextmanager
     def forward(self) -> Iterator[None]:
-        """Return the context for a forward pass: bf16 on a GPU, where the config says so."""
-        bf16 = self.config.bf16 and self.device.type == 'cuda'
-        with (
-            torch.autocast(self.device.type, torch.bfloat16, enabled=bf16),
-            self.footprint.forward(),
-        ):
+        """Return the context for a forward pass: in bf16 where the config says so."""
+        config, kind = self.config, self.device.type
+        bf16 = {'cuda': config.bf16, 'cpu': config.bf16_cpu}.get(kind, False)
+        with torch.autocast(kind, torch.bfloat16, enabled=bf16), self.footprint.forward():
             yield
 
     def backward(self, loss: torch.Tensor) -> None:

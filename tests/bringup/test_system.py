@@ -21,6 +21,7 @@ from vw2_ros.control.loop import Chunk, ControlConfig, ControlLoop  # noqa: E402
 from vw2_ros.files import config_file  # noqa: E402
 
 SCENE, EXECUTE, STEPS = 'D', 8, 20
+AFTER_S = 8 / 30  # the second plan of three is for another instruction
 
 
 def alive(pid):
@@ -256,7 +257,7 @@ def in_one_process(weights):
     from vw2_ros.models.policy import Policy
     from vw2_ros.sim.table import open_table
 
-    policy = Policy.load(weights)
+    policy = Policy.load(weights, recover_after_s=AFTER_S)
     table = open_table(SCENE)
     table.reset(*start())
     loop = ControlLoop(Contract.load('play_table'), ControlConfig(lockstep=True, execute=EXECUTE))
@@ -266,7 +267,7 @@ def in_one_process(weights):
         for step in range(STEPS):
             now_ns = 10**9 + ticks * 10**9 // ACTION_HZ
             if step % EXECUTE == 0:
-                plan = policy.plan(table.render('static', 96), instruction)
+                plan = policy.plan(table.render('static', 96), instruction, step / ACTION_HZ)
                 chunk = Chunk(now_ns, policy.actions(plan.hidden), now_ns * 1e-9)
                 assert loop.accept(chunk, now_ns * 1e-9) == ''
             command = loop.step(now_ns * 1e-9, table.joint_positions())
@@ -281,7 +282,8 @@ def test_lockstep_over_ros_gives_the_same_bits(weights, tmp_path):
     from vw2_ros.evaluation.ros_rollout import RosRollout
 
     wanted = in_one_process(weights)
-    with RosRollout(weights, SCENE, execute=EXECUTE, log_dir=tmp_path) as rollout:
+    how = {'execute': EXECUTE, 'recover_after_s': AFTER_S}
+    with RosRollout(weights, SCENE, **how, log_dir=tmp_path) as rollout:
         for _ in range(2):  # also after a reset
             rollout.reset(*start())
             for (task, instruction), (robot_obs, scene_obs) in zip(SUBTASKS, wanted):

@@ -153,6 +153,19 @@ def test_keypoints_follow_what_they_look_at():
     assert (moved[:, 0] > 0.2).any()  # x grows to the right
 
 
+def test_places_under_autocast_are_finer_than_bf16():
+    torch.manual_seed(0)
+    net = KeypointEncoder(VisionConfig(image_size=32, stem=8, channels=8, keypoints=4), 16)
+    rgb = torch.randint(256, (8, 3, 32, 32), dtype=torch.uint8)
+    exact = net.locate(rgb).place
+    with torch.autocast('cpu', torch.bfloat16):
+        place, local = net.locate(rgb)
+    assert place.dtype == local.dtype == torch.float32
+    assert not torch.equal(place, exact)  # the convolutions are in bf16
+    assert not torch.equal(place, place.bfloat16().float())
+    torch.testing.assert_close(place, exact, atol=0.02, rtol=0)
+
+
 def test_it_learns_where_a_dot_is():
     torch.manual_seed(0)
     net = KeypointEncoder(VisionConfig(image_size=32, stem=8, channels=8, keypoints=8), 16)

@@ -2,6 +2,7 @@
 # Copyright 2026 vw2_ros maintainers
 """The planner node, a real one over DDS: what it plans and what it refuses."""
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -37,6 +38,38 @@ def test_plans_bear_the_stamp_of_their_image(bench, weights):
     assert plan_message.hidden_from_message(hidden[0], (4, 16)).stamp_ns == first.stamp_ns
     node.diagnose()
     assert node.health.values['codes used'] >= 1
+
+
+def test_an_instruction_is_tried_anew_and_begins_anew_where_it_is_said_again(bench, weights):
+    node = bench.add(
+        PlannerNode,
+        weights=weights,
+        instruction='open the drawer',
+        recover_after_s=2.0,
+        lockstep=True,
+    )
+    hidden = bench.hear(Image, names.PLAN_HIDDEN, qos.reliable())
+    camera = bench.peer.create_publisher(Image, names.IMAGE, qos.reliable(1))
+    picture = image(bench.peer)
+
+    def planned_at(stamp_ns):
+        """The plan of the one picture, with that stamp."""
+        picture.header.stamp = convert.ns_to_stamp(stamp_ns)
+        count = len(hidden)
+        camera.publish(picture)
+        assert bench.until(lambda: len(hidden) > count)
+        return plan_message.hidden_from_message(hidden[-1], (4, 16))
+
+    assert bench.until(lambda: camera.get_subscription_count())
+    first, early, late, after = (planned_at(10**9 + int(s * 1e9)) for s in (0, 1.9, 2.1, 2.6))
+    np.testing.assert_array_equal(early.values, first.values)
+    np.testing.assert_array_equal(after.values, first.values)
+    assert not np.array_equal(late.values, first.values)
+    assert late.instruction_id == first.instruction_id  # the action node follows it
+    assert node.health.values['planned for'] == 'open the drawer'
+    node.set_instruction('open the drawer')
+    np.testing.assert_array_equal(planned_at(13_200_000_000).values, first.values)
+    np.testing.assert_array_equal(planned_at(15_300_000_000).values, late.values)
 
 
 def test_four_calls_lead_from_an_image_to_the_maths(bench, weights, monkeypatch):

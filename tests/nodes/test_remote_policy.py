@@ -35,7 +35,7 @@ class Muted:
     def __getattr__(self, name):
         return getattr(self.policy, name)
 
-    def plan(self, rgb, instruction):
+    def plan(self, rgb, instruction, followed_s=0.0):
         self.loud.wait(30.0)
         return self.policy.plan(rgb, instruction)
 

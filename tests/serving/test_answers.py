@@ -55,6 +55,18 @@ def test_sessions_and_subtasks_have_plans_of_their_own(policy):
     np.testing.assert_array_equal(answers.answer(seen(0), 'b')['actions'], first)
 
 
+def test_a_session_s_subtask_is_tried_anew(policy):
+    patient = Policy.load(policy.path, recover_after_s=0.2)
+    answers = Answers(patient, execute=3)
+    asked = [seen(i) for i in range(7)]
+    got = [answers.answer(question, 'a')['actions'] for question in asked]
+    rgb = policy.fit(asked[6]['images']['rgb_static'])  # after 6 steps, .2 s
+    other = patient.actions(policy.plan(rgb, 'push the red block left').hidden)
+    np.testing.assert_allclose(got[6][:3], 0.02 * other[0, :3], rtol=1e-6)
+    again = answers.answer({**asked[6], 'episode_restart': True}, 'a')['actions']
+    np.testing.assert_allclose(again[:3], 0.02 * plan_of(policy, asked[6])[0, :3], rtol=1e-6)
+
+
 def test_a_robot_gets_what_the_policy_says(policy):
     answers = Answers(policy)
     rgb = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
@@ -63,6 +75,11 @@ def test_a_robot_gets_what_the_policy_says(policy):
     np.testing.assert_array_equal(plan['hidden'], wanted.hidden)
     np.testing.assert_array_equal(plan['codes'], wanted.codes)
     assert plan['sha256'] == policy.sha256 and plan['ms'] > 0
+    patient = Answers(Policy.load(policy.path, recover_after_s=1.0))
+    question = {'ask': 'plan', 'picture': compressed(rgb), 'instruction': WORDS}
+    for followed_s, words in ((0.9, WORDS), (1.1, 'push the red block left')):
+        plan_then = patient.answer({**question, 'followed_s': followed_s}, 'a')
+        np.testing.assert_array_equal(plan_then['hidden'], policy.plan(rgb, words).hidden)
     actions = answers.answer({'ask': 'actions', 'hidden': plan['hidden']}, 'a')['actions']
     np.testing.assert_array_equal(actions, policy.actions(wanted.hidden))
     facts = answers.answer({'ask': 'facts'}, 'a')

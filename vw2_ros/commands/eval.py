@@ -16,6 +16,7 @@ from vw2_ros.commands.options import (
     Json,
     Look,
     On,
+    RecoverAfter,
     Scene,
     TableArm,
     TableName,
@@ -30,6 +31,7 @@ from vw2_ros.commands.options import (
     show,
 )
 from vw2_ros.errors import UsageError
+from vw2_ros.models.recovery import TABLE_AFTER_S
 
 EXAMPLE = 'vw2 eval --policy play_table --chains 20 --json out/e.json'
 
@@ -87,6 +89,7 @@ def run(
     video: Annotated[int, typer.Option(min=0, help='Film the first K rollouts.')] = 0,
     execute: Execute = 8,
     delay: Delay = 0,
+    recover_after: RecoverAfter = TABLE_AFTER_S,
     ros: Annotated[
         bool, typer.Option('--ros', help='Run through the nodes, in lockstep with the table.')
     ] = False,
@@ -119,6 +122,7 @@ def run(
         real_time=real_time,
         execute=execute,
         delay=delay,
+        recover_after_s=recover_after,
         out=out,
     )
     from vw2_ros.evaluation.rollouts import Options

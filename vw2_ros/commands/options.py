@@ -224,6 +224,14 @@ Workers = Annotated[
         'of its CPUs).',
     ),
 ]
+RecoverAfter = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        help='Seconds for which an instruction is followed before it is tried anew, from elsewhere; '
+        '0: never.',
+    ),
+]
 Learned = Annotated[
     str, typer.Option('--policy', help='Name of shipped weights, or the folder of a checkpoint.')
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vw2_ros.commands.options import Learned, check_policy
+from vw2_ros.commands.options import Learned, RecoverAfter, check_policy
 from vw2_ros.errors import UsageError
 
 EXAMPLE = 'vw2 serve --host 0.0.0.0'
@@ -23,6 +23,7 @@ def run(
         int,
         typer.Option(min=1, help='Actions of a plan that a harness gets before the next plan.'),
     ] = 8,
+    recover_after: RecoverAfter = 0.0,
     threads: Annotated[int, typer.Option(min=1, help='CPU threads of the model.')] = 1,
     device: Annotated[str, typer.Option(help='cpu, cuda, or auto: cuda if there is one.')] = 'cpu',
 ) -> None:
@@ -34,7 +35,7 @@ def run(
     from vw2_ros.models.policy import Policy
     from vw2_ros.serving.answers import Answers
 
-    loaded = Policy.load(policy, threads=threads, device=device)
+    loaded = Policy.load(policy, threads=threads, recover_after_s=recover_after, device=device)
     if execute > loaded.chunk:
         raise UsageError(f'--execute must be at most {loaded.chunk}. Got {execute}')
     loaded.warm_up()

@@ -16,6 +16,7 @@ import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.policy import Policy
+from vw2_ros.models.recovery import TABLE_AFTER_S
 
 
 class CustomModel:
@@ -24,6 +25,7 @@ class CustomModel:
     Args:
         weights: shipped weights by name, or a model folder.
         execute: actions of a plan that are executed before the next one.
+        recover_after_s: what is not done by then is tried anew [s]; 0: never.
         renderer: what draws the environment's pictures, to be warned where the policy learned from
             others: calvin_env_tiny or calvin_env_egl; None: nobody knows.
     Raises:
@@ -31,9 +33,14 @@ class CustomModel:
     """
 
     def __init__(
-        self, weights: str = 'play_table', *, execute: int = 8, renderer: str | None = None
+        self,
+        weights: str = 'play_table',
+        *,
+        execute: int = 8,
+        recover_after_s: float = TABLE_AFTER_S,
+        renderer: str | None = None,
     ):
-        self.policy = Policy.load(weights, execute=execute)
+        self.policy = Policy.load(weights, execute=execute, recover_after_s=recover_after_s)
         self.policy.check_action_frame('base')
         self.policy.check_renderer(renderer)
 

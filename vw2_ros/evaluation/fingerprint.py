@@ -71,6 +71,7 @@ def settings_of(options: Options, wordings: Mapping, sha256: str | None) -> dict
         'scene': options.scene,
         'seed': options.seed,
         'execute': options.execute,
+        'recover_after_s': options.recover_after_s,
         'ros': options.ros,
         'real_time': options.real_time,
         'renderer': options.simulator.renderer,

@@ -121,14 +121,24 @@ class LearnedPlayer:
     Args:
         delay: steps that pass before a plan is followed, as if making it took so long. It is then
             entered where it has got to, and the one before goes on until then.
+        recover_after_s: see `models.recovery`.
     Raises:
         InvalidValueError: so many actions no plan has.
     """
 
-    def __init__(self, policy: str, execute: int, contract: Contract, delay: int = 0):
+    def __init__(
+        self,
+        policy: str,
+        execute: int,
+        contract: Contract,
+        delay: int = 0,
+        recover_after_s: float = 0.0,
+    ):
         from vw2_ros.models.policy import Policy  # torch: only where a model runs
 
-        self._policy = Policy.load(policy, threads=1, execute=execute)
+        self._policy = Policy.load(
+            policy, threads=1, execute=execute, recover_after_s=recover_after_s
+        )
         self._policy.check_action_frame(contract.action_frame)
         if execute + delay > self._policy.chunk:
             raise InvalidValueError(
@@ -156,7 +166,7 @@ class LearnedPlayer:
         """The next action, as `Table.step` takes it."""
         if self._steps % self._execute == 0:
             rgb = table.render('static', self._policy.image_size)
-            plan = self._policy.plan(rgb, self._instruction)
+            plan = self._policy.plan(rgb, self._instruction, self._steps / ACTION_HZ)
             arrives = self._steps + self._delay
             self._made.append((arrives, self._policy.actions(plan.hidden), self._loop.now_ns))
         if self._made and self._made[0][0] == self._steps:
@@ -169,7 +179,11 @@ Player = ExpertPlayer | RandomPlayer | ThroughContract | LearnedPlayer
 
 
 def player(
-    policy: str, execute: int = 8, simulator: Simulator | None = None, delay: int = 0
+    policy: str,
+    execute: int = 8,
+    simulator: Simulator | None = None,
+    delay: int = 0,
+    recover_after_s: float = 0.0,
 ) -> Player:
     """The player of that name.
 
@@ -177,11 +191,11 @@ def player(
 
     Args:
         simulator: the table that it will act on; None: the play table.
-        execute, delay: of a `LearnedPlayer`.
+        execute, delay, recover_after_s: of a `LearnedPlayer`.
     """
     simulator = simulator or Simulator()
     if policy not in SCRIPTED:
-        return LearnedPlayer(policy, execute, simulator.contract, delay)
+        return LearnedPlayer(policy, execute, simulator.contract, delay, recover_after_s)
     scripted = ExpertPlayer() if policy == 'expert' else RandomPlayer()
     if simulator.arm == Simulator.arm:
         return scripted

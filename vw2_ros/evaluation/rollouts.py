@@ -7,6 +7,7 @@ follow from the seed and its own number alone, so that the number of workers cha
 subtask has one wording. It may take 360 steps in a chain and 240 alone.
 """
 
+import math
 import pathlib
 import re
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError
+from vw2_ros.models.recovery import TABLE_AFTER_S
 from vw2_ros.sim.expert.starts import prepare
 from vw2_ros.sim.long_horizon import CHAIN_STEPS, SINGLE_STEPS, chains
 from vw2_ros.sim.mounts import DEFAULT_ARM
@@ -52,6 +54,7 @@ class Options:
     out: pathlib.Path | None = None  # None: out/eval/<policy>-<tasks, chains, ros>
     execute: int = 8  # actions of a plan that are executed before the next; the policy checks it
     delay: int = 0  # steps from a picture until its plan is followed, in lockstep in one process
+    recover_after_s: float = TABLE_AFTER_S  # what is not done by then is tried anew; 0: never
 
     def __post_init__(self):
         get_scene(self.scene)
@@ -96,6 +99,10 @@ class Options:
             )
         if self.execute < 1:
             raise InvalidValueError(f'execute must be at least 1. Got {self.execute}.')
+        if not 0 <= self.recover_after_s < math.inf:
+            raise InvalidValueError(
+                f'recover_after_s must be at least 0. Got {self.recover_after_s}.'
+            )
         if self.delay < 0:
             raise InvalidValueError(f'delay must be at least 0. Got {self.delay}.')
         if self.delay and (self.ros or self.real_time):

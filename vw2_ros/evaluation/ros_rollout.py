@@ -19,6 +19,7 @@ time the table steps 30 times a second, whoever commands, and verdicts differ fr
 """
 
 import contextlib
+import dataclasses
 import json
 import tempfile
 import time
@@ -30,6 +31,7 @@ from vw2_ros import names
 from vw2_ros.bringup import domain, system
 from vw2_ros.client import Client, ClientError
 from vw2_ros.messages import qos
+from vw2_ros.models.recovery import TABLE_AFTER_S
 from vw2_ros.sim.table import Simulator
 
 NODES = ('calvin_bridge', 'planner', 'action')
@@ -44,6 +46,7 @@ class RosRollout:
         simulator: which table; None: the play table.
         real_time: the table waits for nobody.
         execute: in lockstep, actions of a plan until the next one.
+        recover_after_s: the planner node's.
         log_dir: for the nodes' output; None: a temporary folder.
         on_state: called with each state of the table, a dict with robot_obs and scene_obs.
 
@@ -59,6 +62,7 @@ class RosRollout:
         simulator: Simulator | None = None,
         real_time: bool = False,
         execute: int = 8,
+        recover_after_s: float = TABLE_AFTER_S,
         log_dir=None,
         on_state=None,
     ):
@@ -73,18 +77,20 @@ class RosRollout:
             log_dir = log_dir or stack.enter_context(
                 tempfile.TemporaryDirectory(prefix='vw2_ros_')
             )
+            processes = system.evaluation(
+                str(weights),
+                scene,
+                real_time=real_time,
+                execute=execute,
+                **(simulator or Simulator()).arguments,
+            )
+            recover = {'planner': {'recover_after_s': float(recover_after_s)}}
+            processes = [
+                dataclasses.replace(p, parameters=p.parameters | recover.get(p.name, {}))
+                for p in processes
+            ]
             self.children = stack.enter_context(
-                system.Children(
-                    system.evaluation(
-                        str(weights),
-                        scene,
-                        real_time=real_time,
-                        execute=execute,
-                        **(simulator or Simulator()).arguments,
-                    ),
-                    log_dir=log_dir,
-                    env=env,
-                )
+                system.Children(processes, log_dir=log_dir, env=env)
             )
             self._client = stack.enter_context(
                 Client(name='vw2_rollout', check=self.children.check)

@@ -20,7 +20,13 @@ class InProcess:
 
     def __init__(self, options: Options):
         self._table = options.simulator.open(options.scene)
-        self._player = player(options.policy, options.execute, options.simulator, options.delay)
+        self._player = player(
+            options.policy,
+            options.execute,
+            options.simulator,
+            options.delay,
+            options.recover_after_s,
+        )
 
     def close(self) -> None:
         """Free the table."""
@@ -82,6 +88,7 @@ class ThroughNodes:
             simulator=options.simulator,
             real_time=options.real_time,
             execute=options.execute,
+            recover_after_s=options.recover_after_s,
             on_state=self._states.append,
         )
 

@@ -51,6 +51,13 @@ class Config(PolicyConfig):
         0.0, '0: the likeliest codes; above: codes are sampled', low=0.0, high=10.0
     )
     seed: int = parameter(0, 'seed of the sampling of codes', low=0)
+    recover_after_s: float = parameter(
+        0.0,
+        'an instruction that is followed for so long is tried anew: for half a second, another one '
+        'that the policy knows is planned for, and the arm moves off as that one wants; 0: never [s]',
+        low=0.0,
+        high=3600.0,
+    )
     compressed: bool = parameter(False, 'take image_raw/compressed instead of image_raw')
     period_s: float = parameter(
         0.0, 'least time between two plans; 0: each image [s]', low=0.0, high=10.0
@@ -87,6 +94,7 @@ class PlannerNode(ModelNode):
     def __init__(self, **options):
         super().__init__('planner', **options)
         self.instruction: str | None = None  # None: nobody said, the parameter counts
+        self.begun_ns: int | None = None  # stamp of the first picture that it was planned for
         self.leader: Leader | None = None
 
     def parameters_set(self, values):
@@ -139,8 +147,9 @@ class PlannerNode(ModelNode):
                 self.instruction = ''
                 raise
         if text != self.instruction:
-            self.instruction, self.planned_s = text, -1e9
+            self.planned_s = -1e9
             self.health.set('instruction', f'{text:.80}')
+        self.instruction, self.begun_ns = text, None  # said again: followed from now on
 
     def load(self):
         return self.load_policy(self.config.weights)
@@ -154,6 +163,7 @@ class PlannerNode(ModelNode):
             threads=c.threads,
             temperature=c.temperature,
             seed=c.seed,
+            recover_after_s=c.recover_after_s,
             device=c.device,
         )
         self.health.set('warm-up [ms]', policy.warm_up())
@@ -190,9 +200,9 @@ class PlannerNode(ModelNode):
 
     def _on_image(self, msg) -> None:
         now_s, c = self.now_s(), self.config
-        if c.lockstep:
-            return self.worker.submit((msg, self.instruction, now_s)) if self.instruction else None
         stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+        if c.lockstep:
+            return self._submit(msg, stamp_ns, now_s) if self.instruction else None
         age_s = age_of_stamp(stamp_ns, self.now_ns(), c)
         self.camera.see(now_s - age_s, msg.data)
         if age_s > self.camera.max_age_s:
@@ -207,13 +217,19 @@ class PlannerNode(ModelNode):
             self.health.count('skipped images')
         elif now_s - self.planned_s >= c.period_s - (self.camera.period_s or 0.015) / 3:
             self.planned_s, self.planning = now_s, True
-            self.worker.submit((msg, self.instruction, now_s))
+            self._submit(msg, stamp_ns, now_s)
+
+    def _submit(self, msg, stamp_ns: int, now_s: float) -> None:
+        if self.begun_ns is None:
+            self.begun_ns = stamp_ns
+        followed_s = (stamp_ns - self.begun_ns) * 1e-9
+        self.worker.submit((msg, stamp_ns, self.instruction, followed_s, now_s))
 
     def work(self, policy, item):
         try:
-            msg, instruction, arrived_s = item
-            plan = policy.plan(convert.any_image_to_rgb(msg), instruction)
-            stamp_ns = convert.stamp_to_ns(msg.header.stamp)
+            msg, stamp_ns, instruction, followed_s, arrived_s = item
+            plan = policy.plan(convert.any_image_to_rgb(msg), instruction, followed_s)
+            self.health.set('planned for', f'{policy.recovery.words(instruction, followed_s):.80}')
             made_for = stamp_ns, instruction, policy.sha256
             self.hidden_out.publish(plan_message.hidden_to_message(plan.hidden, *made_for))
             self.codes_out.publish(plan_message.codes_to_message(plan.codes, *made_for))

@@ -10,9 +10,10 @@ A question is the payload of an observation of vla-eval's protocol, an answer th
 | facts | | `name`, `image_size`, `chunk`, `hidden_shape`, `parameters` |
 | instruction | `instruction` str, `least_known` float | `refused`: why nobody would follow it |
 | frame | `frame` str, `must_say` bool | `refused`: why its actions have others |
-| plan | `picture` bytes, `instruction` str | `codes` int64 (k, N), `hidden` float32 (k, d) |
+| plan | `picture` bytes, `instruction`, `followed_s` float | `codes` int64 (k, N), `hidden` |
 | actions | `hidden` float32 (k, d) | `actions` float32 (n, 7) in [-1, 1] |
 
+`hidden` is float32 (k, d); `followed_s`, for how long this instruction has been followed [s].
 A picture is a file (png, webp, ...) of S x S pixels, as the policy sees it, compressed without loss.
 
 The first is what harnesses ask at each step, with `episode_restart` where a subtask begins. Its answer
@@ -29,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from vw2_ros.arms.actions import POSITION_STEP_M, ROTATION_STEP_RAD
+from vw2_ros.arms.actions import ACTION_HZ, POSITION_STEP_M, ROTATION_STEP_RAD
 from vw2_ros.errors import InvalidValueError, VW2Error
 from vw2_ros.models.data.pictures import read_picture
 
@@ -52,10 +53,12 @@ class Answers:
             raise InvalidValueError(f'execute must lie in 1..{policy.chunk}. Got {execute}.')
         self.policy, self.execute = policy, execute
         self._left: dict[str, deque[np.ndarray]] = {}  # session -> actions not yet given
+        self._given: dict[str, int] = {}  # session -> actions given since its subtask began
 
     def forget(self, session: str) -> None:
-        """The session's next action comes from a new plan."""
+        """The session's next action comes from a new plan, the first of a subtask."""
         self._left.pop(session, None)
+        self._given.pop(session, None)
 
     def answer(self, question: Mapping[str, Any], session: str) -> dict[str, Any]:
         """Answer one question of a session; see the head of this file.
@@ -88,10 +91,12 @@ class Answers:
         if not left:
             self.policy.check_action_frame('base')
             rgb = self.policy.fit(_picture(_entry(question, 'images', Mapping)))
-            plan = self.policy.plan(rgb, _entry(question, 'task_description', str))
+            followed_s = self._given.get(session, 0) / ACTION_HZ
+            plan = self.policy.plan(rgb, _entry(question, 'task_description', str), followed_s)
             actions = self.policy.actions(plan.hidden)[: self.execute] * UNITS
             actions[:, 6] = np.where(actions[:, 6] > 0, 1.0, -1.0)
             left = self._left[session] = deque(actions)
+        self._given[session] = self._given.get(session, 0) + 1
         return {'actions': left.popleft()}
 
     def _facts(self, _) -> dict[str, Any]:
@@ -114,7 +119,8 @@ class Answers:
 
     def _plan(self, question: Mapping[str, Any]) -> dict[str, Any]:
         rgb = read_picture(_entry(question, 'picture', bytes))
-        plan = self.policy.plan(rgb, _entry(question, 'instruction', str))
+        followed_s = _entry({'followed_s': 0.0, **question}, 'followed_s', float)
+        plan = self.policy.plan(rgb, _entry(question, 'instruction', str), followed_s)
         return {'codes': plan.codes, 'hidden': plan.hidden}
 
     def _actions(self, question: Mapping[str, Any]) -> dict[str, Any]:

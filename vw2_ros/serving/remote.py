@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from vw2_ros.errors import InvalidValueError, MissingPackageError, VW2Error
+from vw2_ros.models.recovery import Recovery
 from vw2_ros.timings import Timings
 
 SCHEMES = ('ws://', 'wss://')
@@ -66,7 +67,7 @@ def open_policy(weights: str, *, deadline_s: float = DEADLINE_S, threads: int = 
         deadline_s: of a policy server, see `RemotePolicy`.
         threads, options: of `Policy.load`; those of a policy server were given to `vw2 serve`.
     Raises:
-        InvalidValueError: codes shall be sampled, which a server does not do.
+        InvalidValueError: of a server, sampled codes or a recovery of its own is wanted.
         Others: see `RemotePolicy` and `Policy.load`.
     """
     if is_address(weights):
@@ -74,6 +75,11 @@ def open_policy(weights: str, *, deadline_s: float = DEADLINE_S, threads: int = 
             raise InvalidValueError(
                 f'temperature must be 0 with {weights}, whose plans are the likeliest codes. '
                 f'Got {options["temperature"]}'
+            )
+        if options.get('recover_after_s'):
+            raise InvalidValueError(
+                f'recover_after_s must be 0 with {weights}: its server knows the instructions. '
+                f'Got {options["recover_after_s"]}. Say vw2 serve --recover-after there'
             )
         return RemotePolicy(weights, deadline_s)
     from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
@@ -159,6 +165,7 @@ class RemotePolicy:
     """
 
     can_imagine = False  # a server has no use for it
+    recovery = Recovery()  # a server has its own
     _connections: tuple[_Connection, ...] = ()
 
     def __init__(self, address: str, deadline_s: float = DEADLINE_S):
@@ -182,13 +189,18 @@ class RemotePolicy:
         self.image_size, self.chunk = facts['image_size'], facts['chunk']
         self.hidden_shape, self.parameters = tuple(facts['hidden_shape']), facts['parameters']
 
-    def plan(self, rgb: np.ndarray, instruction: str) -> RemotePlan:
+    def plan(self, rgb: np.ndarray, instruction: str, followed_s: float = 0.0) -> RemotePlan:
         """As `Policy.plan`.
 
         Raises:
             NoAnswerError: none within the deadline, or the server refused.
         """
-        question = {'ask': 'plan', 'picture': compressed(rgb), 'instruction': instruction}
+        question = {
+            'ask': 'plan',
+            'picture': compressed(rgb),
+            'instruction': instruction,
+            'followed_s': followed_s,
+        }
         found = self._timed('plan', question)
         return RemotePlan(found['codes'], found['hidden'], {'plan_ms': found['ms']})
 

@@ -113,6 +113,9 @@ def test_policy_of_the_last_stage_acts(runs):
     plan = policy.plan(np.zeros((96, 96, 3), np.uint8), 'open the drawer')
     assert policy.actions(plan.hidden).shape == (16, 7)
     assert policy.imagine(np.zeros((96, 96, 3), np.uint8), plan.codes).shape[0] == 16
+    # among them another one is found when one is tried anew
+    assert policy.recovery.instructions
+    assert all(policy.known_words(text) == 1.0 for text in policy.recovery.instructions)
 
 
 def test_a_policy_learns_on(runs, data, tmp_path):

@@ -32,6 +32,19 @@ def small_problem(out, steps, config=None, resume=False, **methods):
     return model, run(stage, out, resume)
 
 
+@pytest.mark.parametrize('wanted', [False, True])
+def test_a_cpu_computes_in_bf16_where_it_is_told(tmp_path, wanted):
+    seen = []
+
+    def loss(self, batch):
+        out = self.model(batch['x'])
+        seen.append(out.dtype)
+        return {'loss': (out.float() - batch['y']).square().mean()}
+
+    small_problem(tmp_path / 'run', 2, {'bf16_cpu': wanted}, loss=types.MethodType(loss, None))
+    assert set(seen) == {torch.bfloat16 if wanted else torch.float32}
+
+
 def test_resumed_run_equals_uninterrupted(tmp_path):
     whole, _ = small_problem(tmp_path / 'whole', 12)
 
