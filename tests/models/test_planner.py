@@ -163,7 +163,7 @@ def test_places_under_autocast_are_finer_than_bf16():
     assert place.dtype == local.dtype == torch.float32
     assert not torch.equal(place, exact)  # the convolutions are in bf16
     assert not torch.equal(place, place.bfloat16().float())
-    torch.testing.assert_close(place, exact, atol=0.02, rtol=0)
+    torch.testing.assert_close(place, exact, atol=0.05, rtol=0)
 
 
 def test_it_learns_where_a_dot_is():
