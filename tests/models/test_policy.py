@@ -280,7 +280,7 @@ def test_the_shipped_weights_say_their_pictures():
     assert {name: policy.provenance['renderer'] for name, policy in shipped.items()} == {
         'calvin_d': 'calvin_env_tiny, pybullet_tiny',
         'play_table': 'pybullet_tiny',
-        'play_table_detailed': 'pybullet_tiny_detailed',
+        'play_table_detailed': 'pybullet_tiny, pybullet_tiny_detailed',
     }
     (checkout,) = shipped['calvin_d'].provenance['calvin_env']
     assert set(checkout) == {'commit', 'code_sha256', 'assets_sha256'}
