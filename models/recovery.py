@@ -54,7 +54,8 @@ class Recovery:
             followed_s: how long it has been followed, from the first picture on [s].
         """
         late_s = followed_s - self.after_s + 1e-6  # stamps are whole nanoseconds
-        if not self.after_s or late_s < 0 or late_s % EVERY_S >= FOR_S:
+        due = bool(self.after_s) and 0 <= late_s < math.inf
+        if not due or late_s % EVERY_S >= FOR_S:
             return instruction
         others = [other for other in self.instructions if other != instruction]
         if not others:

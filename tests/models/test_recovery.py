@@ -48,6 +48,11 @@ def test_a_time_that_is_none_is_refused(after_s):
         Recovery(after_s)
 
 
+@pytest.mark.parametrize('followed_s', [float('nan'), float('inf'), -1.0])
+def test_a_time_that_nobody_can_mean_brings_no_recovery(followed_s):
+    assert Recovery(1.0, OTHERS).words(OTHERS[0], followed_s) == OTHERS[0]
+
+
 def test_a_policy_plans_for_the_other_instruction(tmp_path):
     tiny_policy(tmp_path / 'm')
     plain = Policy.load(tmp_path / 'm')

@@ -137,8 +137,6 @@ def test_a_robot_s_policy_gives_the_same_bits(weights):
         asked.close()
     with pytest.raises(InvalidValueError, match='temperature must be 0'):
         open_policy('ws://localhost:1', temperature=1.0)
-    with pytest.raises(InvalidValueError, match='vw2 serve --recover-after there'):
-        open_policy('ws://localhost:1', recover_after_s=2.9)
     assert open_policy(weights, deadline_s=1.0).sha256 == policy.sha256
 
 

@@ -54,7 +54,8 @@ class Config(PolicyConfig):
     recover_after_s: float = parameter(
         0.0,
         'an instruction that is followed for so long is tried anew: for half a second, another one '
-        'that the policy knows is planned for, and the arm moves off as that one wants; 0: never [s]',
+        'that the policy knows is planned for, and the arm moves off as that one wants; 0: never. With '
+        'a policy server, its --recover-after counts [s]',
         low=0.0,
         high=3600.0,
     )

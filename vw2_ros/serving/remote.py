@@ -67,7 +67,7 @@ def open_policy(weights: str, *, deadline_s: float = DEADLINE_S, threads: int = 
         deadline_s: of a policy server, see `RemotePolicy`.
         threads, options: of `Policy.load`; those of a policy server were given to `vw2 serve`.
     Raises:
-        InvalidValueError: of a server, sampled codes or a recovery of its own is wanted.
+        InvalidValueError: codes shall be sampled, which a server does not do.
         Others: see `RemotePolicy` and `Policy.load`.
     """
     if is_address(weights):
@@ -75,11 +75,6 @@ def open_policy(weights: str, *, deadline_s: float = DEADLINE_S, threads: int = 
             raise InvalidValueError(
                 f'temperature must be 0 with {weights}, whose plans are the likeliest codes. '
                 f'Got {options["temperature"]}'
-            )
-        if options.get('recover_after_s'):
-            raise InvalidValueError(
-                f'recover_after_s must be 0 with {weights}: its server knows the instructions. '
-                f'Got {options["recover_after_s"]}. Say vw2 serve --recover-after there'
             )
         return RemotePolicy(weights, deadline_s)
     from vw2_ros.models.policy import Policy  # seconds of import: only where it is used
