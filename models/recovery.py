@@ -24,7 +24,7 @@ from vw2_ros.errors import InvalidValueError
 STEP_S = 1 / 30  # of one action of a plan, at the rate of CALVIN [s]
 FOR_S = 0.5  # how long another instruction is planned for [s]
 EVERY_S = 2.1  # from one recovery to the next [s]
-TABLE_AFTER_S = 2.9  # for the play table and CALVIN, where nine tasks in ten are done by then [s]
+TABLE_AFTER_S = 2.9  # for the play table and CALVIN, where most tasks take 1 to 3 s [s]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from policy_files import PHRASES, tiny_policy
 
 from vw2_ros.errors import InvalidValueError
-from vw2_ros.files import file_sha256
+from vw2_ros.files import config_file, file_sha256
 from vw2_ros.models.errors import CheckpointError
 from vw2_ros.models.policy import Policy
-from vw2_ros.models.recovery import EVERY_S, FOR_S, STEP_S, Recovery
+from vw2_ros.models.recovery import EVERY_S, FOR_S, STEP_S, TABLE_AFTER_S, Recovery
 
 OTHERS = ('open the drawer', 'close the drawer', 'lift the block', 'push the block')
 
@@ -51,6 +52,15 @@ def test_a_time_that_is_none_is_refused(after_s):
 @pytest.mark.parametrize('followed_s', [float('nan'), float('inf'), -1.0])
 def test_a_time_that_nobody_can_mean_brings_no_recovery(followed_s):
     assert Recovery(1.0, OTHERS).words(OTHERS[0], followed_s) == OTHERS[0]
+
+
+def test_the_tables_recover_and_a_robot_does_not():
+    def planner(name):
+        content = yaml.safe_load(config_file(name).read_text())
+        return content['/**/planner']['ros__parameters']['recover_after_s']
+
+    assert planner('calvin.yaml') == TABLE_AFTER_S
+    assert planner('robot.yaml') == 0.0
 
 
 def test_a_policy_plans_for_the_other_instruction(tmp_path):
