@@ -14,6 +14,7 @@ import numpy as np
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.cameras import Jitter
+from vw2_ros.sim.scenes import scene_seed
 
 LOOKS = ('plain', 'detailed')  # what is drawn is what collides; or it has the shapes of `details`
 
@@ -110,11 +111,14 @@ class Appearance:
 
     @staticmethod
     def of(scene: str, look: str = 'plain') -> Appearance:
-        """The fixed look of scene A, B, C or D.
+        """The fixed look of scene A, B, C or D; of a table drawn at random, one drawn likewise.
 
         Raises:
             InvalidValueError: `look` is none of `LOOKS`.
         """
+        seed = scene_seed(scene)
+        if seed is not None:
+            return Appearance.random(np.random.default_rng(seed), look=look)
         plain = _LOOKS[scene]
         if check_look(look) == 'plain':
             return plain

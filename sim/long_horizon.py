@@ -239,7 +239,6 @@ def chains(scene: str = 'D') -> tuple[Chain, ...]:
 # ---------------------------------------------------------------- symbolic -> physical
 
 # x of the two places on the table [m]; in B they lie closer, as its spawn region ends at 0.15
-_TABLE_X = dict.fromkeys('ACD', (0.0500000896, 0.229995412)) | {'B': (0.015, 0.15)}
 # the places on the shelf of scene D; the others' shelves stand beside it
 _SHELF = {
     'slider_left': (-0.240851662, 0.0924044687, 0.460990009),
@@ -269,7 +268,7 @@ def scene_obs_for(scene: str, state: Symbolic) -> np.ndarray:
     table = get_scene(scene)
     shelf_dx = table.plank_x - SCENES['D'].plank_x
     rng = np.random.RandomState(_state_seed(state))
-    on_table = [(x, *yz) for x, yz in zip(_TABLE_X[scene], _TABLE_YZ)]
+    on_table = [(x, *yz) for x, yz in zip(table.start_x, _TABLE_YZ)]
     rng.shuffle(on_table)
     yaw = {c: rng.uniform(*_YAW_RAD) for c in COLOURS}  # drawn for all, in this order
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Copyright 2026 vw2_ros maintainers
-"""The geometry of CALVIN's four play tables A, B, C and D, from primitives.
+"""The geometry of CALVIN's four play tables A, B, C and D, and of tables drawn at random.
 
 World frame, metres, radians. The front of the table is -y. A cabinet stands at the back; its front
 leans back by 30 degrees, carries a sliding door before a shelf (the "plank") and a switch; a drawer
 hangs under the table top; button, LED plate and light bulb complete it. `Scene` holds what differs
-between the tables, `random_scene_obs` draws a start; `furniture` turns a scene into links of convex
-parts. No physics engine here.
+between the tables, `random_scene` draws a table that nobody built, with its parts elsewhere,
+`random_scene_obs` draws a start; `furniture` turns a scene into links of convex parts. No physics
+engine here.
 
 | scene_obs | what | range |
 | --- | --- | --- |
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -75,6 +77,7 @@ class Scene:
     block_order: tuple[str, str, str]
     block_kinds: Mapping[str, str]
     spawn: Mapping[str, Region]
+    start_x: tuple[float, float]  # of the two places on the table where chains begin
     default_blocks: Mapping[str, tuple[float, float, float, float]] = field(
         default_factory=dict
     )  # colour -> x, y, z, yaw
@@ -134,6 +137,7 @@ def _spawn(table_x, left_x, right_x) -> Mapping[str, Region]:
     )
 
 
+START_X = (0.0500000896, 0.229995412)
 _AD_SHELF = ((-0.32, -0.16), (-0.05, 0.13))
 SCENES: Mapping[str, Scene] = MappingProxyType(
     {
@@ -148,6 +152,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             block_order=('pink', 'blue', 'red'),
             block_kinds={'red': 'middle', 'blue': 'big', 'pink': 'small'},
             spawn=_spawn((-0.20, 0.35), *_AD_SHELF),
+            start_x=START_X,
             default_blocks={
                 'red': (0.08, 0.09, 0.461, 1.9),
                 'blue': (-0.185, 0.085, 0.461, 1.1),
@@ -165,6 +170,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             block_order=('red', 'blue', 'pink'),
             block_kinds={'red': 'small', 'blue': 'big', 'pink': 'middle'},
             spawn=_spawn((-0.35, 0.15), (-0.12, 0.06), (0.15, 0.33)),
+            start_x=(0.015, 0.15),
             default_blocks={
                 'red': (-0.31, -0.145, 0.46, 0.65),
                 'blue': (0.05, 0.09, 0.461, 0.9),
@@ -182,6 +188,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             block_order=('blue', 'red', 'pink'),
             block_kinds={'red': 'big', 'blue': 'small', 'pink': 'middle'},
             spawn=_spawn((0.0, 0.35), (-0.12, 0.06), (0.15, 0.30)),
+            start_x=START_X,
             default_blocks={
                 'red': (0.045, 0.085, 0.461, 0.85),
                 'blue': (0.01, -0.12, 0.46, 0.65),
@@ -199,6 +206,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             block_order=('red', 'blue', 'pink'),
             block_kinds={'red': 'middle', 'blue': 'small', 'pink': 'big'},
             spawn=_spawn((0.0, 0.35), *_AD_SHELF),
+            start_x=START_X,
             default_blocks={
                 'red': (0.011, -0.13, 0.46, -0.68),
                 'blue': (-0.16, 0.09, 0.461, 1.0),
@@ -209,20 +217,70 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
 )
 
 
+RANDOM = 'R'  # with a number: the table that this seed draws
+_NUMBERED = re.compile(RANDOM + r'(0|[1-9][0-9]{0,9})')
+
+
+def scene_seed(name: str) -> int | None:
+    """The seed of a table that was drawn at random, of `R7` it is 7; None of every other name."""
+    match = _NUMBERED.fullmatch(name) if isinstance(name, str) else None
+    return int(match[1]) if match else None
+
+
 def get_scene(name: str | Scene) -> Scene:
-    """The scene of that letter.
+    """The scene of that letter, or with R and a number (`R7`) the table that this seed draws.
 
     Raises:
         InvalidValueError: there is none; the message names the known ones.
     """
     if isinstance(name, Scene):
         return name
+    seed = scene_seed(name)
+    if seed is not None:
+        return random_scene(seed)
     try:
         return SCENES[name]
     except (KeyError, TypeError):
         raise InvalidValueError(
-            f'unknown scene {name!r}. Choose one of {", ".join(SCENES)}'
+            f'unknown scene {name!r}. Choose one of {", ".join(SCENES)}, or R with a number, '
+            'which draws a table'
         ) from None
+
+
+@functools.lru_cache(maxsize=64)
+def random_scene(seed: int) -> Scene:
+    """A table whose parts stand elsewhere than on any of the four (domain randomisation).
+
+    The shelf stands left or right and the switch beside it; drawer, button, the door's way and the
+    blocks' sizes are drawn. What is drawn covers where the four tables have these parts.
+    """
+    rng = np.random.default_rng(seed)
+    left = rng.random() < 0.5
+    plank_x = rng.uniform(-0.13, -0.07) if left else rng.uniform(0.05, 0.11)
+    # blocks lie on the wider side of the button
+    button_x = rng.uniform(-0.30, -0.08) if rng.random() < 0.5 else rng.uniform(0.22, 0.30)
+    table = (button_x + 0.12, 0.35) if button_x < 0 else (-0.35, button_x - 0.12)
+    middle = min(max(0.0, table[0] + 0.14), table[1] - 0.14) + rng.uniform(0.0, 0.02)
+    regions = (table, (plank_x - 0.21, plank_x - 0.05), (plank_x + 0.05, plank_x + 0.23))
+    spawn = _spawn(*regions)
+    order = tuple(str(c) for c in rng.permutation(COLOURS))
+    return Scene(
+        name=f'{RANDOM}{seed}',
+        button_x=button_x,
+        switch_x=rng.uniform(0.28, 0.33) if left else rng.uniform(-0.34, -0.28),
+        slider_x=plank_x + rng.uniform(-0.02, 0.01),
+        slider_range=rng.uniform(0.24, 0.30),
+        drawer_x=rng.uniform(0.07, 0.21),
+        plank_x=plank_x,
+        block_order=order,
+        block_kinds=dict(zip(COLOURS, (str(k) for k in rng.permutation(list(BLOCK_SIZES))))),
+        spawn=spawn,
+        start_x=(middle - 0.085, middle + 0.085),
+        default_blocks={
+            colour: (sum(region.x) / 2, sum(region.y) / 2, region.z, 1.0)
+            for colour, region in zip(order, spawn.values())
+        },
+    )
 
 
 def front_y(z: float) -> float:

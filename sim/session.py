@@ -43,7 +43,7 @@ from vw2_ros.sim.expert.look import CLOSE, OPEN
 from vw2_ros.sim.expert.starts import can_be_pushed, prepare, settle
 from vw2_ros.sim.landmarks import landmarks, scene_state
 from vw2_ros.sim.long_horizon import Symbolic, draw_chain, initial_states, scene_obs_for
-from vw2_ros.sim.scenes import SCENES, random_scene_obs
+from vw2_ros.sim.scenes import RANDOM, SCENES, random_scene_obs
 from vw2_ros.sim.state import SceneState
 from vw2_ros.sim.table import Simulator, Table
 from vw2_ros.sim.tasks import TASKS, TaskOracle, held_block
@@ -68,7 +68,7 @@ Astray = Callable[[Table, str, np.random.Generator, Callable[[], bool]], None]
 class CollectSettings:
     """What to collect. The same settings give the same data."""
 
-    scenes: str = 'D'  # letters; session k is in scene k modulo their number
+    scenes: str = 'D'  # letters; session k is in scene k modulo their number. R: drawn for each
     seed: int = 0  # of everything that is drawn
     randomize: bool = False  # draw the look of each session
     tasks_per_session: int = 12  # how many tasks follow one reset
@@ -80,10 +80,13 @@ class CollectSettings:
     simulator: Simulator = Simulator()  # which table
 
     def __post_init__(self):
-        unknown = [s for s in self.scenes if s not in SCENES]
-        if unknown or not self.scenes:
+        letters = ''.join(SCENES) + RANDOM
+        if not self.scenes or not set(self.scenes) <= set(letters):
+            raise InvalidValueError(f'scenes must be letters of {letters}. Got {self.scenes!r}')
+        if RANDOM in self.scenes and not self.randomize:
             raise InvalidValueError(
-                f'scenes must be letters of {"".join(SCENES)}. Got {self.scenes!r}'
+                f'tables that are drawn at random ({RANDOM}) have random looks, too. '
+                'Add --randomize'
             )
         if self.randomize and self.simulator.table != Simulator.table:
             raise InvalidValueError(
@@ -364,6 +367,8 @@ def record_session(
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), session])
     turn, which = divmod(session, len(settings.scenes))
     scene = settings.scenes[which]
+    if scene == RANDOM:
+        scene += str(rng.integers(2**31))
     look = int(rng.integers(2**31)) if settings.randomize else -1
     appearance = None
     if settings.randomize:

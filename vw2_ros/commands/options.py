@@ -46,9 +46,9 @@ def epilog(example: str) -> str:
 
 def check_scene(letter: str) -> str:
     """Return one scene in upper case; UsageError where it does not exist."""
-    from vw2_ros.sim.scenes import SCENES
+    from vw2_ros.sim.scenes import SCENES, scene_seed
 
-    if letter.upper() not in SCENES:
+    if letter.upper() not in SCENES and scene_seed(letter.upper()) is None:
         raise UsageError(close_matches('scene', letter, SCENES))
     return letter.upper()
 
@@ -86,13 +86,15 @@ def check_look(name: str) -> str:
 
 def check_scenes(letters: str) -> str:
     """Return the scenes, e.g. 'ABCD', in upper case; UsageError where one does not exist."""
-    from vw2_ros.sim.scenes import SCENES
+    from vw2_ros.sim.scenes import RANDOM, SCENES
 
+    known = (*SCENES, RANDOM)
     letters = letters.replace(',', '').upper()
     if not letters:
-        raise UsageError(f'--scenes must name a scene. Got none. Known: {", ".join(SCENES)}')
+        raise UsageError(f'--scenes must name a scene. Got none. Known: {", ".join(known)}')
     for letter in letters:
-        check_scene(letter)
+        if letter not in known:
+            raise UsageError(close_matches('scene', letter, known))
     return letters
 
 
