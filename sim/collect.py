@@ -83,6 +83,7 @@ def collect(
     progress: bool = True,
     policy: str = '',
     astray: Astray | None = None,
+    tasks: tuple[str, ...] = (),
     simulator: Simulator | None = None,
     on: str = LOCAL,
 ) -> dict:
@@ -122,6 +123,7 @@ def collect(
         tasks_per_session=tasks_per_episode,
         share=share,
         policy=policy,
+        tasks=tasks,
         simulator=simulator or Simulator(),
     )
     settings.simulator.check(scenes)
@@ -163,6 +165,10 @@ def merged_config(settings: CollectSettings) -> dict:
     del expert['simulator']
     if settings.share == CollectSettings.share:
         del expert['share']
+    if not settings.tasks:
+        del expert['tasks']
+    else:
+        expert['tasks'] = list(settings.tasks)
     if settings.simulator.table != Simulator.table:
         expert |= {'table': settings.simulator.table, 'calvin_env': settings.simulator.facts}
     if settings.simulator.arm != Simulator.arm:

@@ -7,7 +7,8 @@ holds, the rarest so far first. Only after two failures in a row is there anothe
 
 The others are made of chains of five tasks, drawn as the long-horizon protocol draws its own, each
 after a reset near one of its starts. What a task leaves there is no state that play comes to often: a
-door that was moved half of its way, and the block behind it is wanted next.
+door that was moved half of its way, and the block behind it is wanted next. Where certain tasks are
+wanted, all sessions are play-like, and in each of them these tasks come first.
 
 Not everything that happens is recorded:
 * In most tasks something bumps the arm off its way, once or more often. A bump is not recorded, so
@@ -77,6 +78,7 @@ class CollectSettings:
     depth: bool = False  # also record depth (without shards)
     share: float = 1.0  # of the frames that is recorded, in (0, 1]; below 1 in stretches
     policy: str = ''  # name of the policy that acts now and then; empty: none
+    tasks: tuple[str, ...] = ()  # to play whenever they can begin, in play alone; none: all alike
     simulator: Simulator = Simulator()  # which table
 
     def __post_init__(self):
@@ -85,14 +87,12 @@ class CollectSettings:
             raise InvalidValueError(f'scenes must be letters of {letters}. Got {self.scenes!r}')
         if RANDOM in self.scenes and not self.randomize:
             raise InvalidValueError(
-                f'tables that are drawn at random ({RANDOM}) have random looks, too. '
+                f'a table that is drawn ({RANDOM}) has a random look, too. Got no randomize. '
                 'Add --randomize'
             )
-        if self.randomize and self.simulator.table != Simulator.table:
-            raise InvalidValueError(
-                f'only the play table has random looks. Got {self.simulator.table}. '
-                'Leave --randomize out'
-            )
+        unknown = [t for t in self.tasks if t not in TASKS]
+        if unknown:
+            raise InvalidValueError(f'tasks must be of the 34 of the table. Got {unknown}')
         if not 0 < self.share <= 1:
             raise InvalidValueError(f'share must be in (0, 1]. Got {self.share}')
         for name in ('shards', 'seed'):
@@ -136,9 +136,14 @@ def _kind(task: str) -> str:
 
 
 def _choose(
-    tasks: list[str], counts: dict[str, int], last: str | None, rng: np.random.Generator
+    tasks: list[str],
+    wanted: tuple[str, ...],
+    counts: dict[str, int],
+    last: str | None,
+    rng: np.random.Generator,
 ) -> str:
-    """The next task: the rarer so far, the likelier; not the kind of thing just done."""
+    """The next task: a wanted one, the rarer so far the likelier, not the kind of thing just done."""
+    tasks = [t for t in tasks if t in wanted] or tasks
     fresh = [t for t in tasks if last is None or _kind(t) != _kind(last)] or tasks
     weights = np.array([0.15 ** (counts[t] - min(counts[x] for x in fresh)) for t in fresh])
     return fresh[int(rng.choice(len(fresh), p=weights / weights.sum()))]
@@ -313,7 +318,11 @@ def _demonstrate(
 
 
 def _play(
-    table: Table, turn: int, writer: SessionWriter, rng: np.random.Generator
+    table: Table,
+    turn: int,
+    writer: SessionWriter,
+    rng: np.random.Generator,
+    wanted: tuple[str, ...],
 ) -> Generator[str, bool, None]:
     """Endless tasks from what is there; is told after each whether it was solved."""
     oracle = TaskOracle(table.scene)
@@ -331,7 +340,7 @@ def _play(
             _start(table, int(rng.integers(len(TASKS))), rng)
             last, failures = None, 0
             continue
-        last = _choose(tasks, counts, last, rng)
+        last = _choose(tasks, wanted, counts, last, rng)
         counts[last] += 1
         failures = 0 if (yield last) else failures + 1
 
@@ -378,7 +387,10 @@ def record_session(
     )
     attempts: dict[str, list[int]] = {}
     with settings.simulator.open(scene, appearance=appearance) as table:
-        tasks = (_chains if turn % 2 else _play)(table, turn // 2, writer, rng)
+        if turn % 2 and not settings.tasks:
+            tasks = _chains(table, turn // 2, writer, rng)
+        else:
+            tasks = _play(table, turn // 2, writer, rng, settings.tasks)
         solved = None  # of the task before
         for _ in range(settings.tasks_per_session):
             if writer.room < TASK_STEPS + 12:

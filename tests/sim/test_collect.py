@@ -16,8 +16,9 @@ import yaml
 
 from vw2_ros.sim import collect, session
 from vw2_ros.sim import dataset_writer as dw
-from vw2_ros.sim.landmarks import teach
+from vw2_ros.sim.landmarks import scene_state, teach
 from vw2_ros.sim.long_horizon import draw_chain
+from vw2_ros.sim.scenes import get_scene
 from vw2_ros.sim.table import open_table
 from vw2_ros.sim.tasks import TASKS
 
@@ -323,6 +324,32 @@ def test_words_end_at_the_step_that_solves_the_task(tmp_path):
     assert followed, 'the way back is recorded all the same'
 
 
+def test_wanted_tasks_are_played_whenever_they_can_begin(tmp_path):
+    wanted = ('open_drawer', 'close_drawer', 'stack_block')
+    settings = session.CollectSettings(seed=4, tasks_per_session=10, shards=16, tasks=wanted)
+    tried = session.record_session(tmp_path, 'training', 1, settings)['attempts']
+    done = {task: n for task, (n, _) in tried.items()}
+    # of 34 tasks the two of the drawer would be one in seventeen; they cannot follow each other
+    assert done.get('open_drawer', 0) + done.get('close_drawer', 0) >= 3, tried
+
+
+def test_a_table_is_drawn_for_each_session(tmp_path):
+    settings = session.CollectSettings(
+        scenes='R', randomize=True, seed=4, tasks_per_session=1, shards=16
+    )
+    names = set()
+    for number in range(2):
+        session.record_session(tmp_path, 'training', number, settings)
+        with np.load(tmp_path / 'training' / 'shards' / f'shard_{number:05d}.npz') as data:
+            (name,) = np.unique(data['scene'])
+            np.testing.assert_allclose(  # the name says all of the table
+                data['scene_state'],
+                scene_state(get_scene(name), data['robot_obs'], data['scene_obs']),
+            )
+            names.add(name)
+    assert len(names) == 2
+
+
 def test_what_is_recorded_is_what_was_commanded(whole):
     with np.load(whole / 'training' / 'shards' / 'shard_00000.npz') as data:
         actions, robot = data['rel_actions'], data['robot_obs']
@@ -342,7 +369,16 @@ def test_what_sight_is_taught_can_be_computed_from_the_states(whole):
     assert points.std(axis=0).max() > 0.05  # the arm moved
 
 
-@pytest.mark.parametrize('wrong', [dict(scenes='X'), dict(seed=-1), dict(image_size=0)])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(scenes='X'),
+        dict(scenes='R'),
+        dict(seed=-1),
+        dict(image_size=0),
+        dict(tasks=('dance',)),
+    ],
+)
 def test_senseless_settings_are_refused(wrong):
     with pytest.raises(ValueError, match='Got'):
         session.CollectSettings(**wrong)

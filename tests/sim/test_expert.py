@@ -132,11 +132,12 @@ def test_prepare_brings_about_what_a_reset_cannot(table, task):
     assert TaskOracle('D').can_start(task, table.state())
 
 
-@pytest.mark.parametrize('scene', ['A', 'B', 'C'])
+@pytest.mark.parametrize('scene', ['A', 'B', 'C', 'R0', 'R8'])
 def test_knows_the_other_tables(scene):
     with PlayTable(scene) as table:
-        _start(table, 'move_slider_right', seed=1)
-        assert run(table, 'move_slider_right', 240)[0]
+        for task in ('move_slider_right', 'turn_on_led'):
+            _start(table, task, seed=1)
+            assert run(table, task, 240)[0], task
 
 
 def test_an_unknown_task_is_named(table):

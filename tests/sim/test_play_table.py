@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from vw2_ros.arms import open_arm
+from vw2_ros.errors import InvalidValueError
 from vw2_ros.sim.furniture import table_links
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.scenes import SCENES, SWITCH_TRAVEL, get_scene, random_scene_obs
@@ -83,6 +84,22 @@ def test_a_state_goes_in_and_comes_out(table):
     assert table.robot_obs()[6] == pytest.approx(robot[6], abs=2e-3)
     assert table.robot_obs()[14] == -1.0
     assert table.scene_obs() == pytest.approx(scene, abs=2e-3)
+
+
+def test_a_drawn_table_is_the_same_for_the_same_seed_and_like_none_of_the_four():
+    drawn = [get_scene(f'R{seed}') for seed in range(40)]
+    assert get_scene('R7') == drawn[7] and drawn[7].name == 'R7'
+    for part in ('button_x', 'switch_x', 'drawer_x', 'plank_x'):
+        places = [getattr(scene, part) for scene in drawn]
+        known = [getattr(scene, part) for scene in SCENES.values()]
+        assert len(set(places)) == len(drawn)
+        assert not set(places) & set(known)
+        assert min(places) < min(known) + 0.02 and max(places) > max(known) - 0.02
+    for scene in drawn:  # has room for its blocks
+        assert np.isfinite(random_scene_obs(scene, np.random.default_rng(0))).all()
+    for wrong in ('R', 'R-1', 'r7', 'R07', 'R1.5'):
+        with pytest.raises(InvalidValueError, match='unknown scene'):
+            get_scene(wrong)
 
 
 def test_random_starts_are_free_of_overlap(table):

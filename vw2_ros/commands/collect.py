@@ -20,6 +20,7 @@ from vw2_ros.commands.options import (
     check_place,
     check_scenes,
     check_simulator,
+    check_tasks,
     counts,
     new_folder,
     show,
@@ -63,6 +64,13 @@ Astray = Annotated[
         'gets back from where the policy errs.'
     ),
 ]
+Tasks = Annotated[
+    str,
+    typer.Option(
+        help='Tasks to play whenever they can begin, e.g. those that a policy does badly: all, or '
+        'NAME,NAME.'
+    ),
+]
 
 
 def run(
@@ -70,7 +78,9 @@ def run(
         pathlib.Path,
         typer.Option(help='Folder of the data set, made or resumed.', callback=new_folder),
     ],
-    scenes: Annotated[str, typer.Option(help='Scenes to play in, e.g. D or ABCD.')] = 'D',
+    scenes: Annotated[
+        str, typer.Option(help='Scenes to play in, e.g. D or ABCD; R draws a table for each.')
+    ] = 'D',
     episodes: Annotated[
         int, typer.Option(min=1, help='Episodes to record; the table is reset before each.')
     ] = 100,
@@ -91,6 +101,7 @@ def run(
     validation_episodes: ValidationEpisodes = None,
     share: Share = 1.0,
     policy: Astray = '',
+    tasks: Tasks = 'all',
     table: TableName = 'play_table',
     calvin_env: CalvinEnv = None,
     egl: Egl = False,
@@ -98,10 +109,11 @@ def run(
     look: Look = DEFAULT_LOOK,
 ) -> None:
     """Let the scripted expert play, and write what it does in CALVIN's format."""
-    scenes = check_scenes(scenes)
+    scenes, wanted = check_scenes(scenes), check_tasks(tasks)
     from vw2_ros.evaluation.fingerprint import checkpoint_sha256
     from vw2_ros.evaluation.players import PolicyTurn
     from vw2_ros.sim.collect import collect
+    from vw2_ros.sim.tasks import TASKS
 
     with only_one(out, 'vw2 collect'):
         result = collect(
@@ -120,6 +132,7 @@ def run(
             share=share,
             policy=(checkpoint_sha256(policy) or policy) if policy else '',
             astray=PolicyTurn(policy) if policy else None,
+            tasks=() if wanted == list(TASKS) else tuple(wanted),
             simulator=check_simulator(table, calvin_env, egl, arm, look),
         )
     success = result.pop('success')

@@ -183,7 +183,9 @@ def new_file(path: pathlib.Path | None) -> pathlib.Path | None:
 
 # ---------------------------------------------------------------------------- options
 
-Scene = Annotated[str, typer.Option(help='The scene of the table: A, B, C or D.')]
+Scene = Annotated[
+    str, typer.Option(help='The scene of the table: A, B, C, D, or e.g. R7: drawn by seed 7.')
+]
 TableName = Annotated[
     str,
     typer.Option(
