@@ -238,7 +238,6 @@ def chains(scene: str = 'D') -> tuple[Chain, ...]:
 
 # ---------------------------------------------------------------- symbolic -> physical
 
-# x of the two places on the table [m]; in B they lie closer, as its spawn region ends at 0.15
 # the places on the shelf of scene D; the others' shelves stand beside it
 _SHELF = {
     'slider_left': (-0.240851662, 0.0924044687, 0.460990009),

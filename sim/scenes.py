@@ -77,7 +77,7 @@ class Scene:
     block_order: tuple[str, str, str]
     block_kinds: Mapping[str, str]
     spawn: Mapping[str, Region]
-    start_x: tuple[float, float]  # of the two places on the table where chains begin
+    start_x: tuple[float, float]  # of the two places on the table where blocks of chains begin
     default_blocks: Mapping[str, tuple[float, float, float, float]] = field(
         default_factory=dict
     )  # colour -> x, y, z, yaw
@@ -170,7 +170,7 @@ SCENES: Mapping[str, Scene] = MappingProxyType(
             block_order=('red', 'blue', 'pink'),
             block_kinds={'red': 'small', 'blue': 'big', 'pink': 'middle'},
             spawn=_spawn((-0.35, 0.15), (-0.12, 0.06), (0.15, 0.33)),
-            start_x=(0.015, 0.15),
+            start_x=(0.015, 0.15),  # closer, as the region on the table ends at 0.15
             default_blocks={
                 'red': (-0.31, -0.145, 0.46, 0.65),
                 'blue': (0.05, 0.09, 0.461, 0.9),
