@@ -108,7 +108,7 @@ COMMON_ARGUMENTS = (
 )
 CALVIN_ARGUMENTS = (
     *COMMON_ARGUMENTS,
-    Argument('scene', '', 'scene of the table: A, B, C or D'),
+    Argument('scene', '', 'scene of the table: A, B, C, D, or R7: drawn by seed 7'),
     Argument('table', 'play_table', 'which table', ('play_table', 'calvin')),
     Argument('calvin_env', '', 'table calvin: folder of a checkout of calvin_env'),
     Argument('arm', 'panda', 'arm before the play table', ('panda', 'fr3', 'xarm7', 'ur5e')),

@@ -43,7 +43,7 @@ from vw2_ros.sim.tasks import check_task
 class Config(BaseConfig):
     """Parameters of the play table node."""
 
-    scene: str = parameter('D', 'A, B, C or D')
+    scene: str = parameter('D', 'A, B, C, D, or R7: drawn by seed 7')
     table: str = parameter('play_table', f'which table: {", ".join(TABLES)}')
     calvin_env: str = parameter('', 'table calvin: folder of a checkout of calvin_env')
     egl: bool = parameter(False, 'table calvin: draw with EGL, on a graphics card')
