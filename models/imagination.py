@@ -43,7 +43,7 @@ class Imagination:
         renderer: one of RENDERERS.
         vdm: run folder of `vw2 train vdm` or of `vw2 train disentangle`; None: `vdm/` in
             the policy's folder.
-        steps: of the VDM's sampling. seed: of its noise.
+        steps: of the VDM's sampling; None: `VDM.serving_steps`. seed: of its noise.
     Attributes:
         knows_codes: False for a VDM that was trained on first frames alone (its folder has no
             dldm.safetensors): it then imagines what may come, not the plan.
@@ -59,14 +59,14 @@ class Imagination:
         renderer: str = 'decoder',
         vdm: str | Path | None = None,
         *,
-        steps: int = 20,
+        steps: int | None = None,
         seed: int = 0,
     ) -> None:
         if renderer not in RENDERERS:
             raise InvalidValueError(
                 f'renderer must be one of {", ".join(RENDERERS)}. Got {renderer!r}.'
             )
-        if steps < 1:
+        if steps is not None and steps < 1:
             raise InvalidValueError(f'steps must be at least 1. Got {steps}.')
         if policy.dldm is None:
             raise CheckpointError(
@@ -82,6 +82,7 @@ class Imagination:
             self.vdm.to(policy.device)
             self.vdm_sha256 = file_sha256(folder / 'vdm.safetensors')
             self.length = self.vdm.config.clip_frames - 1
+            self.steps = steps or self.vdm.serving_steps
         self._generator = torch.Generator()
         self.reset(seed)
 

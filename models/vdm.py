@@ -320,6 +320,11 @@ class VDM(nn.Module):
             error = error * (t / t.clamp(min=LEAST_TIME)).square()
         return (error * ((1 - t).square() + t.square()) if draws.edm else error).mean()
 
+    @property
+    def serving_steps(self) -> int:
+        """Euler steps that serve it: few where the network predicts the clip, see `predict`."""
+        return 2 if self.config.predict == 'x0' else 20
+
     @torch.no_grad()
     def sample(
         self,

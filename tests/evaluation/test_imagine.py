@@ -166,12 +166,14 @@ def test_the_vdm_beside_the_policy_is_the_default(folder, vdm_folder, tmp_path):
         Imagination(Policy.load(folder), 'vdm')
     shutil.copytree(folder, tmp_path / 'm')
     shutil.copytree(vdm_folder, tmp_path / 'm' / 'vdm')
-    assert Imagination(Policy.load(tmp_path / 'm'), 'vdm').knows_codes
+    imagination = Imagination(Policy.load(tmp_path / 'm'), 'vdm')
+    assert imagination.knows_codes and imagination.steps == 20  # it predicts velocities
 
 
 def test_the_shipped_vdm_understands_the_shipped_policy():
-    imagination = Imagination(Policy.load(), 'vdm', steps=1)
-    assert imagination.knows_codes and imagination.vdm.config.fps == 16  # as it was trained
+    imagination = Imagination(Policy.load(), 'vdm')
+    assert imagination.knows_codes and imagination.vdm.config.predict == 'x0'
+    assert imagination.steps == 2  # it predicts the clip
 
 
 def test_a_vdm_of_other_codes_is_refused(policy, tmp_path):
@@ -619,5 +621,5 @@ def test_bench_without_held_out_frames(data, folder, tmp_path):
     shutil.copytree(data / 'training', tmp_path / 'data' / 'training')
     with pytest.raises(DataError, match='validation must hold held-out frames'):
         bench_imagination.run(options(tmp_path / 'data', folder, tmp_path / 'o'))
-    with pytest.raises(ValueError, match='at least 1. Got 2, 0, 20'):
+    with pytest.raises(ValueError, match='at least 1. Got 2, 0'):
         options(data, folder, tmp_path / 'o', clips=0)

@@ -52,17 +52,16 @@ class BenchOptions:
     renderer: str = 'decoder'
     vdm: pathlib.Path | None = None
     prior: pathlib.Path | None = None
-    steps: int = 20
+    steps: int | None = None
     segments: int = 4
     clips: int = 32
     key_steps: pathlib.Path | None = None
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.segments, self.clips, self.steps) < 1:
+        if min(self.segments, self.clips) < 1:
             raise InvalidValueError(
-                'segments, clips and steps must be at least 1. '
-                f'Got {self.segments}, {self.clips}, {self.steps}.'
+                f'segments and clips must be at least 1. Got {self.segments}, {self.clips}.'
             )
 
 
@@ -213,9 +212,9 @@ def settings_of(options: BenchOptions, store, policy, imagination, prior, measur
         'key_steps': judge,
     }
     if imagination.vdm is not None:
-        settings |= {'vdm': imagination.vdm_sha256, 'steps': options.steps}
+        settings |= {'vdm': imagination.vdm_sha256, 'steps': imagination.steps}
     if prior is not None:
-        settings |= {'prior': prior.vdm_sha256, 'steps': options.steps}
+        settings |= {'prior': prior.vdm_sha256, 'prior_steps': prior.steps}
     return settings
 
 

@@ -143,7 +143,7 @@ def imagination(
     ] = 4,
     clips: Annotated[int, typer.Option(min=1, help='Held-out clips to imagine.')] = 32,
     renderer: Renderer = 'decoder',
-    steps: SamplingSteps = 20,
+    steps: SamplingSteps = None,
     policy: Learned = 'play_table',
     vdm: Vdm = None,
     prior: Prior = None,

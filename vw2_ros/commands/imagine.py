@@ -45,7 +45,7 @@ def run(
         ),
     ] = 4,
     renderer: Renderer = 'decoder',
-    steps: SamplingSteps = 20,
+    steps: SamplingSteps = None,
     policy: Learned = 'play_table',
     vdm: Vdm = None,
     seed: Annotated[

@@ -244,9 +244,13 @@ Renderer = Annotated[
     typer.Option(help='What draws: decoder (quick, coarse) or vdm (the video diffusion model).'),
 ]
 SamplingSteps = Annotated[
-    int,
+    int | None,
     typer.Option(
-        '--steps', min=1, max=1000, help='Denoising steps of the video diffusion model per clip.'
+        '--steps',
+        min=1,
+        max=1000,
+        help='Denoising steps of the video diffusion model per clip (default: 2 of one that predicts '
+        'the clip itself, 20 of others).',
     ),
 ]
 Vdm = Annotated[

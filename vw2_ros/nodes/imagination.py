@@ -31,7 +31,7 @@ class Config(ModelConfig):
 
     renderer: str = parameter('decoder', 'decoder (quick, coarse) or vdm (video diffusion model)')
     vdm: str = parameter('', "run folder of the VDM; empty: vdm/ in the weights' folder")
-    steps: int = parameter(20, "steps of the VDM's sampling", low=1, high=1000)
+    steps: int = parameter(0, "steps of the VDM's sampling; 0: as serve it", low=0, high=1000)
     rate_hz: float = parameter(
         float(ACTION_HZ), 'rate of the imagined frames [Hz]', low=1.0, high=120.0
     )
@@ -75,7 +75,7 @@ class ImaginationNode(ModelNode):
 
         c = self.config
         policy = Policy.load(c.weights, threads=c.threads, device=c.device)
-        imagination = Imagination(policy, c.renderer, c.vdm or None, steps=c.steps)
+        imagination = Imagination(policy, c.renderer, c.vdm or None, steps=c.steps or None)
         if not imagination.knows_codes:
             self.get_logger().warning(
                 'this VDM was trained without codes: it shows what may come '
