@@ -57,7 +57,12 @@ def test_a_config_is_a_file_or_a_name(tmp_path):
 
 
 def test_the_shipped_weights_are_named():
-    assert files.shipped_weights() == ['calvin_d', 'play_table', 'play_table_detailed']
+    assert files.shipped_weights() == [
+        'any_table',
+        'calvin_d',
+        'play_table',
+        'play_table_detailed',
+    ]
 
 
 # ------------------------------------------------------------------- folders, hashes, locks, YAML

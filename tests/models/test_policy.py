@@ -278,6 +278,7 @@ def test_the_shipped_weights_say_their_frame():
 def test_the_shipped_weights_say_their_pictures():
     shipped = {name: Policy.load(name) for name in shipped_weights()}
     assert {name: policy.provenance['renderer'] for name, policy in shipped.items()} == {
+        'any_table': 'pybullet_tiny',
         'calvin_d': 'calvin_env_tiny, pybullet_tiny',
         'play_table': 'pybullet_tiny',
         'play_table_detailed': 'pybullet_tiny, pybullet_tiny_detailed',
