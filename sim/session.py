@@ -90,6 +90,11 @@ class CollectSettings:
                 f'a table that is drawn ({RANDOM}) has a random look, too. Got no randomize. '
                 'Add --randomize'
             )
+        if self.randomize and self.simulator.table != Simulator.table:
+            raise InvalidValueError(
+                f'only the play table has random looks. Got {self.simulator.table}. '
+                'Leave --randomize out'
+            )
         unknown = [t for t in self.tasks if t not in TASKS]
         if unknown:
             raise InvalidValueError(f'tasks must be of the 34 of the table. Got {unknown}')

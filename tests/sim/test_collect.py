@@ -382,3 +382,12 @@ def test_what_sight_is_taught_can_be_computed_from_the_states(whole):
 def test_senseless_settings_are_refused(wrong):
     with pytest.raises(ValueError, match='Got'):
         session.CollectSettings(**wrong)
+
+
+def test_a_table_without_random_looks_is_told():
+    class Real(session.Simulator):
+        def __post_init__(self):  # as if a checkout were there
+            pass
+
+    with pytest.raises(ValueError, match='only the play table has random looks. Got calvin'):
+        session.CollectSettings(randomize=True, simulator=Real('calvin'))
