@@ -49,7 +49,7 @@ def check_scene(letter: str) -> str:
     from vw2_ros.sim.scenes import SCENES, scene_seed
 
     if letter.upper() not in SCENES and scene_seed(letter.upper()) is None:
-        raise UsageError(close_matches('scene', letter, SCENES))
+        raise UsageError(close_matches('scene', letter, (*SCENES, 'R and a number')))
     return letter.upper()
 
 
