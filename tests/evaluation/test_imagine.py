@@ -173,6 +173,7 @@ def test_the_vdm_beside_the_policy_is_the_default(folder, vdm_folder, tmp_path):
 def test_the_shipped_vdm_understands_the_shipped_policy():
     imagination = Imagination(Policy.load(), 'vdm')
     assert imagination.knows_codes and imagination.vdm.config.predict == 'x0'
+    assert imagination.vdm.config.fps == 30  # as it was trained
     assert imagination.steps == 2  # it predicts the clip
 
 
@@ -621,5 +622,7 @@ def test_bench_without_held_out_frames(data, folder, tmp_path):
     shutil.copytree(data / 'training', tmp_path / 'data' / 'training')
     with pytest.raises(DataError, match='validation must hold held-out frames'):
         bench_imagination.run(options(tmp_path / 'data', folder, tmp_path / 'o'))
-    with pytest.raises(ValueError, match='at least 1. Got 2, 0'):
+    with pytest.raises(ValueError, match='at least 1. Got 2, 0, None'):
         options(data, folder, tmp_path / 'o', clips=0)
+    with pytest.raises(ValueError, match='at least 1. Got 2, 2, 0'):
+        options(data, folder, tmp_path / 'o', clips=2, steps=0)

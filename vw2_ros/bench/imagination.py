@@ -59,9 +59,10 @@ class BenchOptions:
     seed: int = 0
 
     def __post_init__(self):
-        if min(self.segments, self.clips) < 1:
+        if min(self.segments, self.clips, 1 if self.steps is None else self.steps) < 1:
             raise InvalidValueError(
-                f'segments and clips must be at least 1. Got {self.segments}, {self.clips}.'
+                'segments, clips and steps must be at least 1. '
+                f'Got {self.segments}, {self.clips}, {self.steps}.'
             )
 
 
