@@ -35,7 +35,7 @@ import torch.nn.functional as F
 
 from vw2_ros.errors import InvalidValueError
 from vw2_ros.models.checkpoint import ACTION_FRAMES, DEFAULT_NAME, Checkpoint, load_checkpoint
-from vw2_ros.models.data.pictures import ALIKE, Size, centre, kept, resize_area
+from vw2_ros.models.data.pictures import Size, centre, is_known, kept, resize_area
 from vw2_ros.models.device import find_device
 from vw2_ros.models.dldm import DLDM
 from vw2_ros.models.errors import CheckpointError
@@ -190,22 +190,22 @@ class Policy:
             f'"action_frame": "{frame}" there.'
         )
 
-    def check_renderer(self, renderer: str | None = None, image_size: int | None = None) -> bool:
-        """Warn if images come from another renderer or size than the training data's.
+    def check_images(
+        self, renderer: str | None = None, image_size: int | None = None, scene: str | None = None
+    ) -> bool:
+        """Warn if images come from another renderer, scene ("D", "R7") or size than those trained on.
 
         Returns:
             True if nothing differs (or provenance.json does not say).
         """
-        differs = []
-        for key, got in (('renderer', renderer), ('image_size', image_size)):
-            wanted = self.provenance.get(key)
-            known = {*str(wanted or 'unknown').split(', ')}  # of several renderers: all
-            if got is not None and known.isdisjoint({'unknown', str(got), ALIKE.get(got)}):
-                differs.append(f'{key} {got!r} instead of {wanted!r}')
+        seen = {'renderer': renderer, 'image_size': image_size, 'scene': scene}
+        differs = [key for key, got in seen.items() if not is_known(key, got, self.provenance)]
         if differs:
+            told = (f'{key} {seen[key]!r} instead of {self.provenance[key]!r}' for key in differs)
+            drawn = '`any_table` knows tables drawn at random; or train'
             warnings.warn(
-                f'{self.path.name} WAS TRAINED ON OTHER IMAGES: {", ".join(differs)}. '
-                'Expect few successes or none. Train on images of this renderer.',
+                f'{self.path.name} WAS TRAINED ON OTHER IMAGES: {", ".join(told)}. Expect few '
+                f'successes or none. {drawn if "scene" in differs else "Train"} on such images.',
                 stacklevel=2,
             )
         return not differs

@@ -27,6 +27,7 @@ from vw2_ros.models.data.store import FrameStore
 CONFIG = '.hydra/merged_config.yaml'
 LOOKED_AT = 64  # files of a folder, or up to twice as many, whose pictures' size is looked at
 _LETTER = re.compile(r'calvin_(?:scene|table)_([A-Z])(?![A-Za-z])')
+_LETTERS = re.compile(r'calvin_(?:scene|table)_([A-Z]+)(?![A-Za-z])')
 
 
 def merged_config(folder: CalvinFolder) -> dict[str, Any]:
@@ -110,8 +111,21 @@ def renderer_of(store: FrameStore) -> str:
 
 
 def united(*renderers: str) -> str:
-    """Several answers of `renderer_of` as one: each name once, in order; empty ones are nothing."""
+    """Several such answers as one: each name once, in order; empty ones are nothing."""
     return ', '.join(sorted({name for text in renderers if text for name in text.split(', ')}))
+
+
+def scene_of(store: FrameStore) -> str:
+    """Which tables the pictures show, 'A, D', R for those drawn at random; 'unknown' if unsaid."""
+    found = set()
+    for folder in store.folders:
+        told = yaml.safe_dump(merged_config(folder).get('scene'))
+        path = folder.path / 'scene_info.npy'
+        if path.is_file():
+            found.update(_told_by_ranges(folder, path).tolist())
+        else:
+            found.update(''.join(_LETTERS.findall(told)) or ['unknown'])
+    return united(*found)
 
 
 def action_frame_of(store: FrameStore) -> str:

@@ -7,7 +7,8 @@ A size is the side of a square, or height and width, in pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,19 @@ KEPT_PX = 200  # side of the frames of data sets at most, as CALVIN's
 # renderer -> one that draws so nearly the same that weights which learned from its pictures do on
 # those of the first, too. Measured without any picture of calvin_env: 90 % of tasks (docs/calvin.md)
 ALIKE = {'calvin_env_tiny': 'pybullet_tiny_detailed'}
+DRAWN = 'R'  # tables drawn at random: what was learned from them carries over to all tables
+
+
+def is_known(key: str, got: object, provenance: Mapping[str, Any]) -> bool:
+    """Whether weights learned from such pictures, or nothing says that they did not.
+
+    Args:
+        key: of `provenance`, which may name several: 'renderer', 'scene' or 'image_size'.
+        got: what it is of the pictures at hand; None: unknown.
+    """
+    learned = {*str(provenance.get(key) or 'unknown').split(', ')}
+    carried = DRAWN if key == 'scene' else ALIKE.get(got)
+    return got is None or not learned.isdisjoint({'unknown', str(got), carried})
 
 
 def sides(size: Size) -> tuple[int, int]:

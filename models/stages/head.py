@@ -43,6 +43,7 @@ from vw2_ros.models.data.origin import (
     check_origin,
     check_pictures,
     renderer_of,
+    scene_of,
     united,
 )
 from vw2_ros.models.data.phrases import Phrasebook, phrases_of, unseen_tasks
@@ -336,7 +337,8 @@ class HeadStage(Stage):
     def facts(self) -> dict:
         return {
             'labels': self.labels,
-            'renderer': united(renderer_of(self.store), self._known_to_sight()),
+            'renderer': united(renderer_of(self.store), self._known_to_sight('renderer')),
+            'scene': united(scene_of(self.store), self._known_to_sight('scene')),
             **({'calvin_env': found} if (found := calvin_env_of(self.store)) else {}),
             'action_frame': self.action_frame,
             'frames': len(self.store),
@@ -352,13 +354,13 @@ class HeadStage(Stage):
             'parameters': sum(p.numel() for p in self.model.parameters()),
         }
 
-    def _known_to_sight(self) -> str:
-        """What drew the pictures that keypoints which stay learned from; '': they learn, or unknown."""
+    def _known_to_sight(self, key: str) -> str:
+        """A fact of the pictures that keypoints which stay learned from; '': they learn, or unknown."""
         brought = self.sight or self.init
         if brought is None or not self.planner.config.vision.frozen:
             return ''
         told = previous(brought)  # a planner's run tells it of the sight that it was given
-        return told.get('renderer') or told.get('sight', {}).get('renderer', '')
+        return told.get(key) or told.get('sight', {}).get(key, '')
 
     def save(self, out: Path, record: dict) -> None:
         planner = self.model.planner.cpu()

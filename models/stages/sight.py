@@ -48,6 +48,7 @@ from vw2_ros.models.data.origin import (
     check_origin,
     check_pictures,
     renderer_of,
+    scene_of,
     scene_of_frames,
     static_camera,
 )
@@ -294,6 +295,7 @@ class SightStage(Stage):
         return {
             'frames': len(self.store),
             'renderer': renderer_of(self.store),
+            'scene': scene_of(self.store),
             **({'calvin_env': found} if (found := calvin_env_of(self.store)) else {}),
             'loss': dataclasses.asdict(self.settings.loss),
             'augment': dataclasses.asdict(self.settings.augment),

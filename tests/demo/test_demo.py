@@ -57,7 +57,7 @@ def test_film_shows_camera_and_imagination(tmp_path):
                 )
             )
     subtask.plans.append((10**9 + 10, np.ones((4, 4), np.uint16), rgb))
-    with Imaginer(weights, 'pybullet_tiny') as imaginer:
+    with Imaginer(weights, 'pybullet_tiny', 'D') as imaginer:
         video.write(tmp_path / 'video.mp4', [subtask], 'D', imaginer)
         clip = imaginer.clips(subtask.plans)[0][1]
         while imaginer.newest is None:

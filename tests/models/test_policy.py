@@ -226,12 +226,12 @@ def test_on_a_gpu(folder, policy, rgb, temperature):
 def test_another_renderer_is_warned_of(policy):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        assert policy.check_renderer('pybullet_tiny', 32)
-        assert policy.check_renderer()
+        assert policy.check_images('pybullet_tiny', 32)
+        assert policy.check_images()
     with pytest.warns(UserWarning, match="renderer 'egl' instead of 'pybullet_tiny'"):
-        assert not policy.check_renderer('egl')
+        assert not policy.check_images('egl')
     with pytest.warns(UserWarning, match='image_size 200 instead of 32'):
-        assert not policy.check_renderer(image_size=200)
+        assert not policy.check_images(image_size=200)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,21 @@ def test_whose_pictures_carry_over(tmp_path, learned, known):
     for name in ('pybullet_tiny', 'pybullet_tiny_detailed', 'calvin_env_tiny', 'calvin_env_egl'):
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter('always')
-            assert policy.check_renderer(name) == (name in known) == (not said)
+            assert policy.check_images(name) == (name in known) == (not said)
+
+
+@pytest.mark.parametrize(
+    'learned, known',
+    [('D', 'D'), ('A, B', 'AB'), ('D, R', 'ABDR'), ('unknown', 'ABDR'), (None, 'ABDR')],
+)
+def test_tables_that_the_weights_do_not_know_are_warned_of(tmp_path, learned, known):
+    tiny_policy(tmp_path / 'm', provenance={'scene': learned} if learned else {'command': 'x'})
+    policy = Policy.load(tmp_path / 'm')
+    for scene in ('A', 'B', 'D', 'R7'):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter('always')
+            assert policy.check_images(scene=scene) == (scene[0] in known) == (not said)
+        assert scene[0] in known or '`any_table` knows' in str(said[0].message)
 
 
 @pytest.mark.parametrize('said', ['base', 'tool', None])
@@ -283,11 +297,15 @@ def test_the_shipped_weights_say_their_pictures():
         'play_table': 'pybullet_tiny',
         'play_table_detailed': 'pybullet_tiny, pybullet_tiny_detailed',
     }
+    assert {name: policy.provenance['scene'] for name, policy in shipped.items()} == {
+        **dict.fromkeys(shipped, 'D'),
+        'any_table': 'D, R',
+    }
     (checkout,) = shipped['calvin_d'].provenance['calvin_env']
     assert set(checkout) == {'commit', 'code_sha256', 'assets_sha256'}
     with pytest.warns(UserWarning, match='calvin_d WAS TRAINED ON OTHER IMAGES: .*_egl'):
-        assert not shipped['calvin_d'].check_renderer('calvin_env_egl')
+        assert not shipped['calvin_d'].check_images('calvin_env_egl')
     with pytest.warns(UserWarning, match='play_table WAS TRAINED ON OTHER IMAGES: .*_detailed'):
-        assert not shipped['play_table'].check_renderer('pybullet_tiny_detailed')
+        assert not shipped['play_table'].check_images('pybullet_tiny_detailed')
     files = [f for f in weights_dir().rglob('*') if f.is_file()]
     assert sum(f.stat().st_size for f in files) <= 60e6

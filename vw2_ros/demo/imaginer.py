@@ -34,10 +34,11 @@ class Imaginer:
     Args:
         weights: shipped weights by name, or a folder.
         renderer: what draws the pictures that the policy gets.
+        scene: the table that they show.
     """
 
-    def __init__(self, weights: str, renderer: str):
-        self._weights, self._renderer = weights, renderer
+    def __init__(self, weights: str, renderer: str, scene: str):
+        self._weights, self._pictures = weights, (renderer, scene)
         self._pool = concurrent.futures.ProcessPoolExecutor(
             1, multiprocessing.get_context('spawn'), _begin_worker
         )
@@ -54,7 +55,7 @@ class Imaginer:
     def load(self) -> concurrent.futures.Future:
         """Begin to load the weights; the future's result are `Facts`, or a CheckpointError."""
         if self._facts is None:
-            self._facts = self._pool.submit(_load, self._weights, self._renderer)
+            self._facts = self._pool.submit(_load, self._weights, *self._pictures)
         return self._facts
 
     def offer(self, codes: np.ndarray, rgb: np.ndarray) -> None:
@@ -91,14 +92,14 @@ def _begin_worker() -> None:
     os.nice(19)
 
 
-def _load(weights: str, renderer: str) -> Facts:
+def _load(weights: str, renderer: str, scene: str) -> Facts:
     global _policy
     from vw2_ros.models.policy import Policy
 
     loaded = Policy.load(weights)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
-        loaded.check_renderer(renderer)
+        loaded.check_images(renderer, scene=scene)
     _policy = loaded
     return Facts(loaded.sha256, tuple(str(w.message) for w in said))
 

@@ -74,7 +74,7 @@ def run(
         (out / name).unlink(missing_ok=True)
     simulator = simulator or Simulator()
     simulator.check(scene)
-    with Imaginer(weights, simulator.renderer) as imaginer, Screen() as screen:
+    with Imaginer(weights, simulator.renderer, scene) as imaginer, Screen() as screen:
         screen.say(
             f'vw2 demo: scene {scene}, weights {policy}; all of it is told in {out}/report.html'
         )

@@ -42,7 +42,7 @@ class CustomModel:
     ):
         self.policy = Policy.load(weights, execute=execute, recover_after_s=recover_after_s)
         self.policy.check_action_frame('base')
-        self.policy.check_renderer(renderer)
+        self.policy.check_images(renderer)
 
     def reset(self) -> None:
         """Begin a subtask: the next step makes a new plan."""

@@ -150,7 +150,7 @@ class LearnedPlayer:
 
     def reset(self, table: Table, seed: tuple[int, ...]) -> None:
         """Begin a rollout."""
-        self._policy.check_renderer(table.renderer)
+        self._policy.check_images(table.renderer, scene=table.scene.name)
         followed = self._execute + self._delay
         self._loop = _Loop(self._contract, table, followed, self._policy.chunk)
 

@@ -77,7 +77,7 @@ class ThroughNodes:
         from vw2_ros.evaluation.ros_rollout import RosRollout
         from vw2_ros.models.policy import Policy
 
-        Policy.load(options.policy).check_renderer(options.simulator.renderer)
+        Policy.load(options.policy).check_images(options.simulator.renderer, scene=options.scene)
         self._table = options.simulator.open(options.scene)  # finds starts, draws films
         policy = options.policy
         weights = str(pathlib.Path(policy).resolve()) if os.path.isdir(policy) else policy

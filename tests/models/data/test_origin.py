@@ -2,6 +2,8 @@
 # Copyright 2026 vw2_ros maintainers
 """Which scene a frame of CALVIN's data shows, and by which camera."""
 
+import types
+
 import calvin_files
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from vw2_ros.models.data.origin import (
     CONFIG,
     check_origin,
     check_pictures,
+    scene_of,
     scene_of_frames,
     static_camera,
 )
@@ -39,6 +42,24 @@ def test_ranges_name_the_scenes_of_many_tables(folder):
     calvin_files.write_config(folder.path, {'scene': TABLE})  # the last one that was recorded
     write_info(folder, {'calvin_scene_C': [110, 119], 'calvin_scene_A': np.array([100, 109])})
     assert ''.join(scene_of_frames(folder)) == 10 * 'A' + 10 * 'C'
+
+
+@pytest.mark.parametrize(
+    'scene, told',
+    [
+        ('calvin_scene_ABC', 'A, B, C'),
+        ('calvin_scene_R', 'R'),
+        ('calvin_scene_D_eval', 'D'),
+        (TABLE, 'D'),
+        ('kitchen', 'unknown'),
+        (None, 'unknown'),
+    ],
+)
+def test_the_tables_of_a_data_set_are_told(folder, scene, told):
+    calvin_files.write_config(folder.path, {'scene': scene})
+    assert scene_of(types.SimpleNamespace(folders=[folder])) == told
+    write_info(folder, {'calvin_scene_C': [110, 119], 'calvin_scene_A': [100, 109]})
+    assert scene_of(types.SimpleNamespace(folders=[folder])) == 'A, C'
 
 
 @pytest.mark.parametrize(
