@@ -48,6 +48,13 @@ def test_readme_names_every_page():
 
 
 @pages
+def test_lines_can_be_read_beside_one_another(page):
+    lines = prose(page).splitlines()
+    long = [line for line in lines if len(line) > 120 and not re.match(r'\||!\[|#', line)]
+    assert not long, f'{page.name} has lines of over 120 characters. Wrap them'
+
+
+@pages
 def test_links_lead_somewhere(page):
     for target in re.findall(r'\]\(([^)\s]+)\)', prose(page)):
         if re.match(r'https?://', target):
