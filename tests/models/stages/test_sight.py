@@ -111,11 +111,11 @@ def test_head_from_scratch_takes_sight_too(folder, runs, data, tmp_path):
 def test_a_policy_knows_the_pictures_that_its_sight_learned_from(runs, data, tmp_path):
     planner = shutil.copytree(runs / 'planner', tmp_path / 'planner')
     record = json.loads((planner / 'provenance.json').read_text())
-    record['sight']['renderer'] = 'calvin_env_tiny'
+    record['sight'] |= {'renderer': 'calvin_env_tiny', 'scene': 'R'}
     (planner / 'provenance.json').write_text(json.dumps(record))
     run(HeadStage('tiny', [data], init=planner), tmp_path / 'out')
-    known = load_checkpoint(tmp_path / 'out' / 'policy').provenance['renderer']
-    assert 'calvin_env_tiny' in known.split(', ')
+    known = load_checkpoint(tmp_path / 'out' / 'policy').provenance
+    assert 'calvin_env_tiny' in known['renderer'].split(', ') and 'R' in known['scene'].split(', ')
 
 
 def test_sight_that_learns_with_the_head_may_have_a_teacher(runs, data, tmp_path):

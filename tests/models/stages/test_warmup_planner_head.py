@@ -81,7 +81,7 @@ def test_stages_write_what_the_next_one_needs(runs):
         p.name for p in (runs / 'planner').iterdir()
     }
     record = json.loads((runs / 'head' / 'policy' / 'provenance.json').read_text())
-    for key in ('command', 'git_commit', 'data', 'seed', 'steps', 'scores', 'renderer'):
+    for key in ('command', 'git_commit', 'data', 'seed', 'steps', 'scores', 'renderer', 'scene'):
         assert key in record
     assert record['planner']['dldm']['stage'] == 'dldm'
     scores = [json.loads(line) for line in (runs / 'head' / 'log.jsonl').open()]
