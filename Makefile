@@ -38,7 +38,7 @@ venv: $(READY)
 $(READY):
 	@test -n "$(PYTHON)" || { echo 'make: no python3 of version 3.10 to 3.12 with venv was found.' \
 	  'On Debian or Ubuntu: sudo apt install python3 python3-venv' >&2; exit 1; }
-	@echo "Setting up .venv ($(KIND)): about two minutes and 2 GB ..."
+	@echo "Setting up .venv ($(KIND)): about two minutes and 4 GB ..."
 	@set -e; start=$$(date +%s); \
 	made=$$(cat .venv/.made-for 2>/dev/null || echo $(KIND)); \
 	if [ "$$made" != $(KIND) ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then \

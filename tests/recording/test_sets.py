@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -275,6 +276,15 @@ def test_words_that_no_policy_reads_are_told(tmp_path):
     _, report = converted(tmp_path, write_set(tmp_path / 'set', [one]), RAD)
     lines = list(tell({'bags': {'set': report}, 'edits_gone': 0, 'left_out': {}}))
     assert [line for line in lines if 'TOO LONG: 17 words' in line]
+
+
+def test_a_set_that_is_written_again_is_read_again(tmp_path):
+    for unit in (1.0, 0.9):
+        root, (m,) = joint_set(tmp_path / 'set', 1, unit)
+        (shard,), _ = converted(tmp_path, root, RAD, f'data_{unit}')
+        joints = unit * m['joints'][1:]
+        np.testing.assert_allclose(shard['robot_obs'][:, 7:14], joints, atol=1e-6)
+        shutil.rmtree(root)
 
 
 def test_the_head_learns_from_a_set(tmp_path):

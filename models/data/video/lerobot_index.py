@@ -268,8 +268,14 @@ def reading_index(path: Path):
         ) from error
 
 
-@functools.lru_cache(3)  # episodes of a file follow each other; each is asked for three times
 def _table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+    with reading_index(path):
+        told = path.stat()
+    return _table_as_of(path, columns, (told.st_mtime_ns, told.st_size, told.st_ino))
+
+
+@functools.lru_cache(3)  # episodes of a file follow each other; each is asked for three times
+def _table_as_of(path: Path, columns: tuple[str, ...], _: tuple) -> dict[str, np.ndarray]:
     with reading_index(path):
         table = library('pyarrow.parquet').read_table(
             path, columns=[*columns, 'episode_index'], partitioning=None
