@@ -120,11 +120,15 @@ def scene_of(store: FrameStore) -> str:
     found = set()
     for folder in store.folders:
         told = yaml.safe_dump(merged_config(folder).get('scene'))
-        path = folder.path / 'scene_info.npy'
+        path, letters = folder.path / 'scene_info.npy', ''.join(_LETTERS.findall(told))
         if path.is_file():
-            found.update(_told_by_ranges(folder, path).tolist())
-        else:
-            found.update(''.join(_LETTERS.findall(told)) or ['unknown'])
+            try:
+                letters = _told_by_ranges(folder, path)
+            except (
+                DataError
+            ):  # it only describes the data; what needs each frame's scene refuses it
+                letters = ()
+        found.update([str(letter) for letter in letters] or ['unknown'])
     return united(*found)
 
 

@@ -60,6 +60,8 @@ def test_the_tables_of_a_data_set_are_told(folder, scene, told):
     assert scene_of(types.SimpleNamespace(folders=[folder])) == told
     write_info(folder, {'calvin_scene_C': [110, 119], 'calvin_scene_A': [100, 109]})
     assert scene_of(types.SimpleNamespace(folders=[folder])) == 'A, C'
+    write_info(folder, {'calvin_scene_C': [110, 118]})
+    assert scene_of(types.SimpleNamespace(folders=[folder])) == 'unknown'
 
 
 @pytest.mark.parametrize(
