@@ -26,7 +26,7 @@ from vw2_ros.models.data.store import FrameStore
 
 CONFIG = '.hydra/merged_config.yaml'
 LOOKED_AT = 64  # files of a folder, or up to twice as many, whose pictures' size is looked at
-_LETTER = re.compile(r'calvin_(?:scene|table)_([A-Z])(?![A-Za-z])')
+_SCENE = re.compile(r'calvin_(?:scene|table)_([A-Z])')  # a name in `scene_info.npy`
 _LETTERS = re.compile(r'calvin_(?:scene|table)_([A-Z]+)(?![A-Za-z])')
 
 
@@ -119,8 +119,7 @@ def scene_of(store: FrameStore) -> str:
     """Which tables the pictures show, 'A, D', R for those drawn at random; 'unknown' if unsaid."""
     found = set()
     for folder in store.folders:
-        told = yaml.safe_dump(merged_config(folder).get('scene'))
-        path, letters = folder.path / 'scene_info.npy', ''.join(_LETTERS.findall(told))
+        path, letters = folder.path / 'scene_info.npy', _letters(folder)
         if path.is_file():
             try:
                 letters = _told_by_ranges(folder, path)
@@ -130,6 +129,12 @@ def scene_of(store: FrameStore) -> str:
                 letters = ()
         found.update([str(letter) for letter in letters] or ['unknown'])
     return united(*found)
+
+
+def _letters(folder: CalvinFolder) -> list[str]:
+    """Letters of the scenes that the config names, each once, in order."""
+    text = yaml.safe_dump(merged_config(folder).get('scene'))
+    return sorted(set(''.join(_LETTERS.findall(text))))
 
 
 def action_frame_of(store: FrameStore) -> str:
@@ -185,8 +190,7 @@ def scene_of_frames(folder: CalvinFolder) -> np.ndarray:
     path = folder.path / 'scene_info.npy'
     if path.is_file():
         return _told_by_ranges(folder, path)
-    text = yaml.safe_dump(merged_config(folder).get('scene'))
-    letters = sorted(set(_LETTER.findall(text)))
+    letters = _letters(folder)
     if len(letters) != 1:
         raise DataError(
             f'{folder.path} must say which scene its frames show: scene_info.npy, or one '
@@ -201,7 +205,7 @@ def _told_by_ranges(folder: CalvinFolder, path: Path) -> np.ndarray:
     try:
         for name, (first, last) in load_annotations(path).items():
             here = (folder.frame_ids >= int(first)) & (folder.frame_ids <= int(last))
-            found[here] = _LETTER.fullmatch(name).group(1)
+            found[here] = _SCENE.fullmatch(name).group(1)
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f'{path} must hold calvin_scene_A to D, with the first and the last frame of each. '

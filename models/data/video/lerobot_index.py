@@ -275,7 +275,7 @@ def _table(path: Path, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
 
 
 @functools.lru_cache(3)  # episodes of a file follow each other; each is asked for three times
-def _table_as_of(path: Path, columns: tuple[str, ...], _: tuple) -> dict[str, np.ndarray]:
+def _table_as_of(path: Path, columns: tuple[str, ...], as_of: tuple) -> dict[str, np.ndarray]:
     with reading_index(path):
         table = library('pyarrow.parquet').read_table(
             path, columns=[*columns, 'episode_index'], partitioning=None
