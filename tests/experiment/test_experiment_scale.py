@@ -43,6 +43,10 @@ def test_minutes_scale_steps_and_boxes():
         ),
         ({'base': 'tiny', 'minutes': 1, 'data': {'x': {}}}, "labelled data set 'd'"),
         (
+            {'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'few_labels': 1.0},
+            'few_labels .* Got 1',
+        ),
+        (
             {'base': 'tiny', 'minutes': 1, 'data': {'d': {}}, 'train': {'haed': {}}},
             "unknown section 'haed'. Did you mean head",
         ),

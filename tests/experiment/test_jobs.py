@@ -161,6 +161,12 @@ def test_commands_of_a_row():
     )
 
 
+def test_a_scale_says_how_many_labels_are_few():
+    quarter = graph_of(rows='none,none-full', few_labels=0.25)
+    assert [row.labels for row in quarter.rows] == [0.25, 1.0]
+    assert '--labels 0.25' in quarter.jobs[quarter.runs['none', 0]['head']].text
+
+
 def test_a_job_depends_on_what_it_reads_and_on_nothing_else():
     before = graph_of(rows='videoworld2,none')
     chains = graph_of(rows='videoworld2,none', chains=30, workers=4)

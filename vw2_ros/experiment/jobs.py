@@ -7,7 +7,7 @@ import json
 import pathlib
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -68,8 +68,10 @@ class JobGraph:
         chains: int = 200,
         workers: int = 1,
         once: Iterable[str] = PRETRAINED,
+        few_labels: float = 0.1,
     ):
-        self.rows, self.seeds, self.chains = tuple(rows), seeds, chains
+        self.rows = tuple(replace(row, labels=row.labels or few_labels) for row in rows)
+        self.seeds, self.chains = seeds, chains
         self.once = tuple(once)
         self.config, self.data, self.workers = config, data, workers
         self.jobs: dict[str, Job] = {}

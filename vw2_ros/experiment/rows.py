@@ -24,7 +24,8 @@ class Row:
     what: str  # in words
     # trained between sight, which all rows share, and the head; none: a transformer without latents
     stages: tuple[str, ...] = VIDEOWORLD2
-    labels: float = 0.1  # share of the labelled windows that the head learns from
+    # share of the labelled windows that the head learns from; None: the scale's `few_labels`
+    labels: float | None = None
     video: str = 'abc'  # name in the scale's `data` of what dLDM and VDM learn from
     planning: tuple[str, ...] = ('abc',)  # what the planner learns from: its codes need no labels
     change: Mapping = field(default_factory=dict)  # keys that differ from the config of all rows

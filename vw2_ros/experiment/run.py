@@ -83,7 +83,9 @@ def run(
     once, default = (size.once, size.chains) if table == 'calvin-table' else (PRETRAINED, 0)
 
     def graph_of(rows: Iterable[Row], seeds: int, chains: int) -> JobGraph:
-        return JobGraph(rows, seeds, config, size.data, chains, size.workers, once)
+        return JobGraph(
+            rows, seeds, config, size.data, chains, size.workers, once, size.few_labels
+        )
 
     wanted = graph_of(
         chosen(table, rows), seeds or size.seeds, default if chains is None else chains

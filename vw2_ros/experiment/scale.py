@@ -32,6 +32,9 @@ class Scale:
     jobs: int = 1  # jobs at a time; on a cluster, as many as it has room for
     # processes of a job that collects or evaluates; on a cluster, CPUs that any job takes
     workers: int = 1
+    # share of the labelled windows that rows with few labels learn from: the paper's 10 % are 500
+    # windows of CALVIN, and of a small data set that is more
+    few_labels: float = 0.1
 
     def __post_init__(self):
         for name in ('seeds', 'jobs', 'workers'):
@@ -46,6 +49,8 @@ class Scale:
             raise InvalidValueError(
                 f'once must hold {PRETRAINED}, and else names of {KINDS}. Got {self.once}'
             )
+        if not 0 < self.few_labels < 1:
+            raise InvalidValueError(f'few_labels must be in (0, 1). Got {self.few_labels!r}')
         if not self.minutes > 0:
             raise InvalidValueError(f'minutes must be > 0. Got {self.minutes!r}')
         if set(self.stage_minutes) - set(KINDS) or not all(
