@@ -28,7 +28,7 @@ from vw2_ros.sim.table import Simulator
 from vw2_ros.work.place import LOCAL, Perform, open_place
 
 TELL_S = 30.0  # without a terminal: how often to say how far it is
-VERSION = 6  # of what is recorded; one folder holds one version
+VERSION = 7  # of what is recorded; one folder holds one version
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ from vw2_ros.sim.expert.look import CLOSE, OPEN, Look, clip, norm, wrap
 from vw2_ros.sim.expert.motion import (
     FLY_Z,
     NEUTRAL_YAW,
+    TURN_RAD,
     approach,
     hand_down,
     hand_rotation,
@@ -25,6 +26,8 @@ from vw2_ros.sim.scenes import COLOURS, TABLE_TOP
 
 OPEN_HALF_M = 0.068  # of the open fingers, with room
 NEIGHBOUR_M = 0.16  # blocks farther from each other are not in the open hand's way
+COMMITMENT = 0.6  # how much nearness to the hand's yaw counts against nearness to the wanted one
+SHELF_YAW = 0.2  # the hand turns so far at most in the cabinet [rad]; the fingers turn the block
 HALF_FINGER_M = 0.012  # of the closed pair, across; the tips lie as far below the TCP
 
 
@@ -33,9 +36,7 @@ def grasp(look: Look, colour: str, *, around: float = NEUTRAL_YAW) -> np.ndarray
     block = look.position(colour)
     in_cabinet = block[1] > 0.02
     tilt = shelf_tilt(block[1]) if in_cabinet else tilt_to_reach(look.arm, block)
-    yaw = _grasp_yaw(look, colour, around)
-    if in_cabinet:  # the fingers turn the block a little
-        yaw = clip(yaw, NEUTRAL_YAW - 0.2, NEUTRAL_YAW + 0.2)
+    yaw = _shelf_yaw(look, colour) if in_cabinet else _grasp_yaw(look, colour, around)
     rotation = hand_rotation(yaw, tilt)
     # a tilted hand holds one finger lower than the other
     point = block + np.array([0.0, 0.0, 0.002 + 0.045 * abs(rotation[2, 1])])
@@ -46,7 +47,7 @@ def grasp(look: Look, colour: str, *, around: float = NEUTRAL_YAW) -> np.ndarray
     turn = np.max(np.abs(wrap(matrix_to_euler(rotation) - look.target_euler)))
     inside = abs(away[0]) < 0.014 and abs(away[1]) < 0.02 and abs(away[2]) < 0.012
     centred = abs(away[1]) < 0.008 or look.width < 0.075 or norm(look.target - point) < 0.005
-    ready = inside and turn < 0.15 and centred
+    ready = inside and turn < TURN_RAD + 0.1 and centred
     if ready:
         return straight(look, point, rotation, CLOSE, speed=0.3)
     return approach(look, point, rotation, OPEN)
@@ -66,13 +67,24 @@ def _grasp_yaw(look: Look, colour: str, around: float = NEUTRAL_YAW) -> float:
             cost = (
                 abs(candidate - around)
                 + 10.0 * max(0.0, size - 0.04)
-                + 0.2 * abs(wrap(candidate - now))
+                + COMMITMENT * abs(wrap(candidate - now))
             )
             if cost < best_cost:  # else crowding, never negative, need not be worked out
                 cost += 60.0 * _crowding(look, colour, candidate)
             if cost < best_cost:
                 best, best_cost = candidate, cost
     return best
+
+
+def _shelf_yaw(look: Look, colour: str) -> float:
+    """Yaw [rad] of the hand in the cabinet: towards a block's short side, where it can get there.
+
+    It varies smoothly with the block's yaw, half a turn of which looks the same, and of a square
+    one a quarter.
+    """
+    (short, (ax, ay), _), *rest = sorted(look.axes(colour), key=lambda axis: axis[0])
+    alike = 4 if rest and rest[0][0] - short < 0.005 else 2
+    return NEUTRAL_YAW + SHELF_YAW * math.sin(alike * (math.atan2(ax, -ay) - NEUTRAL_YAW))
 
 
 def _aside(look: Look, colour: str, yaw: float) -> np.ndarray:

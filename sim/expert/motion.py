@@ -25,6 +25,7 @@ from vw2_ros.sim.mounts import mount_of
 TOP_SPEED = 0.6  # of what an action can ask for: the joints keep up; 8 actions are 10 cm at most
 LEASH_M = 0.03  # how far the target runs ahead of the hand before it slows down; twice: stops
 GAIN = 0.5  # share of the remaining way that one step covers near a goal
+TURN_RAD = 0.15  # the hand comes in with its rotation so far off [rad]
 FLY_Z = 0.555  # the hand is clear of everything from this height on [m] ...
 FLY_Y = -0.05  # ... in front of the cabinet
 NEUTRAL_YAW = math.pi / 2  # the fingers open along x
@@ -126,7 +127,7 @@ def approach(
         ahead = max(point[1] + reach * up[1], FLY_Y) - FLY_Y
         across = across + np.array([0.0, ahead * clip((off - 0.015) / 0.03, 0.0, 1.0), 0.0])
     turn = float(np.max(np.abs(wrap(matrix_to_euler(rotation) - look.target_euler))))
-    slack = max(0.0, distance - tolerance) + 0.08 * max(0.0, turn - 0.1)
+    slack = max(0.0, distance - tolerance) + 0.08 * max(0.0, turn - TURN_RAD)
     height = min(reach, 3.0 * slack)
     lag = height - along
     share = clip(1.5 - lag / 0.04, 0.0, 1.0)
