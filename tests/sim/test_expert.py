@@ -2,10 +2,13 @@
 # Copyright 2026 vw2_ros maintainers
 """The scripted expert solves tasks through relative actions, the same way each time."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from vw2_ros.sim.expert.expert import Expert, run
+from vw2_ros.sim.expert.grasp import _shelf_yaw
 from vw2_ros.sim.expert.starts import prepare, settle
 from vw2_ros.sim.play_table import PlayTable
 from vw2_ros.sim.tasks import TASKS, TaskOracle
@@ -143,3 +146,17 @@ def test_knows_the_other_tables(scene):
 def test_an_unknown_task_is_named(table):
     with pytest.raises(ValueError, match='unknown task'):
         Expert(table, 'open_the_drawer')
+
+
+@pytest.mark.parametrize('sides, turn', [((0.04, 0.08), np.pi), ((0.04, 0.04), np.pi / 2)])
+def test_the_hand_in_the_cabinet_turns_smoothly_with_the_block(sides, turn):
+    def hand(yaw):
+        ways = np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+        axes = [(side, way, 0.0) for side, way in zip(sides, ways)]
+        return _shelf_yaw(SimpleNamespace(axes=lambda colour: axes), 'red')
+
+    yaws = np.linspace(0, 2 * np.pi, 400)
+    hands = np.array([hand(yaw) for yaw in yaws])
+    assert np.abs(np.diff(hands)).max() < 0.02, 'no side is chosen by a hair'
+    assert np.ptp(hands) > 0.3
+    np.testing.assert_allclose(hands, [hand(yaw + turn) for yaw in yaws], atol=1e-9)

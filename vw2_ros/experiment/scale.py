@@ -32,8 +32,8 @@ class Scale:
     jobs: int = 1  # jobs at a time; on a cluster, as many as it has room for
     # processes of a job that collects or evaluates; on a cluster, CPUs that any job takes
     workers: int = 1
-    # share of the labelled windows that rows with few labels learn from: the paper's 10 % are 500
-    # windows of CALVIN, and of a small data set that is more
+    # share of the labelled windows that rows with few labels learn from: as many as the paper's
+    # tenth of CALVIN's has are a larger share of a smaller data set
     few_labels: float = 0.1
 
     def __post_init__(self):
